@@ -1,0 +1,1 @@
+//! Tests over all crates; see the `[[test]]` targets.
