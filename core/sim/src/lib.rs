@@ -1,1 +1,16 @@
-//! Placeholder while the house is being built.
+//! A venue on this machine, sans-IO: matching, accounts, fees, funding and liquidation.
+//!
+//! [`venue::Venue`] is the whole. It reads no clock, draws no random numbers and opens no socket:
+//! time is an argument, and the same calls give the same answers. It knows nothing of any wire.
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod candle;
+pub mod event;
+pub mod funding;
+pub mod instrument;
+pub mod matching;
+pub mod order;
+pub mod position;
+pub mod reject;
+pub mod venue;

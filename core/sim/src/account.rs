@@ -1,0 +1,385 @@
+//! Account: one client of the venue with its money, positions, settings and records.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use keel_core::units::{Lots, Price, Quote, Rate, UnixNanos};
+
+use crate::instrument::InstrumentId;
+use crate::order::{Fill, HoldMode, MarginMode, OrderId, PosSide};
+use crate::position::Position;
+
+/// The place of an account in its venue, from 0 in the order of opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub u32);
+
+impl AccountId {
+    /// The place in arrays.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What it takes to open an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAccount {
+    /// A name for people; unique.
+    pub name: String,
+    /// The venue's number of the user; unique.
+    pub uid: u64,
+    /// The account above this one. Orders of one family fall under self-trade prevention together.
+    pub parent: Option<AccountId>,
+}
+
+/// The rates of one account; a negative rate is a rebate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fees {
+    /// Rate of fills whose order rested.
+    pub maker: Rate,
+    /// Rate of fills whose order came in.
+    pub taker: Rate,
+}
+
+impl Fees {
+    /// The rates of VIP levels 0 to 7 (USDT-M table); above 7 as 7.
+    pub fn vip(level: usize) -> Self {
+        const TABLE: [(i64, i64); 8] = [
+            (20_000, 60_000),
+            (19_000, 60_000),
+            (16_000, 40_000),
+            (14_000, 37_500),
+            (12_000, 35_000),
+            (10_000, 32_000),
+            (8_000, 30_000),
+            (0, 20_000),
+        ];
+        let (maker, taker) = TABLE[level.min(TABLE.len() - 1)];
+        Self { maker: Rate(maker), taker: Rate(taker) }
+    }
+
+    /// The market-maker programme: −0.5 bp for makers; takers as VIP 7.
+    pub const fn market_maker() -> Self {
+        Self { maker: Rate(-5_000), taker: Rate(20_000) }
+    }
+}
+
+/// A key of an account, as data: whoever serves the wire checks it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The public part.
+    pub key: String,
+    /// What signs; never printed.
+    pub secret: String,
+    /// What accompanies the signature; never printed.
+    pub passphrase: String,
+    /// What the key may do.
+    pub permissions: Permissions,
+    /// The addresses it may be used from; all when empty.
+    pub ips: Vec<String>,
+    /// Whether it works only with `paptrading: 1`.
+    pub demo: bool,
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKey")
+            .field("key", &self.key)
+            .field("permissions", &self.permissions)
+            .field("ips", &self.ips)
+            .field("demo", &self.demo)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// Place and cancel orders and change settings (`uta_trade`); without it the key only reads.
+    pub trade: bool,
+    /// Manage the account: settings, transfers between own accounts (`uta_mgt`).
+    pub manage: bool,
+    /// Take money out.
+    pub withdraw: bool,
+}
+
+impl Permissions {
+    /// Reads only.
+    pub const READ: Self = Self { trade: false, manage: false, withdraw: false };
+    /// What a trading program needs and no more.
+    pub const TRADE: Self = Self { trade: true, manage: false, withdraw: false };
+}
+
+/// A client of the venue, as the venue knows it.
+#[derive(Debug)]
+pub struct Account {
+    /// The place in the venue.
+    pub id: AccountId,
+    /// A name for people.
+    pub name: String,
+    /// The venue's number of the user.
+    pub uid: u64,
+    /// The account above this one.
+    pub parent: Option<AccountId>,
+    /// An anonymous agent of the market: no margin, no fees, no records, no private events.
+    pub house: bool,
+    /// When it was opened.
+    pub opened: UnixNanos,
+    /// One-way or hedge.
+    pub hold_mode: HoldMode,
+    pub(crate) balance: Quote,
+    pub(crate) fees: BTreeMap<InstrumentId, Fees>,
+    pub(crate) default_fees: Option<Fees>,
+    pub(crate) holdings: Vec<Holding>,
+    pub(crate) open: BTreeMap<OrderId, InstrumentId>,
+    pub(crate) client_ids: BTreeMap<Arc<str>, OrderId>,
+    pub(crate) done: VecDeque<OrderId>,
+    pub(crate) fills: VecDeque<Fill>,
+    pub(crate) bills: VecDeque<Bill>,
+    pub(crate) closed: VecDeque<ClosedPosition>,
+    pub(crate) totals: Totals,
+    pub(crate) countdown: Option<UnixNanos>,
+}
+
+impl Account {
+    /// The wallet: deposits, realized profit, fees and funding; no unrealized profit.
+    pub fn balance(&self) -> Quote {
+        self.balance
+    }
+
+    /// Where the money came from since the account was opened.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Its fills, oldest first; the latest [`FILLS_MAX`].
+    pub fn fills(&self) -> &VecDeque<Fill> {
+        &self.fills
+    }
+
+    /// Its financial records, oldest first; the latest [`BILLS_MAX`].
+    pub fn bills(&self) -> &VecDeque<Bill> {
+        &self.bills
+    }
+
+    /// Its closed positions, oldest first; the latest [`CLOSED_MAX`].
+    pub fn closed(&self) -> &VecDeque<ClosedPosition> {
+        &self.closed
+    }
+
+    /// The numbers of its open orders, in the order of creation.
+    pub fn open_orders(&self) -> impl DoubleEndedIterator<Item = OrderId> + '_ {
+        self.open.keys().copied()
+    }
+
+    /// The numbers of its orders that are over, the first to end first; the latest [`DONE_MAX`].
+    pub fn done_orders(&self) -> impl DoubleEndedIterator<Item = OrderId> + '_ {
+        self.done.iter().copied()
+    }
+
+    /// When all its orders will be canceled unless the countdown is armed again before.
+    pub fn countdown(&self) -> Option<UnixNanos> {
+        self.countdown
+    }
+
+    /// Its settings and positions in a contract.
+    pub fn holding(&self, instrument: InstrumentId) -> &Holding {
+        &self.holdings[instrument.index()]
+    }
+}
+
+/// An account's settings, positions and order sums in one contract.
+#[derive(Clone, Debug)]
+pub struct Holding {
+    /// The leverage it has chosen.
+    pub leverage: u32,
+    /// Crossed or isolated.
+    pub margin_mode: MarginMode,
+    /// The positions, at the places of [`PosSide::index`].
+    pub positions: [Position; 3],
+    pub(crate) opening: [OpenSum; 2],
+    pub(crate) orders: u32,
+}
+
+impl Holding {
+    /// The position of a side.
+    pub fn position(&self, side: PosSide) -> &Position {
+        &self.positions[side.index()]
+    }
+}
+
+/// Sum of what rests on one side and can open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenSum {
+    /// The lots left.
+    pub lots: Lots,
+    /// Their value at their own prices.
+    pub value: Quote,
+}
+
+/// A record of money that came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bill {
+    /// Unique over all accounts, increasing; above 2^53.
+    pub id: u64,
+    /// What it was.
+    pub kind: BillKind,
+    /// The contract, when one was concerned.
+    pub instrument: Option<InstrumentId>,
+    /// Money without the fee; positive came.
+    pub amount: Quote,
+    /// The fee; positive is paid.
+    pub fee: Quote,
+    /// The wallet after it.
+    pub balance: Quote,
+    /// When.
+    pub at: UnixNanos,
+}
+
+/// What a record of money was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BillKind {
+    /// Into the account from outside.
+    TransferIn,
+    /// Out of the account.
+    TransferOut,
+    /// A fill that opened a long.
+    OpenLong,
+    /// A fill that opened a short.
+    OpenShort,
+    /// A fill that closed a long.
+    CloseLong,
+    /// A fill that closed a short.
+    CloseShort,
+    /// A liquidation of a long.
+    BurstLong,
+    /// A liquidation of a short.
+    BurstShort,
+    /// Funding received (`CONTRACT_MAIN_SETTLE_FEE_USER_IN`).
+    FundingIn,
+    /// Funding paid (`CONTRACT_MAIN_SETTLE_FEE_USER_OUT`).
+    FundingOut,
+    /// The insurance fund made up for a wallet below zero after a liquidation.
+    Insurance,
+}
+
+/// Sums of all that moved an account's money. They stay when records are dropped, and
+/// `balance = realized − fees + funding + transfers + insurance` holds to the last unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Profit realized, without fees.
+    pub realized: Quote,
+    /// Fees paid, rebates deducted, liquidation fees included.
+    pub fees: Quote,
+    /// Funding received less funding paid.
+    pub funding: Quote,
+    /// Deposits less withdrawals.
+    pub transfers: Quote,
+    /// Losses beyond the wallet that the insurance fund bore.
+    pub insurance: Quote,
+    /// Value of all fills.
+    pub turnover: i128,
+}
+
+/// A position that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedPosition {
+    /// The number that the position had while it was open.
+    pub id: u64,
+    /// The contract.
+    pub instrument: InstrumentId,
+    /// Which position it was; for [`PosSide::Net`] the sign of `size` says the direction.
+    pub pos_side: PosSide,
+    /// Lots opened in its life; negative for a short.
+    pub size: Lots,
+    /// Average price of what opened it.
+    pub open_price: Price,
+    /// Average price of what closed it.
+    pub close_price: Price,
+    /// Profit, without fees and funding.
+    pub realized: Quote,
+    /// Funding received less paid.
+    pub funding: Quote,
+    /// Fees of the fills that opened; positive is paid.
+    pub open_fee: Quote,
+    /// Fees of the fills that closed; positive is paid.
+    pub close_fee: Quote,
+    /// When it was opened.
+    pub created: UnixNanos,
+    /// When it was closed.
+    pub closed: UnixNanos,
+}
+
+/// A position with what follows from the mark, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionView {
+    /// Whose it is.
+    pub account: AccountId,
+    /// The contract.
+    pub instrument: InstrumentId,
+    /// Which position.
+    pub pos_side: PosSide,
+    /// The position itself; no lots when it has just been closed.
+    pub position: Position,
+    /// Lots held back by resting orders that close; never negative.
+    pub locked: Lots,
+    /// The account's leverage here.
+    pub leverage: u32,
+    /// Crossed or isolated.
+    pub margin_mode: MarginMode,
+    /// One-way or hedge.
+    pub hold_mode: HoldMode,
+    /// Average entry price; zero without a position.
+    pub average_price: Price,
+    /// The mark.
+    pub mark: Price,
+    /// Value at the mark; never negative.
+    pub value: Quote,
+    /// Profit at the mark.
+    pub unrealized: Quote,
+    /// Value over leverage.
+    pub initial_margin: Quote,
+    /// Maintenance rate of its tier.
+    pub mmr: Rate,
+    /// The mark at which the account would be liquidated, all else standing still; none when no
+    /// positive mark would.
+    pub liquidation_price: Option<Price>,
+    /// The price at which closing with a taker fee leaves nothing lost; zero without a position.
+    pub break_even_price: Price,
+    /// When.
+    pub at: UnixNanos,
+}
+
+/// An account's money at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountView {
+    /// Whose it is.
+    pub account: AccountId,
+    /// The wallet.
+    pub balance: Quote,
+    /// Profit of all positions at the mark.
+    pub unrealized: Quote,
+    /// Wallet and unrealized profit.
+    pub equity: Quote,
+    /// Margin that positions and opening orders hold.
+    pub initial_margin: Quote,
+    /// The part of it that opening orders hold, with their frozen fees.
+    pub order_margin: Quote,
+    /// Margin below which positions are liquidated.
+    pub maintenance_margin: Quote,
+    /// Equity that is free; never negative.
+    pub available: Quote,
+    /// Maintenance over equity, 1 is liquidation; zero without positions, and [`i64::MAX`] when
+    /// equity is not positive.
+    pub margin_ratio: Rate,
+    /// When.
+    pub at: UnixNanos,
+}
+
+/// Fills that an account keeps.
+pub const FILLS_MAX: usize = 20_000;
+/// Financial records that an account keeps.
+pub const BILLS_MAX: usize = 20_000;
+/// Orders that are over and that an account keeps.
+pub const DONE_MAX: usize = 20_000;
+/// Closed positions that an account keeps.
+pub const CLOSED_MAX: usize = 2_000;

@@ -1,0 +1,102 @@
+//! Reject: the venue's refusal of a request, with the code and text that a V3 client sees.
+//!
+//! Codes are those of the V3 column of the published error tables; where a case has no V3 code
+//! there, the V2 code stands (V3 documents that it shares them).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A refusal. The request changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The venue's code, a decimal string on the wire.
+    pub code: u32,
+    /// The text beside it.
+    pub message: Cow<'static, str>,
+}
+
+impl Reject {
+    /// A refusal with a fixed text.
+    pub const fn new(code: u32, message: &'static str) -> Self {
+        Self { code, message: Cow::Borrowed(message) }
+    }
+
+    /// A refusal whose text names a limit.
+    pub fn with(code: u32, message: String) -> Self {
+        Self { code, message: Cow::Owned(message) }
+    }
+
+    /// The contract does not exist (25100).
+    pub fn unknown_symbol(symbol: &str) -> Self {
+        Self::with(25100, format!("Trading pair {symbol} does not exist"))
+    }
+
+    /// The contract does not trade (40309 of the shared table).
+    pub const SYMBOL_CLOSED: Self = Self::new(40309, "The contract has been removed");
+    /// Maintenance (40844 of the shared table).
+    pub const SYMBOL_MAINTAINED: Self =
+        Self::new(40844, "This contract is under temporary maintenance");
+    /// Only closing is allowed (22039 of the shared table).
+    pub const OPENING_SUSPENDED: Self =
+        Self::new(22039, "The contract does not accept orders that open a position");
+    /// The contract is not open to keys (22004).
+    pub const SYMBOL_RESTRICTED: Self =
+        Self::new(22004, "This trading pair does not support API trading");
+    /// The order names a position side that the account's mode does not have (40774).
+    pub const POSITION_MODE: Self = Self::new(
+        40774,
+        "The order type for unilateral position must also be the unilateral position type.",
+    );
+    /// Another open order has this client id (25212).
+    pub const DUPLICATE_CLIENT_ID: Self = Self::new(25212, "Duplicate clientOid");
+    /// A limit order needs a price above zero.
+    pub const PRICE_MISSING: Self = Self::new(40019, "Parameter price cannot be empty");
+    /// More digits than the venue keeps.
+    pub const NUMBER_RANGE: Self = Self::new(40017, "Parameter verification failed");
+    /// No such order among the open ones (25204).
+    pub const ORDER_NOT_FOUND: Self = Self::new(25204, "Order does not exist");
+    /// The order is over (45055 of the shared table).
+    pub const ORDER_DONE: Self =
+        Self::new(45055, "Cannot cancel order because it is already in a terminal state");
+    /// A modify that changes nothing (25571).
+    pub const NOTHING_MODIFIED: Self =
+        Self::new(25571, "The modified price and quantity are the same as the original order");
+    /// No position to close (25227).
+    pub const NOTHING_TO_CLOSE: Self = Self::new(25227, "No position to close");
+    /// Too many open orders in the contract (25211).
+    pub const SYMBOL_ORDERS: Self =
+        Self::new(25211, "The number of open orders of this contract has reached the limit");
+    /// Too many open orders in the account (25567).
+    pub const PRODUCT_ORDERS: Self =
+        Self::new(25567, "The number of open orders has reached the limit");
+    /// Too many contracts with a position (40921 of the shared table).
+    pub const POSITIONS: Self = Self::new(40921, "The number of positions has reached the limit");
+    /// The position would leave the tier of its leverage (25230).
+    pub const POSITION_TIER: Self =
+        Self::new(25230, "The position exceeds the maximum of the current leverage");
+    /// Margin does not suffice (25202).
+    pub const MARGIN: Self = Self::new(25202, "Insufficient margin");
+    /// A withdrawal above what is free (43012 of the shared table).
+    pub const BALANCE: Self = Self::new(43012, "Insufficient balance");
+    /// Leverage out of the contract's range (25223).
+    pub const LEVERAGE_RANGE: Self = Self::new(25223, "Leverage exceeds the allowed range");
+    /// Margin would not suffice after the change of leverage (25228).
+    pub const LEVERAGE_MARGIN: Self =
+        Self::new(25228, "Insufficient margin, the leverage cannot be changed");
+    /// A position or an order exists, the position mode cannot change (40920).
+    pub const HOLD_MODE_BUSY: Self =
+        Self::new(40920, "Position or order exists, the position mode switching is not supported");
+    /// Isolated margin is not offered (22005 names the same for crossed).
+    pub const MARGIN_MODE: Self =
+        Self::new(22005, "This trading pair does not support this margin mode");
+    /// A countdown outside 5 to 60 seconds.
+    pub const COUNTDOWN_RANGE: Self = Self::new(40020, "Parameter countdown error");
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Reject {}
