@@ -8,5 +8,15 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod command;
 pub mod decimal;
+pub mod digest;
+pub mod event;
+pub mod gate;
+pub mod guard;
+pub mod instrument;
+pub mod layout;
+pub mod param;
+pub mod regime;
+pub mod status;
 pub mod units;

@@ -1,0 +1,778 @@
+//! Events: everything that can change what the engine does, one path, 128 bytes each.
+
+use crate::instrument::{Instrument, InstrumentId};
+use crate::layout::{Field, LayoutError, Reader, Writer};
+use crate::units::{Lots, MonoNanos, Price, Quote, Rate, Side, Ticks, UnixNanos};
+use crate::{slot_enum, slot_kinds, slot_struct};
+
+slot_kinds! {
+    /// What happened. The engine's state after it depends on nothing else but the time of the step.
+    pub enum Event {
+        /// The first event of every run.
+        1 => Boot(Boot),
+        /// One value of [`crate::param`]'s table.
+        2 => Parameter(Parameter),
+        /// A contract's rules, at start and whenever they change.
+        3 => Rules(Rules),
+        /// The account's fee rates on one instrument.
+        4 => FeeRate(FeeRate),
+        /// What UTC is now.
+        5 => ClockSync(ClockSync),
+        /// The deadline that the engine stated has passed.
+        6 => Timer(Timer),
+        /// A part of one books frame.
+        7 => BookPage(BookPage),
+        /// A public trade.
+        8 => Trade(Trade),
+        /// Mark, index, last and funding of one instrument.
+        9 => Ticker(Ticker),
+        /// A feed was lost or is live again.
+        10 => Feed(Feed),
+        /// What the venue says of one order.
+        11 => OrderUpdate(OrderUpdate),
+        /// One execution.
+        12 => Fill(Fill),
+        /// The answer to an order-entry request.
+        13 => Reply(Reply),
+        /// What the venue says of a position.
+        14 => PositionReport(PositionReport),
+        /// What the venue says of the account.
+        15 => AccountReport(AccountReport),
+        /// Begin or end of a pass that collected evidence.
+        16 => Evidence(Evidence),
+        /// A finished one-minute bar, to seed the signals.
+        17 => Candle(Candle),
+        /// The day as the durable state remembers it.
+        18 => RestoreDay(RestoreDay),
+        /// A position as the durable state remembers it.
+        19 => RestorePosition(RestorePosition),
+        /// A person's or the program's own command.
+        20 => Operator(Operator),
+        /// A measure of the process's own health.
+        21 => Health(Health),
+        /// Account settings as read from the venue.
+        22 => Settings(Settings),
+        /// Money moved by something else than a trade.
+        23 => Bill(Bill),
+    }
+}
+
+const _: () = assert!(size_of::<Event>() <= 144);
+
+slot_struct! {
+    /// The first event of a run.
+    pub struct Boot {
+        /// BLAKE3 of the effective configuration.
+        pub config_hash: [u8; 32],
+        /// How often this state directory has been started; part of every client id.
+        pub epoch: u32,
+        /// How many [`Rules`] follow.
+        pub instruments: u16,
+        /// Seed of everything that may be chosen at will.
+        pub seed: u64,
+        /// How this run trades.
+        pub mode: Mode,
+        /// The state directory's last stop was not orderly.
+        pub dirty: bool,
+    }
+}
+
+slot_enum! {
+    /// What a run trades against. The engine does not branch on it; records carry it.
+    pub enum Mode {
+        /// The embedded venue, or another on loopback.
+        Sim = 0 "sim",
+        /// A public feed, fills modelled.
+        Paper = 1 "paper",
+        /// The venue's demo trading.
+        Demo = 2 "demo",
+        /// Real money.
+        Live = 3 "live",
+        /// Virtual time.
+        World = 4 "world",
+    }
+}
+
+slot_struct! {
+    /// One value of the parameter table.
+    pub struct Parameter {
+        /// The key's place in [`crate::param::TABLE`]'s storage.
+        pub key: u16,
+        /// In the key's unit.
+        pub value: i64,
+    }
+}
+
+slot_struct! {
+    /// A contract's rules.
+    pub struct Rules {
+        /// Which.
+        pub id: InstrumentId,
+        /// What.
+        pub instrument: Instrument,
+    }
+}
+
+slot_struct! {
+    /// The account's rates on one instrument; positive is a cost, negative a rebate.
+    pub struct FeeRate {
+        /// Which; [`InstrumentId::ALL`] with [`FeeSource::Unresolved`] when the venue did not answer.
+        pub instrument: InstrumentId,
+        /// For resting orders.
+        pub maker: Rate,
+        /// For orders that take.
+        pub taker: Rate,
+        /// Who says so.
+        pub source: FeeSource,
+    }
+}
+
+slot_enum! {
+    /// Where fee rates come from.
+    pub enum FeeSource {
+        /// Nobody has answered.
+        Unresolved = 0 "unresolved",
+        /// The signed query.
+        Venue = 1 "api:exchange:bitget",
+        /// The configuration.
+        Manual = 2 "config:manual",
+    }
+}
+
+slot_struct! {
+    /// UTC at the time of the step, by the venue's clock.
+    pub struct ClockSync {
+        /// UTC by the venue.
+        pub utc: UnixNanos,
+        /// Venue minus host, in nanoseconds.
+        pub offset_ns: i64,
+        /// Half of the round trip in which the offset was read.
+        pub uncertainty_ns: u64,
+    }
+}
+
+slot_struct! {
+    /// The stated deadline has passed.
+    pub struct Timer {
+        /// The deadline that it answers.
+        pub deadline: MonoNanos,
+    }
+}
+
+/// Levels that one page carries.
+pub const PAGE_LEVELS: usize = 6;
+
+slot_struct! {
+    /// A part of one books frame: up to six levels of one side. The engine acts on the page marked last.
+    pub struct BookPage {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// The side of all levels here.
+        pub side: Side,
+        /// The frame replaces the book.
+        pub snapshot: bool,
+        /// No page of this frame came before.
+        pub first: bool,
+        /// No page of this frame follows.
+        pub last: bool,
+        /// How many of `ticks` and `sizes` are levels.
+        pub len: u8,
+        /// The frame's number, rising, not consecutive.
+        pub seq: u64,
+        /// The number of the frame that this one continues; 0 in a snapshot or where none is given.
+        pub pseq: u64,
+        /// The matching engine's time.
+        pub ts: UnixNanos,
+        /// CRC-32 of the book after this frame as the venue gives it; 0 where none is given.
+        pub checksum: i32,
+        /// Prices.
+        pub ticks: [u32; PAGE_LEVELS],
+        /// Sizes; zero deletes the level.
+        pub sizes: [LevelSize; PAGE_LEVELS],
+    }
+}
+
+/// A level's size in lots, packed with how many decimals the two texts had, so that the checksum's text
+/// can be written again: bits 60–63 decimals of the price, 56–59 of the size, 0–55 lots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LevelSize(u64);
+
+impl LevelSize {
+    /// The largest size that fits.
+    pub const LOTS_MAX: u64 = (1 << 56) - 1;
+
+    /// Packs a size; `None` when lots or decimals (at most 15) do not fit.
+    pub const fn new(lots: u64, price_decimals: u8, size_decimals: u8) -> Option<Self> {
+        if lots > Self::LOTS_MAX || price_decimals > 15 || size_decimals > 15 {
+            return None;
+        }
+        Some(Self(lots | (size_decimals as u64) << 56 | (price_decimals as u64) << 60))
+    }
+
+    /// The size.
+    pub const fn lots(self) -> Lots {
+        Lots((self.0 & Self::LOTS_MAX) as i64)
+    }
+
+    /// Decimals of the price's text.
+    pub const fn price_decimals(self) -> u8 {
+        (self.0 >> 60) as u8
+    }
+
+    /// Decimals of the size's text.
+    pub const fn size_decimals(self) -> u8 {
+        (self.0 >> 56 & 15) as u8
+    }
+}
+
+impl Field for LevelSize {
+    const SIZE: usize = 8;
+    fn put(&self, to: &mut Writer<'_>) {
+        self.0.put(to);
+    }
+    fn take(from: &mut Reader<'_>) -> Result<Self, LayoutError> {
+        Ok(Self(u64::take(from)?))
+    }
+}
+
+slot_struct! {
+    /// A public trade.
+    pub struct Trade {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// The taker's side.
+        pub taker: Side,
+        /// Where.
+        pub price: Ticks,
+        /// How much.
+        pub lots: Lots,
+        /// The venue's id.
+        pub trade_id: u64,
+        /// The matching engine's time.
+        pub ts: UnixNanos,
+    }
+}
+
+slot_struct! {
+    /// Mark, index, last and funding. A value of zero was not given.
+    pub struct Ticker {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// Last trade.
+        pub last: Price,
+        /// Mark.
+        pub mark: Price,
+        /// Index.
+        pub index: Price,
+        /// Rate of the next settlement; positive: longs pay.
+        pub funding_rate: Rate,
+        /// When it settles.
+        pub funding_at: UnixNanos,
+        /// When the venue sent it.
+        pub ts: UnixNanos,
+    }
+}
+
+slot_enum! {
+    /// Which stream an event speaks of.
+    pub enum Stream {
+        /// Market data.
+        Public = 0 "public_ws",
+        /// Orders, fills, positions, account; and order entry.
+        Private = 1 "private_ws",
+    }
+}
+
+slot_enum! {
+    /// What happened to a stream.
+    pub enum FeedState {
+        /// Logged in, subscribed and acknowledged.
+        Live = 0 "live",
+        /// The socket is gone or silent; nothing known of it is fresh.
+        Lost = 1 "lost",
+        /// Messages of one instrument were dropped or damaged; its book must be made anew.
+        Gap = 2 "gap",
+    }
+}
+
+slot_struct! {
+    /// A stream was lost, has a gap, or is live.
+    pub struct Feed {
+        /// Which stream.
+        pub stream: Stream,
+        /// What happened.
+        pub state: FeedState,
+        /// Which instrument; [`InstrumentId::ALL`] for the whole stream.
+        pub instrument: InstrumentId,
+        /// How often the socket has been connected in this run, counting this one.
+        pub connects: u32,
+    }
+}
+
+/// Who made an order, as far as its client id says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId {
+    /// The boot epoch that made it; 0 for an order that is not this instance's.
+    pub epoch: u32,
+    /// Counts the orders of that epoch from 1.
+    pub number: u64,
+}
+
+impl ClientId {
+    /// An order of somebody else: another instance, a person, the venue.
+    pub const FOREIGN: Self = Self { epoch: 0, number: 0 };
+
+    /// True for an order that this instance made, in this run or an earlier one.
+    pub const fn is_own(self) -> bool {
+        self.epoch != 0
+    }
+}
+
+impl Field for ClientId {
+    const SIZE: usize = 12;
+    fn put(&self, to: &mut Writer<'_>) {
+        self.epoch.put(to);
+        self.number.put(to);
+    }
+    fn take(from: &mut Reader<'_>) -> Result<Self, LayoutError> {
+        Ok(Self { epoch: u32::take(from)?, number: u64::take(from)? })
+    }
+}
+
+slot_enum! {
+    /// The venue's word for an order.
+    pub enum OrderStatus {
+        /// Accepted, not yet resting.
+        New = 0 "new",
+        /// Resting.
+        Live = 1 "live",
+        /// Resting, in part executed.
+        PartiallyFilled = 2 "partially_filled",
+        /// Executed whole.
+        Filled = 3 "filled",
+        /// Ended by anybody.
+        Canceled = 4 "canceled",
+        /// A query found no such order. No proof that it does not exist.
+        NotFound = 5 "not_found",
+    }
+}
+
+slot_enum! {
+    /// How we came to know.
+    pub enum Source {
+        /// Pushed on the private stream.
+        Push = 0 "push",
+        /// Pushed sooner, with fewer fields.
+        FastPush = 1 "fast_push",
+        /// Asked for over REST.
+        Query = 2 "query",
+    }
+}
+
+slot_struct! {
+    /// What the venue says of one order.
+    pub struct OrderUpdate {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// Whose.
+        pub client: ClientId,
+        /// The venue's id; 0 when not given.
+        pub order_id: u64,
+        /// Its side.
+        pub side: Side,
+        /// Its word.
+        pub status: OrderStatus,
+        /// Limit price; zero for a market order.
+        pub price: Ticks,
+        /// Ordered size.
+        pub lots: Lots,
+        /// Executed so far.
+        pub filled: Lots,
+        /// Why it ended; [`CancelReason::None`] otherwise.
+        pub reason: CancelReason,
+        /// It may only shrink a position.
+        pub reduce_only: bool,
+        /// How we know.
+        pub source: Source,
+        /// The venue's time of the change.
+        pub ts: UnixNanos,
+    }
+}
+
+slot_enum! {
+    /// `cancelReason` of the order push; never decides over safety.
+    pub enum CancelReason {
+        /// None given.
+        None = 0 "",
+        /// A request.
+        Normal = 1 "normal_cancel",
+        /// Post-only that would have taken.
+        PostOnly = 2 "post_only_fill_cancel",
+        /// Immediate-or-cancel remainder.
+        Ioc = 3 "ioc_not_full_cancel",
+        /// Fill-or-kill that could not fill.
+        Fok = 4 "fok_not_full_cancel",
+        /// Self-trade prevention.
+        Stp = 5 "stp_cancel",
+        /// Replaced by a modify.
+        Modify = 6 "modify_limit_order",
+        /// Liquidation.
+        Liquidation = 7 "burst_cancel",
+        /// Any other word.
+        Other = 8 "other",
+    }
+}
+
+slot_struct! {
+    /// One execution of an order.
+    pub struct Fill {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// Whose.
+        pub client: ClientId,
+        /// The venue's id of the order.
+        pub order_id: u64,
+        /// The venue's id of the execution, unique for ever.
+        pub trade_id: u64,
+        /// Our side.
+        pub side: Side,
+        /// We rested.
+        pub maker: bool,
+        /// Where.
+        pub price: Ticks,
+        /// How much.
+        pub lots: Lots,
+        /// What we paid; negative is a rebate. Meaningless unless `fee_known`.
+        pub fee: Quote,
+        /// The message carried a fee in USDT.
+        pub fee_known: bool,
+        /// How we know.
+        pub source: Source,
+        /// The matching engine's time.
+        pub ts: UnixNanos,
+    }
+}
+
+slot_enum! {
+    /// What was asked of the venue.
+    pub enum RequestKind {
+        /// A new order.
+        Place = 0 "place",
+        /// The end of an order.
+        Cancel = 1 "cancel",
+        /// The end of all.
+        CancelAll = 2 "cancel_all",
+    }
+}
+
+slot_enum! {
+    /// What the answer means for the order.
+    pub enum Outcome {
+        /// The venue has received the request; nothing more.
+        Received = 0 "received",
+        /// The venue refused, and says so with a code that leaves no doubt.
+        Rejected = 1 "rejected",
+        /// Nobody can say: time-out, 5xx, an unknown code, a cut connection.
+        Unknown = 2 "unknown",
+        /// It never left this machine.
+        NotSent = 3 "not_sent",
+    }
+}
+
+slot_struct! {
+    /// The answer to an order-entry request.
+    pub struct Reply {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// The order that the request named.
+        pub client: ClientId,
+        /// What was asked.
+        pub request: RequestKind,
+        /// What came of it.
+        pub outcome: Outcome,
+        /// The venue's id, where given; else 0.
+        pub order_id: u64,
+        /// The venue's code; 0 for success.
+        pub code: u32,
+        /// What class of reject it is.
+        pub class: RejectClass,
+    }
+}
+
+slot_enum! {
+    /// Rejects by what has to be done about them (bitget reference §4).
+    pub enum RejectClass {
+        /// No reject.
+        None = 0 "none",
+        /// Price or size against the rules: tick, step, minimum, maximum, band.
+        Rules = 1 "rules",
+        /// Margin or balance.
+        Funds = 2 "funds",
+        /// The order to cancel is not there, or no longer open.
+        NotFound = 3 "not_found",
+        /// A client id was used twice.
+        Duplicate = 4 "duplicate",
+        /// Too many requests or orders.
+        Rate = 5 "rate",
+        /// Key, signature, permission, address.
+        Auth = 6 "auth",
+        /// The instrument or the account may not trade now.
+        Halted = 7 "halted",
+        /// Anything else.
+        Other = 8 "other",
+    }
+}
+
+slot_struct! {
+    /// What the venue says of a position.
+    pub struct PositionReport {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// Signed size.
+        pub lots: Lots,
+        /// Average entry; zero when flat.
+        pub entry: Price,
+        /// Leverage as set at the venue; 0 when not given.
+        pub leverage: u16,
+        /// How we know.
+        pub source: Source,
+        /// The venue's time of the change.
+        pub ts: UnixNanos,
+    }
+}
+
+slot_struct! {
+    /// What the venue says of the account.
+    pub struct AccountReport {
+        /// Equity at mark, in USDT.
+        pub equity: Quote,
+        /// Balance without unrealized profit.
+        pub balance: Quote,
+        /// Free for new orders.
+        pub available: Quote,
+        /// Unrealized profit at mark.
+        pub unrealized: Quote,
+        /// Maintenance margin over equity, 1 is liquidation; negative when the venue gave none.
+        pub margin_ratio: Rate,
+        /// How we know.
+        pub source: Source,
+        /// The venue's time.
+        pub ts: UnixNanos,
+    }
+}
+
+slot_enum! {
+    /// What a pass collects.
+    pub enum Topic {
+        /// All open orders.
+        OpenOrders = 0 "open_orders",
+        /// All positions.
+        Positions = 1 "positions",
+        /// Own fills since the last known.
+        Fills = 2 "fills",
+        /// Equity and margin.
+        Account = 3 "account",
+        /// One order by its client id.
+        Order = 4 "order",
+    }
+}
+
+slot_enum! {
+    /// Where a pass stands.
+    pub enum Phase {
+        /// Items follow as `OrderUpdate`, `Fill`, `PositionReport`, `AccountReport` from [`Source::Query`].
+        Begin = 0 "begin",
+        /// All items have been sent.
+        End = 1 "end",
+        /// The query failed; what came so far proves nothing.
+        Failed = 2 "failed",
+    }
+}
+
+slot_struct! {
+    /// Begin or end of a pass that collected evidence.
+    pub struct Evidence {
+        /// The query's number.
+        pub pass: u32,
+        /// What it collects.
+        pub topic: Topic,
+        /// Where it stands.
+        pub phase: Phase,
+        /// Which instrument; [`InstrumentId::ALL`] for every one.
+        pub instrument: InstrumentId,
+        /// Which order, for [`Topic::Order`].
+        pub client: ClientId,
+        /// Items sent.
+        pub items: u32,
+        /// When the request left; what happened later may be missing.
+        pub asked: MonoNanos,
+    }
+}
+
+slot_struct! {
+    /// A finished one-minute bar.
+    pub struct Candle {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// When the bar began.
+        pub start: UnixNanos,
+        /// First price.
+        pub open: Price,
+        /// Highest.
+        pub high: Price,
+        /// Lowest.
+        pub low: Price,
+        /// Last.
+        pub close: Price,
+    }
+}
+
+slot_struct! {
+    /// The day as `daily_state.json` and the ledger remember it.
+    pub struct RestoreDay {
+        /// UTC day number since 1970.
+        pub day: i64,
+        /// Equity when it began.
+        pub equity_open: Quote,
+        /// Highest equity since the last `rearm`, transfers removed.
+        pub high_water: Quote,
+        /// Traded today.
+        pub traded: Quote,
+        /// Realized today, before fees and funding.
+        pub realized: Quote,
+        /// Fees paid today.
+        pub fees: Quote,
+        /// Funding paid today.
+        pub funding: Quote,
+        /// Fills today.
+        pub fills: u32,
+        /// Cancel episodes today.
+        pub cancel_episodes: u32,
+        /// The guard was latched.
+        pub latched: bool,
+        /// The incident that latched it.
+        pub incident: u64,
+        /// Reasons of the latch, as [`crate::guard::Reasons`].
+        pub reasons: u64,
+    }
+}
+
+slot_struct! {
+    /// A position as the durable state remembers it.
+    pub struct RestorePosition {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// Signed size.
+        pub lots: Lots,
+        /// What it cost, signed, in tick-lots: exact where an average would be rounded.
+        pub entry_value: i128,
+        /// The newest execution booked.
+        pub last_trade_id: u64,
+        /// Its time.
+        pub last_trade_at: UnixNanos,
+    }
+}
+
+slot_enum! {
+    /// What a person or the program asks of the engine.
+    pub enum Directive {
+        /// Cancel everything, verify zero, end.
+        Stop = 0 "stop",
+        /// Cancel quotes and quote no more until resumed.
+        Pause = 1 "pause",
+        /// End a pause.
+        Resume = 2 "resume",
+        /// Latch HARD_STOP.
+        Kill = 3 "kill",
+        /// Clear the latch of the incident named.
+        Rearm = 4 "rearm",
+    }
+}
+
+slot_struct! {
+    /// A command of a person or of the program itself.
+    pub struct Operator {
+        /// What.
+        pub directive: Directive,
+        /// For [`Directive::Rearm`]: which incident.
+        pub incident: u64,
+    }
+}
+
+slot_enum! {
+    /// What is measured.
+    pub enum Measure {
+        /// Age of the oldest record not yet durable, in nanoseconds.
+        JournalLag = 0 "journal_lag",
+        /// The process was not run for this many nanoseconds.
+        Paused = 1 "paused",
+        /// Calls that the venue's busiest endpoint class has left, in 1e-8 of its limit.
+        RateHeadroom = 2 "rate_headroom",
+    }
+}
+
+slot_struct! {
+    /// A measure of the process's own health.
+    pub struct Health {
+        /// What.
+        pub measure: Measure,
+        /// How much.
+        pub value: i64,
+    }
+}
+
+slot_enum! {
+    /// How the account holds positions.
+    pub enum HoldMode {
+        /// One position an instrument.
+        OneWay = 0 "one_way_mode",
+        /// Long and short apart; not traded by this engine.
+        Hedge = 1 "hedge_mode",
+    }
+}
+
+slot_struct! {
+    /// Account settings as read from the venue.
+    pub struct Settings {
+        /// How positions are held.
+        pub hold_mode: HoldMode,
+        /// Highest leverage set on any configured instrument; 0 when unknown.
+        pub leverage: u16,
+        /// The key may trade.
+        pub may_trade: bool,
+        /// The key may withdraw or transfer.
+        pub may_move_money: bool,
+        /// The key is bound to addresses.
+        pub ip_bound: bool,
+        /// The account's number.
+        pub uid: u64,
+    }
+}
+
+slot_enum! {
+    /// Kinds of money movements.
+    pub enum BillKind {
+        /// Funding settlement.
+        Funding = 0 "funding",
+        /// Deposit or withdrawal or transfer.
+        Transfer = 1 "transfer",
+        /// Anything else; counted apart.
+        Other = 2 "other",
+    }
+}
+
+slot_struct! {
+    /// Money that moved by something else than a trade.
+    pub struct Bill {
+        /// Which instrument; [`InstrumentId::ALL`] for none.
+        pub instrument: InstrumentId,
+        /// What for.
+        pub kind: BillKind,
+        /// Signed amount: positive is received.
+        pub amount: Quote,
+        /// The venue's id, unique for ever.
+        pub bill_id: u64,
+        /// When.
+        pub ts: UnixNanos,
+    }
+}
