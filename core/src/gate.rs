@@ -4,7 +4,7 @@
 //! link and is consumed when it is encoded.
 
 use crate::event::{ClientId, Event, FeeSource};
-use crate::guard::{GuardState, Opinion};
+use crate::guard::{GuardState, Opinion, Reasons};
 use crate::instrument::{Instrument, InstrumentId};
 use crate::param::Params;
 use crate::units::{Lots, MonoNanos, Price, Quote, Rate, Side, Ticks, UnixNanos};
@@ -94,8 +94,14 @@ pub trait Gate {
     /// The first limit that it would break.
     fn check(&mut self, intent: &Intent, view: &View<'_>, now: MonoNanos) -> Result<(), Refusal>;
 
+    /// Why nothing may be quoted on one instrument just now, the others notwithstanding.
+    fn instrument(&self, id: InstrumentId, view: &View<'_>, now: MonoNanos) -> Reasons;
+
     /// Tells of an order that has just been approved, so that buckets and counters take it in.
     fn approved(&mut self, spec: &OrderSpec, now: MonoNanos);
+
+    /// Tells of a cancel, which uses the same allowance and is never refused.
+    fn canceled(&mut self, now: MonoNanos);
 
     /// The earliest time at which an opinion may change without an event.
     fn deadline(&self) -> MonoNanos;
@@ -195,6 +201,10 @@ pub struct AccountView {
     pub week_open: Option<Quote>,
     /// Traded today.
     pub turnover: Quote,
+    /// Value at mark of all positions, each taken without its sign.
+    pub position_value: Quote,
+    /// Value of all orders that may be live.
+    pub open_notional: Quote,
     /// Maintenance over equity as the venue says; `None` while unknown.
     pub margin_ratio: Option<Rate>,
     /// Highest leverage set at the venue; 0 while unknown.
@@ -203,6 +213,8 @@ pub struct AccountView {
     pub settings_fit: Option<bool>,
     /// Orders that may be live or in flight, all instruments.
     pub open_orders: u32,
+    /// How many of them are of unknown outcome.
+    pub unknown_orders: u32,
     /// Age of the oldest record not yet durable, in nanoseconds.
     pub journal_lag_ns: u64,
     /// Venue rejects in a row.
@@ -211,9 +223,11 @@ pub struct AccountView {
     pub contradiction: bool,
     /// A table is full.
     pub capacity: bool,
+    /// Largest confirmed drift between venue's position and ours, as a share of the larger.
+    pub position_drift: Rate,
     /// Confirmed drift between venue's position and ours that no fill explains.
     pub drift_unexplained: bool,
-    /// Strategy cancels in the last minute that breached the budget, by episode, today.
+    /// How often strategy cancels have breached their budget today.
     pub cancel_episodes: u32,
     /// The pause of the last cancel episode ends then.
     pub cancel_pause_until: MonoNanos,
@@ -302,14 +316,18 @@ impl AccountView {
         high_water: None,
         week_open: None,
         turnover: Quote::ZERO,
+        position_value: Quote::ZERO,
+        open_notional: Quote::ZERO,
         margin_ratio: None,
         leverage: 0,
         settings_fit: None,
         open_orders: 0,
+        unknown_orders: 0,
         journal_lag_ns: 0,
         reject_streak: 0,
         contradiction: false,
         capacity: false,
+        position_drift: Rate::ZERO,
         drift_unexplained: false,
         cancel_episodes: 0,
         cancel_pause_until: MonoNanos::ZERO,

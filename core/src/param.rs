@@ -274,6 +274,8 @@ params! {
         clock_offset_soft_ms: u64, Unit::Millis, one, [ms(500)], [ms(500)], ms(1), ms(30_000);
         /// Clock offset beyond which the program refuses to trade.
         clock_offset_hard_ms: u64, Unit::Millis, one, [ms(2_000)], [ms(2_000)], ms(1), ms(30_000);
+        /// Confirmed drift of a position, as a share of the larger. Soft; unexplained drift is hard.
+        position_drift_soft_pct: Rate, Unit::Fraction, one, [e4(500)], [e4(500)], 0, e4(5_000);
         /// Strategy cancels a minute and instrument; beyond it an episode begins.
         cancel_budget_per_min: u64, Unit::Count, one, [50], [50], 1, 6_000;
         /// Pause after a cancel episode.
