@@ -1,8 +1,9 @@
 //! Bytes: what stands between the engine and the wire.
 //!
 //! [`link`] joins agents, [`proto`] speaks WebSocket and HTTP without a socket or a clock, and
-//! `driver` alone owns sockets and TLS. Nothing here decides anything about trading.
+//! [`driver`] alone owns sockets and TLS. Nothing here decides anything about trading.
 #![deny(unsafe_code)]
 
+pub mod driver;
 pub mod link;
 pub mod proto;
