@@ -97,11 +97,11 @@ pub trait Gate {
     /// Why nothing may be quoted on one instrument just now, the others notwithstanding.
     fn instrument(&self, id: InstrumentId, view: &View<'_>, now: MonoNanos) -> Reasons;
 
-    /// Tells of an order that has just been approved, so that buckets and counters take it in.
-    fn approved(&mut self, spec: &OrderSpec, now: MonoNanos);
+    /// Tells that an order has just been approved, so that buckets and counters take it in.
+    fn approved(&mut self, view: &View<'_>, now: MonoNanos);
 
     /// Tells of a cancel, which uses the same allowance and is never refused.
-    fn canceled(&mut self, now: MonoNanos);
+    fn canceled(&mut self, view: &View<'_>, now: MonoNanos);
 
     /// The earliest time at which an opinion may change without an event.
     fn deadline(&self) -> MonoNanos;
@@ -123,7 +123,7 @@ pub fn submit<G: Gate>(
 ) -> Result<Approved, Refusal> {
     gate.check(&intent, view, now)?;
     let spec = OrderSpec { client, intent };
-    gate.approved(&spec, now);
+    gate.approved(view, now);
     Ok(Approved { spec })
 }
 

@@ -1,0 +1,233 @@
+//! Health: streams, clock, evidence, disk and the venue's temper.
+
+use keel_core::gate::{AccountView, InstrumentView, View};
+use keel_core::guard::{Opinion, Reason, Reasons};
+use keel_core::instrument::InstrumentStatus;
+use keel_core::units::{MILLIS, MonoNanos};
+
+/// What the account's health calls for.
+pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
+    let (params, account) = (view.params, view.account);
+    let mut opinion = Opinion::FINE;
+    let mut soft = |cause: bool, reason: Reason| {
+        if cause {
+            opinion.soft = opinion.soft.with(reason);
+        }
+    };
+    soft(!account.ready, Reason::Starting);
+    soft(!private_fresh(view, now), Reason::PrivateLost);
+    soft(account.ready && !account.reconciled, Reason::Reconciling);
+    soft(clock_error_ns(account) > params.clock_offset_soft_ms(), Reason::Clock);
+    soft(account.utc_at == MonoNanos::ZERO, Reason::Clock);
+    soft(account.journal_lag_ns > params.journal_lag_ms(), Reason::JournalLag);
+    soft(u64::from(account.reject_streak) > params.reject_streak_soft(), Reason::RejectStreak);
+    soft(u64::from(account.unknown_orders) > params.max_unknown_orders(), Reason::UnknownOrders);
+    soft(account.position_drift > params.position_drift_soft_pct(), Reason::PositionDrift);
+    soft(account.cancel_pause_until > now, Reason::CancelBudget);
+    soft(account.foreign_orders > 0, Reason::ForeignOrder);
+    soft(u64::from(account.taker_fills) >= params.taker_fills_soft(), Reason::TakerFill);
+    soft(account.settings_fit.is_none(), Reason::Starting);
+    let mut hard = |cause: bool, reason: Reason| {
+        if cause {
+            opinion.hard = opinion.hard.with(reason);
+        }
+    };
+    hard(clock_error_ns(account) > params.clock_offset_hard_ms(), Reason::Clock);
+    hard(u64::from(account.reject_streak) > params.reject_streak_hard(), Reason::RejectStreak);
+    hard(account.drift_unexplained, Reason::PositionDrift);
+    hard(u64::from(account.cancel_episodes) >= params.cancel_episodes_hard(), Reason::CancelBudget);
+    hard(account.contradiction, Reason::Contradiction);
+    hard(account.capacity, Reason::Capacity);
+    hard(account.foreign_orders > 0 && params.foreign_orders() == 1, Reason::ForeignOrder);
+    hard(account.settings_fit == Some(false), Reason::Settings);
+    opinion
+}
+
+/// True while the private stream is live and has spoken lately.
+pub fn private_fresh(view: &View<'_>, now: MonoNanos) -> bool {
+    let account = view.account;
+    account.private_live && now.since(account.private_at) <= view.params.private_silence_ms()
+}
+
+/// True while the book is live and has been updated lately.
+pub fn book_fresh(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos) -> bool {
+    instrument.touch.is_some() && now.since(instrument.book_at) <= view.params.book_silence_ms()
+}
+
+/// True while mark and funding have been told lately.
+pub fn ticker_fresh(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos) -> bool {
+    instrument.mark.0 > 0 && now.since(instrument.ticker_at) <= view.params.ticker_silence_ms()
+}
+
+/// True while the rules are known, confirmed lately, and let one trade.
+pub fn rules_fresh(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos) -> bool {
+    let open = instrument.rules.is_some_and(|rules| {
+        matches!(rules.status, InstrumentStatus::Online | InstrumentStatus::LimitOpen)
+    });
+    open && now.since(instrument.rules_at) <= view.params.rules_age_max_s()
+}
+
+/// Why nothing may be quoted on this instrument just now.
+pub fn instrument(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos) -> Reasons {
+    let mut reasons = Reasons::NONE;
+    for (fine, reason) in [
+        (book_fresh(instrument, view, now), Reason::BookStale),
+        (ticker_fresh(instrument, view, now), Reason::TickerStale),
+        (rules_fresh(instrument, view, now), Reason::Rules),
+    ] {
+        if !fine {
+            reasons = reasons.with(reason);
+        }
+    }
+    reasons
+}
+
+/// When the first of these opinions may change without an event.
+pub fn deadline(view: &View<'_>, now: MonoNanos) -> MonoNanos {
+    let (params, account) = (view.params, view.account);
+    let silent = account.private_at.after(params.private_silence_ms() + 1);
+    let mut first = if account.private_live { silent } else { MonoNanos::NEVER };
+    for ends in [account.cancel_pause_until] {
+        if ends > now {
+            first = first.min(ends);
+        }
+    }
+    first.max(now.after(MILLIS))
+}
+
+/// How far the clock may be off: the offset's size and what it is not known to.
+fn clock_error_ns(account: &AccountView) -> u64 {
+    account.clock_offset_ns.unsigned_abs().saturating_add(account.clock_uncertainty_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Desk;
+    use keel_core::guard::GuardState;
+    use keel_core::units::{Rate, SECONDS};
+
+    const NOW: MonoNanos = Desk::NOW;
+
+    /// Checks a limit at L−1, L and L+1 of its smallest unit.
+    fn boundary(reason: Reason, state: GuardState, set: impl Fn(&mut Desk, i64)) {
+        for (beyond, trips) in [(-1, false), (0, false), (1, true)] {
+            let mut desk = Desk::fine();
+            set(&mut desk, beyond);
+            let opinion = opinion(&desk.view(), NOW);
+            let set = if state == GuardState::HardStop { opinion.hard } else { opinion.soft };
+            assert_eq!(set.contains(reason), trips, "{reason} at L{beyond:+}");
+        }
+    }
+
+    #[test]
+    fn a_fine_desk_gives_no_opinion() {
+        let desk = Desk::fine();
+        assert_eq!(opinion(&desk.view(), NOW), Opinion::FINE);
+        assert_eq!(instrument(&desk.instruments[0], &desk.view(), NOW), Reasons::NONE);
+    }
+
+    #[test]
+    fn the_clock_pauses_beyond_half_a_second_and_stops_beyond_two() {
+        boundary(Reason::Clock, GuardState::SoftPause, |desk, beyond| {
+            desk.account.clock_offset_ns = -(500 * MILLIS as i64 + beyond);
+        });
+        boundary(Reason::Clock, GuardState::HardStop, |desk, beyond| {
+            desk.account.clock_offset_ns = 1_999 * MILLIS as i64;
+            desk.account.clock_uncertainty_ns = (MILLIS as i64 + beyond).unsigned_abs();
+        });
+    }
+
+    #[test]
+    fn silence_of_the_private_stream_pauses() {
+        boundary(Reason::PrivateLost, GuardState::SoftPause, |desk, beyond| {
+            let silence = (12 * SECONDS as i64 + beyond).unsigned_abs();
+            desk.account.private_at = MonoNanos(NOW.0 - silence);
+        });
+    }
+
+    #[test]
+    fn a_journal_that_lags_a_second_pauses() {
+        boundary(Reason::JournalLag, GuardState::SoftPause, |desk, beyond| {
+            desk.account.journal_lag_ns = (SECONDS as i64 + beyond).unsigned_abs();
+        });
+    }
+
+    #[test]
+    fn rejects_in_a_row_pause_after_eight_and_stop_after_twenty() {
+        boundary(Reason::RejectStreak, GuardState::SoftPause, |desk, beyond| {
+            desk.account.reject_streak = u32::try_from(8 + beyond).expect("small");
+        });
+        boundary(Reason::RejectStreak, GuardState::HardStop, |desk, beyond| {
+            desk.account.reject_streak = u32::try_from(20 + beyond).expect("small");
+        });
+    }
+
+    #[test]
+    fn drift_above_five_percent_pauses_and_unexplained_drift_stops() {
+        boundary(Reason::PositionDrift, GuardState::SoftPause, |desk, beyond| {
+            desk.account.position_drift = Rate(5_000_000 + beyond);
+        });
+        let mut desk = Desk::fine();
+        desk.account.drift_unexplained = true;
+        assert!(opinion(&desk.view(), NOW).hard.contains(Reason::PositionDrift));
+    }
+
+    #[test]
+    fn orders_of_unknown_outcome_pause_beyond_two() {
+        boundary(Reason::UnknownOrders, GuardState::SoftPause, |desk, beyond| {
+            desk.account.unknown_orders = u32::try_from(2 + beyond).expect("small");
+        });
+    }
+
+    #[test]
+    fn a_cancel_episode_pauses_until_its_end_and_the_third_stops() {
+        let mut desk = Desk::fine();
+        desk.account.cancel_episodes = 2;
+        desk.account.cancel_pause_until = NOW.after(1);
+        assert!(opinion(&desk.view(), NOW).soft.contains(Reason::CancelBudget));
+        assert!(!opinion(&desk.view(), NOW.after(1)).soft.contains(Reason::CancelBudget));
+        desk.account.cancel_episodes = 3;
+        assert!(opinion(&desk.view(), NOW).hard.contains(Reason::CancelBudget));
+    }
+
+    #[test]
+    fn every_truth_flag_stops_for_good() {
+        let flags: [(Reason, fn(&mut AccountView)); 3] = [
+            (Reason::Contradiction, |account| account.contradiction = true),
+            (Reason::Capacity, |account| account.capacity = true),
+            (Reason::Settings, |account| account.settings_fit = Some(false)),
+        ];
+        for (reason, set) in flags {
+            let mut desk = Desk::fine();
+            set(&mut desk.account);
+            assert!(opinion(&desk.view(), NOW).hard.contains(reason), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_order_pauses_and_by_policy_stops() {
+        let mut desk = Desk::fine();
+        desk.account.foreign_orders = 1;
+        assert_eq!(opinion(&desk.view(), NOW).state(), GuardState::SoftPause);
+        assert!(desk.params.set(keel_core::param::at::foreign_orders, 1));
+        assert_eq!(opinion(&desk.view(), NOW).state(), GuardState::HardStop);
+    }
+
+    #[test]
+    fn an_instrument_is_not_quoted_on_a_stale_book_ticker_or_rules() {
+        let cases: [(Reason, u64, fn(&mut InstrumentView, MonoNanos)); 3] = [
+            (Reason::BookStale, 1_500 * MILLIS, |i, at| i.book_at = at),
+            (Reason::TickerStale, 5_000 * MILLIS, |i, at| i.ticker_at = at),
+            (Reason::Rules, 300 * SECONDS, |i, at| i.rules_at = at),
+        ];
+        for (reason, age, set) in cases {
+            for (beyond, stale) in [(0, false), (1, true)] {
+                let mut desk = Desk::fine();
+                set(&mut desk.instruments[0], MonoNanos(NOW.0 - age - beyond));
+                let reasons = instrument(&desk.instruments[0], &desk.view(), NOW);
+                assert_eq!(reasons.contains(reason), stale, "{reason}");
+            }
+        }
+    }
+}

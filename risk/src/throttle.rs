@@ -1,0 +1,199 @@
+//! Rate budgets: how many messages may be sent, in integers.
+
+use keel_core::digest::Digest;
+use keel_core::param::Params;
+use keel_core::units::{E8, MonoNanos, Rate, SECONDS, UnixNanos};
+
+/// A token bucket that holds one second's worth, and one token at least. It is kept as the time at which it
+/// will be full again, so that no fraction of a token is ever lost to rounding.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    full_at: MonoNanos,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub const FULL: Self = Self { full_at: MonoNanos::ZERO };
+
+    /// True when a whole token is there at `per_s` tokens a second.
+    const fn has_token(&self, per_s: Rate, now: MonoNanos) -> bool {
+        let cost = cost_ns(per_s);
+        let depth = if cost > SECONDS { cost } else { SECONDS };
+        self.full_at.since(now) + cost <= depth
+    }
+
+    /// Takes a token, there or not: a cancel is counted and never refused.
+    fn take(&mut self, per_s: Rate, now: MonoNanos) {
+        self.full_at = self.full_at.max(now).after(cost_ns(per_s));
+    }
+}
+
+/// How long one token takes to accrue.
+const fn cost_ns(per_s: Rate) -> u64 {
+    (SECONDS as u128 * E8 as u128).div_ceil(per_s.0 as u128) as u64
+}
+
+/// The account's message budgets.
+#[derive(Clone, Copy, Debug)]
+pub struct Throttle {
+    creates: Bucket,
+    requests: Bucket,
+    day: i64,
+    creates_today: u64,
+}
+
+impl Throttle {
+    /// Nothing sent yet.
+    pub const NEW: Self =
+        Self { creates: Bucket::FULL, requests: Bucket::FULL, day: i64::MIN, creates_today: 0 };
+
+    /// True when one more create may be sent now.
+    pub fn allows_create(&mut self, params: &Params, utc: UnixNanos, now: MonoNanos) -> bool {
+        self.turn_day(utc);
+        // The last tenth of the day's creates stays unused: near the venue's cap nothing new is begun.
+        let today_max = params.creates_per_day_max() * 9 / 10;
+        self.creates.has_token(params.creates_per_s(), now)
+            && self.requests.has_token(params.requests_per_s(), now)
+            && self.creates_today < today_max
+    }
+
+    /// Counts a create.
+    pub fn created(&mut self, params: &Params, now: MonoNanos) {
+        self.creates.take(params.creates_per_s(), now);
+        self.requests.take(params.requests_per_s(), now);
+        self.creates_today += 1;
+    }
+
+    /// Counts a cancel.
+    pub fn canceled(&mut self, params: &Params, now: MonoNanos) {
+        self.requests.take(params.requests_per_s(), now);
+    }
+
+    /// Creates of this UTC day.
+    pub const fn creates_today(&self) -> u64 {
+        self.creates_today
+    }
+
+    fn turn_day(&mut self, utc: UnixNanos) {
+        // Only forward: a clock that steps back does not give a day's creates twice.
+        if utc.day() > self.day {
+            self.day = utc.day();
+            self.creates_today = 0;
+        }
+    }
+
+    /// Folds the state.
+    pub fn fold(&self, digest: &mut Digest) {
+        digest.fold(self.creates.full_at.0);
+        digest.fold(self.requests.full_at.0);
+        digest.fold_signed(self.day);
+        digest.fold(self.creates_today);
+    }
+}
+
+/// Counts executions in two halves of a window, so that ten seconds hold between one and two halves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FillWindow {
+    half: u64,
+    counts: [u32; 2],
+}
+
+/// Half of the window in which executions are counted.
+const HALF_WINDOW_NS: u64 = 5 * SECONDS;
+
+impl FillWindow {
+    /// Counts one execution.
+    pub fn filled(&mut self, now: MonoNanos) {
+        self.turn(now);
+        self.counts[0] = self.counts[0].saturating_add(1);
+    }
+
+    /// Executions of this half and the one before.
+    pub const fn count(&self, now: MonoNanos) -> u64 {
+        let half = now.0 / HALF_WINDOW_NS;
+        match half.saturating_sub(self.half) {
+            0 => self.counts[0] as u64 + self.counts[1] as u64,
+            1 => self.counts[0] as u64,
+            _ => 0,
+        }
+    }
+
+    fn turn(&mut self, now: MonoNanos) {
+        let half = now.0 / HALF_WINDOW_NS;
+        match half.saturating_sub(self.half) {
+            0 => {}
+            1 => self.counts = [0, self.counts[0]],
+            _ => self.counts = [0, 0],
+        }
+        self.half = self.half.max(half);
+    }
+
+    /// Folds the state.
+    pub fn fold(&self, digest: &mut Digest) {
+        digest.fold(self.half);
+        digest.fold(u64::from(self.counts[0]) << 32 | u64::from(self.counts[1]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keel_core::param::Profile;
+
+    #[test]
+    fn a_bucket_holds_one_second_and_refills_at_its_rate() {
+        let (mut bucket, rate, start) = (Bucket::FULL, Rate(4 * E8), MonoNanos(SECONDS));
+        for _ in 0..4 {
+            assert!(bucket.has_token(rate, start));
+            bucket.take(rate, start);
+        }
+        assert!(!bucket.has_token(rate, start.after(SECONDS / 4 - 1)), "one nanosecond early");
+        assert!(bucket.has_token(rate, start.after(SECONDS / 4)));
+    }
+
+    #[test]
+    fn a_rate_below_one_a_second_still_gives_one() {
+        let (mut bucket, rate, start) = (Bucket::FULL, Rate(E8 / 10), MonoNanos(SECONDS));
+        assert!(bucket.has_token(rate, start));
+        bucket.take(rate, start);
+        assert!(!bucket.has_token(rate, start.after(10 * SECONDS - 1)));
+        assert!(bucket.has_token(rate, start.after(10 * SECONDS)));
+    }
+
+    #[test]
+    fn cancels_use_the_allowance_of_creates_but_are_not_refused() {
+        let params = Params::defaults(Profile::Wide);
+        let mut throttle = Throttle::NEW;
+        assert!(throttle.allows_create(&params, UnixNanos(0), MonoNanos(1)));
+        for _ in 0..100 {
+            throttle.canceled(&params, MonoNanos(1));
+        }
+        assert!(!throttle.allows_create(&params, UnixNanos(0), MonoNanos(1)));
+    }
+
+    #[test]
+    fn at_nine_tenths_of_the_days_creates_nothing_new_is_sent_until_the_day_turns() {
+        let mut params = Params::defaults(Profile::Wide);
+        assert!(params.set(keel_core::param::at::creates_per_day_max, 10));
+        let mut throttle = Throttle::NEW;
+        let later = |n: u64| MonoNanos(n * SECONDS);
+        for n in 1..=9 {
+            assert!(throttle.allows_create(&params, UnixNanos(0), later(n)), "create {n}");
+            throttle.created(&params, later(n));
+        }
+        assert!(!throttle.allows_create(&params, UnixNanos(0), later(10)));
+        assert!(!throttle.allows_create(&params, UnixNanos(-1), later(11)), "the clock went back");
+        assert!(throttle.allows_create(&params, UnixNanos(UnixNanos::DAY), later(12)));
+    }
+
+    #[test]
+    fn executions_are_forgotten_after_ten_seconds() {
+        let mut window = FillWindow::default();
+        for _ in 0..7 {
+            window.filled(MonoNanos(SECONDS));
+        }
+        assert_eq!(window.count(MonoNanos(4 * SECONDS)), 7);
+        assert_eq!(window.count(MonoNanos(9 * SECONDS)), 7);
+        assert_eq!(window.count(MonoNanos(10 * SECONDS)), 0);
+    }
+}
