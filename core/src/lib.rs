@@ -8,15 +8,20 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod book;
 pub mod command;
 pub mod decimal;
 pub mod digest;
 pub mod event;
+pub mod fair;
 pub mod gate;
 pub mod guard;
 pub mod instrument;
 pub mod layout;
+pub mod markout;
 pub mod param;
+pub mod plan;
+pub mod quote;
 pub mod regime;
 pub mod status;
 pub mod units;
