@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keel_core::units::{Lots, Price, Quote, Rate, UnixNanos};
 
-use crate::instrument::InstrumentId;
+use crate::instrument::{InstrumentId, Rules};
 use crate::order::{Fill, HoldMode, MarginMode, OrderId, PosSide};
 use crate::position::Position;
 
@@ -181,6 +181,23 @@ impl Account {
         self.countdown
     }
 
+    /// Whether it holds a position in any contract.
+    pub fn is_exposed(&self) -> bool {
+        self.holdings.iter().any(Holding::is_held)
+    }
+
+    /// Its rates in a contract with these rules.
+    pub(crate) fn fees_in(&self, instrument: InstrumentId, rules: &Rules) -> Fees {
+        let own = self.fees.get(&instrument).copied().or(self.default_fees);
+        own.unwrap_or(Fees { maker: rules.maker, taker: rules.taker })
+    }
+
+    /// Moves money and keeps a record of it.
+    pub(crate) fn book(&mut self, bill: Bill) {
+        self.balance += bill.amount - bill.fee;
+        push_bounded(&mut self.bills, Bill { balance: self.balance, ..bill }, BILLS_MAX);
+    }
+
     /// Its settings and positions in a contract.
     pub fn holding(&self, instrument: InstrumentId) -> &Holding {
         &self.holdings[instrument.index()]
@@ -201,6 +218,26 @@ pub struct Holding {
 }
 
 impl Holding {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        Self {
+            leverage: LEVERAGE_DEFAULT.clamp(rules.leverage_min, rules.leverage_max),
+            margin_mode: MarginMode::Crossed,
+            positions: Default::default(),
+            opening: Default::default(),
+            orders: 0,
+        }
+    }
+
+    /// Whether any position is open.
+    pub fn is_held(&self) -> bool {
+        self.positions.iter().any(|position| !position.lots.is_zero())
+    }
+
+    /// How many orders are open.
+    pub fn open_orders(&self) -> u32 {
+        self.orders
+    }
+
     /// The position of a side.
     pub fn position(&self, side: PosSide) -> &Position {
         &self.positions[side.index()]
@@ -217,7 +254,7 @@ pub struct OpenSum {
 }
 
 /// A record of money that came or went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bill {
     /// Unique over all accounts, increasing; above 2^53.
     pub id: u64,
@@ -233,6 +270,21 @@ pub struct Bill {
     pub balance: Quote,
     /// When.
     pub at: UnixNanos,
+}
+
+impl Bill {
+    /// A record of nothing, at an instant; the venue gives it its number and balance.
+    pub(crate) const fn blank(at: UnixNanos) -> Self {
+        Self {
+            id: 0,
+            kind: BillKind::TransferIn,
+            instrument: None,
+            amount: Quote::ZERO,
+            fee: Quote::ZERO,
+            balance: Quote::ZERO,
+            at,
+        }
+    }
 }
 
 /// What a record of money was.
@@ -375,6 +427,18 @@ pub struct AccountView {
     pub at: UnixNanos,
 }
 
+/// Pushes at the end; what is too old falls off the front.
+pub(crate) fn push_bounded<T>(ring: &mut VecDeque<T>, item: T, items_max: usize) {
+    if ring.len() == items_max {
+        ring.pop_front();
+    }
+    ring.push_back(item);
+}
+
+/// The leverage of an account that has not chosen one.
+pub const LEVERAGE_DEFAULT: u32 = 20;
+/// The most that an account may be given, all in all; far below what [`Quote`] holds.
+pub const DEPOSITS_MAX: Quote = Quote::usdt(1_000_000_000);
 /// Fills that an account keeps.
 pub const FILLS_MAX: usize = 20_000;
 /// Financial records that an account keeps.

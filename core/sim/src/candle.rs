@@ -24,6 +24,19 @@ pub struct Candle {
 }
 
 impl Candle {
+    /// A bar in which nothing was traded.
+    pub const fn still(price: Price, start: UnixNanos) -> Self {
+        Self {
+            start,
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            volume_e8: 0,
+            turnover_e8: 0,
+        }
+    }
+
     /// The bar of this one and of what came after it.
     pub fn joined(self, later: Self) -> Self {
         Self {
@@ -83,41 +96,36 @@ impl Candles {
         self.bars = bars[first..].iter().copied().collect();
     }
 
-    /// Books a print of `size_e8` at `price`, worth `value`; without a size it only moves the price.
+    /// Books a print of `size_e8` at `price`, worth `value`.
     pub(crate) fn print(&mut self, price: Price, size_e8: i64, value: Quote, now: UnixNanos) {
-        let start = UnixNanos(now.minute() * UnixNanos::MINUTE);
-        self.fill_to(start);
-        let bar = Candle {
-            start,
-            open: price,
-            high: price,
-            low: price,
-            close: price,
+        self.add(Candle {
             volume_e8: i128::from(size_e8),
             turnover_e8: i128::from(value.0),
-        };
+            ..Candle::still(price, minute_of(now))
+        });
+    }
+
+    /// Books a price without a trade.
+    pub(crate) fn touch(&mut self, price: Price, now: UnixNanos) {
+        self.add(Candle::still(price, minute_of(now)));
+    }
+
+    fn add(&mut self, bar: Candle) {
+        self.fill_to(bar.start);
         match self.bars.back_mut() {
-            Some(last) if last.start >= start => *last = last.joined(bar),
+            Some(last) if last.start >= bar.start => *last = last.joined(bar),
             _ => self.push(bar),
         }
     }
 
+    /// Minutes without a print repeat the last close.
     fn fill_to(&mut self, start: UnixNanos) {
         let Some(last) = self.bars.back().copied() else { return };
         let missing = (start.0 - last.start.0) / UnixNanos::MINUTE - 1;
         let skipped = (missing - CANDLES_MAX as i64).max(0);
         for i in skipped..missing {
             let at = UnixNanos(last.start.0 + (i + 1) * UnixNanos::MINUTE);
-            let still = last.close;
-            self.push(Candle {
-                start: at,
-                open: still,
-                high: still,
-                low: still,
-                close: still,
-                volume_e8: 0,
-                turnover_e8: 0,
-            });
+            self.push(Candle::still(last.close, at));
         }
     }
 
@@ -127,6 +135,10 @@ impl Candles {
         }
         self.bars.push_back(bar);
     }
+}
+
+fn minute_of(now: UnixNanos) -> UnixNanos {
+    UnixNanos(now.minute() * UnixNanos::MINUTE)
 }
 
 /// One-minute bars that are kept: seven days.

@@ -132,8 +132,8 @@ impl Rules {
             base: String::new(),
             grids: Grids { price: Grid { step: 1, scale: 2 }, size: Grid { step: 1, scale: 2 } },
             size_min: Lots(1),
-            limit_size_max: Lots(i64::MAX),
-            market_size_max: Lots(i64::MAX),
+            limit_size_max: SIZE_MAX,
+            market_size_max: SIZE_MAX,
             notional_min: Quote::usdt(5),
             buy_band: Rate::bps(500),
             sell_band: Rate::bps(500),
@@ -179,13 +179,31 @@ impl Rules {
         }
         let sizes = self.size_min.0 > 0
             && self.limit_size_max >= self.size_min
-            && self.market_size_max >= self.size_min;
+            && self.market_size_max >= self.size_min
+            && self.limit_size_max.max(self.market_size_max) <= SIZE_MAX;
         if !sizes || self.notional_min.0 < 0 {
             return Err(RulesError::Size);
         }
         let bands = [self.buy_band, self.sell_band];
         if bands.iter().any(|band| band.0 <= 0 || band.0 > E8) {
             return Err(RulesError::Band);
+        }
+        Ok(())
+    }
+
+    /// Whether `mark` and `index` can be traded around under these rules.
+    ///
+    /// # Errors
+    /// [`RulesError::Mark`].
+    pub fn check_marks(&self, mark: Price, index: Price) -> Result<(), RulesError> {
+        let largest = self.limit_size_max.max(self.market_size_max);
+        for price in [mark, index] {
+            let value =
+                i128::from(price.0) * i128::from(largest.0) * i128::from(self.grids.size.step)
+                    / i128::from(POW10[usize::from(self.grids.size.scale)]);
+            if price.0 <= 0 || value > i128::from(ORDER_VALUE_MAX.0) {
+                return Err(RulesError::Mark);
+            }
         }
         Ok(())
     }
@@ -223,6 +241,9 @@ pub enum RulesError {
     Band,
     /// A position that is held does not lie on the new size grid.
     PositionOffGrid,
+    /// A mark or index is not positive, or so high that the largest order would be worth more than
+    /// [`ORDER_VALUE_MAX`].
+    Mark,
 }
 
 /// Tick and lot of one contract.
@@ -331,6 +352,14 @@ pub enum Status {
 }
 
 impl Status {
+    /// Whether orders can be worked at all.
+    pub const fn trades(self) -> bool {
+        match self {
+            Self::Online | Self::LimitOpen => true,
+            Self::Listed | Self::Maintain | Self::Offline | Self::RestrictedApi => false,
+        }
+    }
+
     /// The word on the V3 wire.
     pub const fn word(self) -> &'static str {
         match self {
@@ -343,6 +372,12 @@ impl Status {
         }
     }
 }
+
+/// The most lots that a rule may allow in one order.
+pub const SIZE_MAX: Lots = Lots(1_000_000_000_000);
+
+/// The value that an order may have at the mark: a ninth of what [`Quote`] holds.
+pub const ORDER_VALUE_MAX: Quote = Quote::usdt(10_000_000_000);
 
 /// Tiers from rows of (end in whole USDT, maintenance rate in bps, highest leverage).
 fn tiers(rows: &[(i64, i64, u32)]) -> Vec<Tier> {

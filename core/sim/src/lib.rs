@@ -9,6 +9,7 @@ pub mod candle;
 pub mod event;
 pub mod funding;
 pub mod instrument;
+pub mod margin;
 pub mod matching;
 pub mod order;
 pub mod position;

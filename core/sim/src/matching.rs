@@ -67,6 +67,13 @@ impl Book {
         Queue { book: self, side, level: self.sides[side.index()].levels.len(), slot: NONE }
     }
 
+    /// Where the orders of a side rest, best price first and oldest first.
+    pub fn keys(&self, side: Side) -> impl Iterator<Item = OrderKey> + '_ {
+        let mut queue = self.queue(side);
+        std::iter::from_fn(move || queue.advance())
+            .map(|slot| OrderKey { slot, generation: self.slots[slot as usize].generation })
+    }
+
     /// How much of `taker` would trade at once, when each resting order counts as `counts` says.
     /// An order of the taker's family counts as its self-trade prevention would have it.
     pub fn fillable(&self, taker: &Taker, mut counts: impl FnMut(&Resting) -> Lots) -> Lots {
@@ -374,14 +381,21 @@ impl<'a> Iterator for Queue<'a> {
     type Item = (Ticks, &'a Resting);
 
     fn next(&mut self) -> Option<Self::Item> {
+        let slot = &self.book.slots[self.advance()? as usize];
+        Some((slot.price, &slot.order))
+    }
+}
+
+impl Queue<'_> {
+    fn advance(&mut self) -> Option<u32> {
         if self.slot == NONE {
             let levels = &self.book.sides[self.side.index()].levels;
             self.level = self.level.checked_sub(1)?;
             self.slot = levels[self.level].head;
         }
-        let slot = &self.book.slots[self.slot as usize];
-        self.slot = slot.next;
-        Some((slot.price, &slot.order))
+        let slot = self.slot;
+        self.slot = self.book.slots[slot as usize].next;
+        Some(slot)
     }
 }
 

@@ -413,6 +413,8 @@ pub struct Fill {
     pub pos_side: PosSide,
     /// Whether the order could only close.
     pub closes: bool,
+    /// How much of the size closed a position; the rest opened one.
+    pub closed: Lots,
     /// Where the order came from.
     pub source: OrderSource,
     /// Maker or taker.

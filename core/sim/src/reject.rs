@@ -51,6 +51,10 @@ impl Reject {
     pub const DUPLICATE_CLIENT_ID: Self = Self::new(25212, "Duplicate clientOid");
     /// A limit order needs a price above zero.
     pub const PRICE_MISSING: Self = Self::new(40019, "Parameter price cannot be empty");
+    /// A limit at or below zero.
+    pub const PRICE_NOT_POSITIVE: Self = Self::new(40020, "Parameter price error");
+    /// An amount of money that is not positive or beyond all limits.
+    pub const AMOUNT_RANGE: Self = Self::new(40020, "Parameter amount error");
     /// More digits than the venue keeps.
     pub const NUMBER_RANGE: Self = Self::new(40017, "Parameter verification failed");
     /// No such order among the open ones (25204).
