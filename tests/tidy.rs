@@ -1,0 +1,285 @@
+//! Tidiness that a machine can check: the plan of the house, bans with their replacement, and style.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root").to_path_buf()
+}
+
+/// Files that git knows or would take, by their path from the root.
+fn files() -> Vec<String> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git lists the files");
+    assert!(listed.status.success(), "git ls-files failed");
+    let text = String::from_utf8(listed.stdout).expect("paths are UTF-8");
+    text.lines().filter(|path| root().join(path).is_file()).map(str::to_owned).collect()
+}
+
+/// Rust files below any of `folders`, with their text.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let within = |path: &String| folders.iter().any(|folder| path.starts_with(folder));
+    let rust = files().into_iter().filter(|path| path.ends_with(".rs")).filter(within);
+    rust.map(|path| (path.clone(), fs::read_to_string(root().join(&path)).expect("readable")))
+        .collect()
+}
+
+/// Lines of code: without comments and without the tests at a file's end.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let body = text.find("\n#[cfg(test)]\nmod tests").map_or(text, |at| &text[..at]);
+    body.lines().enumerate().map(|(n, line)| (n + 1, line.split("//").next().unwrap_or_default()))
+}
+
+fn fail_on(found: Vec<String>, what: &str) {
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn nothing_stands_at_the_top_but_the_plan_of_the_house() {
+    const PLAN: &[&str] = &[
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "core",
+        "net",
+        "risk",
+        "io",
+        "bench",
+        "tuning",
+        "tests",
+        "docs",
+    ];
+    let strangers = files()
+        .into_iter()
+        .filter_map(|path| path.split('/').next().map(str::to_owned))
+        .filter(|name| !name.starts_with('.') && !PLAN.contains(&name.as_str()))
+        .collect();
+    fail_on(strangers, "not in the plan of the house (docs/ARCHITECTURE.md)");
+}
+
+#[test]
+fn dependencies_point_downwards_only() {
+    // A crate, and the crates of ours that it may import.
+    const ALLOWED: &[(&str, &[&str])] = &[
+        ("core", &[]),
+        ("risk", &["keel_core"]),
+        ("core/sim", &["keel_core"]),
+        ("net", &["keel_core"]),
+        ("io", &["keel_core", "keel_risk", "keel_net", "keel_sim"]),
+        ("io/desk", &["keel_core", "keel_io"]),
+        ("io/cli", &["keel_core", "keel_risk", "keel_net", "keel_sim", "keel_io", "keel_desk"]),
+    ];
+    let mut found = Vec::new();
+    for (folder, allowed) in ALLOWED {
+        let manifest =
+            fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest");
+        let table = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        let table = table.split("\n[").next().unwrap_or_default();
+        for line in table.lines().filter(|line| line.starts_with("keel")) {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if !allowed.contains(&name) {
+                found.push(format!("{folder} imports {name}"));
+            }
+        }
+    }
+    fail_on(found, "a dependency points upwards or sideways");
+}
+
+#[test]
+fn the_gate_is_implemented_in_risk_and_tests_only() {
+    let strangers = sources(&["core/", "net/", "io/", "bench/"])
+        .into_iter()
+        .filter(|(_, text)| {
+            text.lines().any(|line| {
+                let line = line.trim_start();
+                line.starts_with("impl")
+                    && (line.contains(" Gate for ") || line.contains("::Gate for "))
+            })
+        })
+        .map(|(path, _)| path)
+        .collect();
+    fail_on(strangers, "`impl Gate` outside risk/ and tests/");
+}
+
+#[test]
+fn pure_crates_know_no_clock_no_randomness_and_no_random_order() {
+    const BANS: &[(&str, &str)] = &[
+        ("Instant", "take `now` as an argument"),
+        ("SystemTime", "take UTC as an argument"),
+        ("HashMap", "use an array by index, or a BTreeMap"),
+        ("HashSet", "use an array by index, or a BTreeSet"),
+        ("rand::random", "draw from the seed"),
+        ("thread_rng", "draw from the seed"),
+        ("std::env", "take it as an argument"),
+    ];
+    let mut found = Vec::new();
+    for (path, text) in
+        sources(&["core/src/", "core/sim/src/", "risk/src/", "net/src/", "io/src/world"])
+    {
+        if path.starts_with("net/src/driver") {
+            continue;
+        }
+        for (number, line) in code_lines(&text) {
+            for (word, instead) in BANS {
+                if line.contains(word) {
+                    found.push(format!("{path}:{number}: {word}: {instead}"));
+                }
+            }
+        }
+    }
+    fail_on(found, "banned in pure crates");
+}
+
+#[test]
+fn core_and_risk_have_no_std_no_floats_and_no_unsafe() {
+    let mut found = Vec::new();
+    for file in ["core/src/lib.rs", "risk/src/lib.rs"] {
+        let text = fs::read_to_string(root().join(file)).expect("readable");
+        for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
+            if !text.contains(attribute) {
+                found.push(format!("{file}: {attribute} is missing"));
+            }
+        }
+        if text.contains("extern crate alloc") {
+            found.push(format!("{file}: lend memory instead of `alloc`"));
+        }
+    }
+    for (path, text) in sources(&["core/src/", "risk/src/"]) {
+        for (number, line) in code_lines(&text) {
+            if line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "f64" || word == "f32")
+            {
+                found.push(format!("{path}:{number}: a float; use ticks, lots, Quote or Signal"));
+            }
+        }
+    }
+    fail_on(found, "core and risk are exact");
+}
+
+#[test]
+fn unsafe_stands_in_named_modules_only_and_says_why() {
+    const NAMED: &[&str] =
+        &["io/src/os.rs", "io/src/affinity.rs", "io/src/secrets.rs", "io/src/memory.rs"];
+    let mut found = Vec::new();
+    for (path, text) in sources(&["core/", "risk/", "net/src/", "io/"]) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if !(code.contains("unsafe {")
+                || code.contains("unsafe impl")
+                || code.contains("unsafe fn"))
+            {
+                continue;
+            }
+            if !NAMED.contains(&path.as_str()) {
+                found.push(format!("{path}:{}: unsafe outside {NAMED:?}", number + 1));
+            }
+            let above = lines[number.saturating_sub(6)..number].iter();
+            if !above.into_iter().any(|line| line.contains("SAFETY")) {
+                found.push(format!("{path}:{}: no SAFETY sentence", number + 1));
+            }
+        }
+    }
+    fail_on(found, "unsafe code");
+}
+
+#[test]
+fn functions_fit_a_screen_and_lines_a_hundred_columns() {
+    const LINES_MAX: usize = 70;
+    let mut found = Vec::new();
+    for (path, text) in sources(&["core/", "risk/", "net/", "io/", "bench/", "tests/"]) {
+        if path.starts_with("tests/golden") {
+            continue;
+        }
+        let mut begin: Option<(usize, usize)> = None;
+        for (number, line) in text.lines().enumerate() {
+            if line.chars().count() > 100 && !line.contains("http") {
+                found.push(format!("{path}:{}: {} columns", number + 1, line.chars().count()));
+            }
+            let indent = line.len() - line.trim_start().len();
+            let code = line.trim_start();
+            let starts = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "const fn ",
+                "pub const fn ",
+            ];
+            if begin.is_none()
+                && starts.iter().any(|start| code.starts_with(start))
+                && !code.ends_with('}')
+            {
+                begin = Some((number, indent));
+            }
+            if let Some((first, depth)) = begin {
+                if indent == depth && (code == "}" || code.ends_with(';') && number == first) {
+                    if number - first + 1 > LINES_MAX {
+                        found.push(format!("{path}:{}: {} lines", first + 1, number - first + 1));
+                    }
+                    begin = None;
+                }
+            }
+        }
+    }
+    fail_on(found, "longer than a screen");
+}
+
+#[test]
+fn nothing_is_left_undone_and_no_test_is_switched_off() {
+    // Written apart, so that this file does not find itself.
+    let words =
+        [["to", "do!("], ["unimple", "mented!("], ["FIX", "ME"], ["#[ign", "ore"], ["XX", "X:"]];
+    let mut found = Vec::new();
+    for (path, text) in sources(&["core/", "risk/", "net/", "io/", "bench/", "tests/"]) {
+        for (number, line) in text.lines().enumerate() {
+            for word in &words {
+                if line.contains(&word.concat()) {
+                    found.push(format!("{path}:{}: {}", number + 1, word.concat()));
+                }
+            }
+        }
+    }
+    fail_on(found, "left undone");
+}
+
+#[test]
+fn no_path_of_a_machine_stands_in_the_tree() {
+    let mut found = Vec::new();
+    for path in files() {
+        let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            for folder in [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"]] {
+                let folder = folder.concat();
+                let word =
+                    |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '.');
+                if line.match_indices(&folder).any(|(at, _)| word(at)) {
+                    found.push(format!("{path}:{}: {folder}", number + 1));
+                }
+            }
+        }
+    }
+    fail_on(found, "a path of some machine");
+}
+
+#[test]
+fn the_default_binary_is_made_of_at_most_180_crates() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "keel", "--edges", "normal", "--prefix", "none", "--locked"])
+        .current_dir(root())
+        .output()
+        .expect("cargo tree runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8(tree.stdout).expect("UTF-8");
+    let mut crates: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    crates.sort_unstable();
+    crates.dedup();
+    assert!(crates.len() > 10, "cargo tree listed nothing: {text}");
+    assert!(crates.len() <= 180, "{} crates: {crates:?}", crates.len());
+}
