@@ -1,6 +1,239 @@
 //! The guard: running, paused, or stopped for good.
 
+use core::fmt;
+
+use crate::command::GuardChanged;
+use crate::digest::Digest;
 use crate::slot_enum;
+use crate::units::MonoNanos;
+
+/// The guard of one engine. It starts paused, and a stop holds until an operator clears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    state: GuardState,
+    soft: Reasons,
+    hard: Reasons,
+    /// Since when no cause of a pause has been seen; [`MonoNanos::NEVER`] while one is there.
+    clear_since: MonoNanos,
+    /// When a pause may end at the earliest.
+    deadline: MonoNanos,
+    epoch: u32,
+    incidents: u32,
+    incident: u64,
+}
+
+slot_enum! {
+    /// What moves the guard.
+    pub enum Turn {
+        /// Nothing is wrong, and has not been for the hold-down.
+        Clear = 0 "clear for the hold-down",
+        /// An opinion calls for a pause.
+        Pause = 1 "cause of a pause",
+        /// An opinion calls for a stop.
+        Stop = 2 "cause of a stop",
+        /// An operator names the incident.
+        Rearm = 3 "rearm",
+    }
+}
+
+/// Why a rearm was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RearmError {
+    /// The guard is not stopped.
+    NotStopped,
+    /// The incident named is not the one that latched the stop.
+    WrongIncident,
+}
+
+impl Guard {
+    /// A guard that waits for start-up, in boot epoch `epoch`.
+    pub const fn new(epoch: u32) -> Self {
+        Self {
+            state: GuardState::SoftPause,
+            soft: Reasons::NONE.with(Reason::Starting),
+            hard: Reasons::NONE,
+            clear_since: MonoNanos::NEVER,
+            deadline: MonoNanos::NEVER,
+            epoch,
+            incidents: 0,
+            incident: 0,
+        }
+    }
+
+    /// Latches the stop of an earlier run, before anything else happens.
+    pub fn restore(&mut self, incident: u64, reasons: Reasons) {
+        self.state = GuardState::HardStop;
+        self.hard = self.hard.union(reasons);
+        self.incident = incident;
+    }
+
+    /// Takes the opinion of now in. A pause ends once nothing has been wrong for `hold_ns`; a stop
+    /// does not end here. Gives the change when state or reasons are others than before.
+    pub fn advance(
+        &mut self,
+        opinion: Opinion,
+        now: MonoNanos,
+        hold_ns: u64,
+    ) -> Option<GuardChanged> {
+        let before = *self;
+        let turn = self.turn(opinion, now, hold_ns);
+        if opinion.soft.is_empty() {
+            if turn == Some(Turn::Clear) {
+                self.soft = Reasons::NONE;
+            }
+        } else {
+            self.soft = opinion.soft;
+        }
+        self.hard = self.hard.union(opinion.hard);
+        if let Some(Ok(state)) = turn.map(|turn| self.state.after(turn)) {
+            self.enter(state);
+        }
+        self.changed_from(&before)
+    }
+
+    /// Clears the stop of `incident`; the guard pauses until every cause has been clear for the
+    /// hold-down.
+    ///
+    /// # Errors
+    /// See [`RearmError`]; nothing changes then.
+    pub fn rearm(&mut self, incident: u64) -> Result<GuardChanged, RearmError> {
+        let Ok(state) = self.state.after(Turn::Rearm) else {
+            return Err(RearmError::NotStopped);
+        };
+        if incident != self.incident {
+            return Err(RearmError::WrongIncident);
+        }
+        let before = *self;
+        self.soft = self.soft.union(self.hard);
+        self.hard = Reasons::NONE;
+        self.clear_since = MonoNanos::NEVER;
+        self.incident = 0;
+        self.enter(state);
+        Ok(self.changed_from(&before).expect("a stop and a pause differ"))
+    }
+
+    /// Where it stands.
+    pub const fn state(&self) -> GuardState {
+        self.state
+    }
+
+    /// Causes of the pause; the last ones seen while the hold-down runs.
+    pub const fn soft(&self) -> Reasons {
+        self.soft
+    }
+
+    /// Causes of the stop, all since it latched.
+    pub const fn hard(&self) -> Reasons {
+        self.hard
+    }
+
+    /// The incident that latched the stop; 0 unless stopped.
+    pub const fn incident(&self) -> u64 {
+        self.incident
+    }
+
+    /// When a pause ends if nothing happens; [`MonoNanos::NEVER`] when it does not.
+    pub const fn deadline(&self) -> MonoNanos {
+        self.deadline
+    }
+
+    /// Folds the guard into `digest`.
+    pub fn fold(&self, digest: &mut Digest) {
+        digest.fold(self.state as u64);
+        digest.fold(self.soft.0);
+        digest.fold(self.hard.0);
+        digest.fold(self.clear_since.0);
+        digest.fold(self.deadline.0);
+        digest.fold(u64::from(self.epoch) << 32 | u64::from(self.incidents));
+        digest.fold(self.incident);
+    }
+
+    /// What `opinion` asks of the guard; `None` while a hold-down runs.
+    fn turn(&mut self, opinion: Opinion, now: MonoNanos, hold_ns: u64) -> Option<Turn> {
+        let state = opinion.state();
+        if state != GuardState::Running {
+            self.clear_since = MonoNanos::NEVER;
+            self.deadline = MonoNanos::NEVER;
+            return Some(if state == GuardState::HardStop { Turn::Stop } else { Turn::Pause });
+        }
+        if self.clear_since == MonoNanos::NEVER {
+            self.clear_since = now;
+        }
+        let ends = self.clear_since.after(hold_ns);
+        let paused = self.state == GuardState::SoftPause;
+        self.deadline = if paused && now < ends { ends } else { MonoNanos::NEVER };
+        (now >= ends).then_some(Turn::Clear)
+    }
+
+    fn enter(&mut self, state: GuardState) {
+        if state == GuardState::HardStop && self.state != GuardState::HardStop {
+            self.incidents += 1;
+            self.incident = u64::from(self.epoch) << 32 | u64::from(self.incidents);
+        }
+        self.state = state;
+    }
+
+    fn changed_from(&self, before: &Self) -> Option<GuardChanged> {
+        let same = (self.state, self.soft, self.hard) == (before.state, before.soft, before.hard);
+        (!same).then_some(GuardChanged {
+            from: before.state,
+            to: self.state,
+            soft: self.soft.0,
+            hard: self.hard.0,
+            incident: self.incident,
+        })
+    }
+}
+
+impl GuardState {
+    /// The state after `turn`.
+    ///
+    /// # Errors
+    /// The turn itself, when this state does not know it.
+    pub const fn after(self, turn: Turn) -> Result<Self, Turn> {
+        Ok(match (self, turn) {
+            (Self::Running, Turn::Clear) => Self::Running,
+            (Self::Running, Turn::Pause) => Self::SoftPause,
+            (Self::Running, Turn::Stop) => Self::HardStop,
+
+            (Self::SoftPause, Turn::Clear) => Self::Running,
+            (Self::SoftPause, Turn::Pause) => Self::SoftPause,
+            (Self::SoftPause, Turn::Stop) => Self::HardStop,
+
+            (Self::HardStop, Turn::Clear | Turn::Pause | Turn::Stop) => Self::HardStop,
+            (Self::HardStop, Turn::Rearm) => Self::SoftPause,
+
+            (Self::Running | Self::SoftPause, Turn::Rearm) => return Err(turn),
+        })
+    }
+}
+
+/// The table as Graphviz text, kept in `docs/states/guard.dot`.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawing;
+
+impl fmt::Display for Drawing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "// Printed by keel_core::guard; a test compares.")?;
+        writeln!(f, "digraph guard {{")?;
+        writeln!(f, "    rankdir=LR;")?;
+        writeln!(f, "    start [shape=point];")?;
+        writeln!(f, "    start -> SOFT_PAUSE [label=\"boot\"];")?;
+        writeln!(f, "    start -> HARD_STOP [label=\"boot, latched\"];")?;
+        for &from in GuardState::ALL {
+            for &to in GuardState::ALL {
+                let mut turns = Turn::ALL.iter().filter(|&&turn| from.after(turn) == Ok(to));
+                let Some(first) = turns.next() else { continue };
+                write!(f, "    {from} -> {to} [label=\"{first}")?;
+                for turn in turns {
+                    write!(f, "\\n{turn}")?;
+                }
+                writeln!(f, "\"];")?;
+            }
+        }
+        writeln!(f, "}}")
+    }
+}
 
 slot_enum! {
     /// How far the engine may go. Opinions combine by the greater.
