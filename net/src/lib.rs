@@ -4,6 +4,7 @@
 //! [`driver`] alone owns sockets and TLS. Nothing here decides anything about trading.
 #![deny(unsafe_code)]
 
+pub mod bitget;
 pub mod driver;
 pub mod link;
 pub mod proto;
