@@ -8,7 +8,7 @@ use crate::instrument::Instrument;
 use crate::markout::Markout;
 use crate::param::Params;
 use crate::regime::Regime;
-use crate::units::{Lots, MonoNanos, Quote, Rate, Signal, Ticks};
+use crate::units::{Lots, MonoNanos, Quote, Rate, Ticks};
 
 /// Most levels of one side.
 pub const LEVELS_MAX: usize = 8;
@@ -21,7 +21,7 @@ pub struct QuoteInputs<'a> {
     /// Best bid and ask.
     pub touch: Touch,
     /// Imbalance of the top five levels, −1 to 1.
-    pub imbalance: Signal,
+    pub imbalance: Rate,
     /// The regime in force.
     pub regime: Regime,
     /// Average true range over close.
