@@ -1,1 +1,18 @@
-//! Placeholder while the house is being built.
+//! The world: threads, sockets, clock, disk and virtual time around a pure engine.
+//!
+//! Nothing here decides anything about trading. Time is read once a cycle by whoever owns a thread and
+//! handed down; what the engine did is written down, made durable and told to people, in that order.
+#![deny(unsafe_code)]
+
+pub mod affinity;
+pub mod clock;
+pub mod cold;
+pub mod journal;
+pub mod latency;
+pub mod mode;
+#[allow(unsafe_code)]
+pub mod os;
+pub mod secrets;
+pub mod setup;
+pub mod snapshot;
+pub mod state;

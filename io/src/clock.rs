@@ -1,0 +1,114 @@
+//! The clock: one monotonic time for all threads of a process, and what UTC was beside it.
+
+use std::time::SystemTime;
+
+use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
+
+/// Reads the processor's time stamp counter where it is fit, else the system's monotonic clock.
+///
+/// Every thread uses a clone of one `Clock`, so that stamps of different threads can be subtracted.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    counter: quanta::Clock,
+    origin: u64,
+}
+
+/// UTC and monotonic time at one moment, by the clock of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Monotonic time in the middle of the reading.
+    pub mono: MonoNanos,
+    /// UTC of the host.
+    pub utc: UnixNanos,
+    /// Half of what the reading took, in nanoseconds.
+    pub uncertainty_ns: u64,
+}
+
+impl Clock {
+    /// Starts the process's clock. The first call in a process calibrates for up to 200 ms, so it belongs
+    /// at the start, on the core that will measure.
+    pub fn start() -> Self {
+        let counter = quanta::Clock::new();
+        let origin = counter.raw();
+        Self { counter, origin }
+    }
+
+    /// Monotonic time. The first reading lies at [`ORIGIN`], so that a time of zero is always long ago.
+    pub fn now(&self) -> MonoNanos {
+        ORIGIN.after(self.counter.delta_as_nanos(self.origin, self.counter.raw()))
+    }
+
+    /// UTC of the host. Not monotonic; never a reason to trade.
+    pub fn utc(&self) -> UnixNanos {
+        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+            Err(before) => {
+                UnixNanos(-i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX))
+            }
+        }
+    }
+
+    /// UTC and monotonic time at one moment: the tightest of a few readings.
+    pub fn anchor(&self) -> Anchor {
+        let read = || {
+            let before = self.now();
+            let utc = self.utc();
+            let took = self.now().since(before);
+            Anchor { mono: before.after(took / 2), utc, uncertainty_ns: took / 2 }
+        };
+        let first = read();
+        (0..READINGS).map(|_| read()).fold(first, |best, next| {
+            if next.uncertainty_ns < best.uncertainty_ns { next } else { best }
+        })
+    }
+}
+
+impl Anchor {
+    /// UTC of the host at `now`, by this anchor. Drifts by the counter's error, some 20 µs a second at
+    /// worst, so anchors are renewed.
+    pub fn utc_at(self, now: MonoNanos) -> UnixNanos {
+        let delta = i128::from(now.0) - i128::from(self.mono.0);
+        let utc = i128::from(self.utc.0) + delta;
+        UnixNanos(i64::try_from(utc).unwrap_or(if utc < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
+/// The monotonic time at which a process begins: an hour, so that no age reckoned from zero looks fresh.
+pub const ORIGIN: MonoNanos = MonoNanos(3_600 * SECONDS);
+
+const READINGS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_never_runs_backward_and_begins_at_the_origin() {
+        let clock = Clock::start();
+        let mut last = ORIGIN;
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn clones_share_one_origin() {
+        let clock = Clock::start();
+        let twin = clock.clone();
+        let before = clock.now();
+        let other = std::thread::spawn(move || twin.now()).join().expect("a reading");
+        assert!(other >= before && clock.now() >= other);
+    }
+
+    #[test]
+    fn an_anchor_carries_utc_both_ways() {
+        let anchor =
+            Anchor { mono: MonoNanos(1_000), utc: UnixNanos(5_000_000), uncertainty_ns: 0 };
+        assert_eq!(anchor.utc_at(MonoNanos(1_500)), UnixNanos(5_000_500));
+        assert_eq!(anchor.utc_at(MonoNanos(0)), UnixNanos(4_999_000));
+        let real = Clock::start().anchor();
+        assert!(real.utc.day() > 19_000, "the host's year is past 2022: {real:?}");
+    }
+}

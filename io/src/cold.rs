@@ -1,0 +1,3 @@
+//! Cold: what is done off the hot threads.
+
+pub mod daily;

@@ -1,0 +1,3 @@
+//! Modes: what a run trades against, and how a run is read back.
+
+pub mod replay;
