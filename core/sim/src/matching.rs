@@ -458,3 +458,306 @@ struct Slot {
 
 /// No slot.
 const NONE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn taker(id: u64, side: Side, limit: i64, left: i64) -> Taker {
+        let limit = Some(Ticks(limit));
+        Taker { id, owner: 1, family: 0, side, limit, left: Lots(left), stp: StpMode::None }
+    }
+
+    fn all(order: &Resting) -> Lots {
+        order.left
+    }
+
+    /// Works an order until nothing more happens, and lets the rest of it rest.
+    fn submit(book: &mut Book, mut taker: Taker) -> (Vec<Step>, Option<OrderKey>) {
+        let mut steps = Vec::new();
+        loop {
+            let step = book.step(&mut taker, all);
+            match step {
+                Step::Over => break,
+                Step::TakerCanceled | Step::BothCanceled { .. } => {
+                    steps.push(step);
+                    return (steps, None);
+                }
+                Step::Fill(_) | Step::MakerCanceled { .. } | Step::MakerCut { .. } => {
+                    steps.push(step);
+                }
+            }
+        }
+        let rests = taker.limit.filter(|_| taker.left.0 > 0);
+        let key = rests.map(|price| {
+            let Taker { id, owner, family, left, .. } = taker;
+            book.rest(taker.side, price, Resting { id, owner, family, left })
+        });
+        (steps, key)
+    }
+
+    fn fills(steps: &[Step]) -> Vec<(u64, i64, i64)> {
+        let fill = |step: &Step| match step {
+            Step::Fill(t) => Some((t.maker.id, t.price.0, t.size.0)),
+            _ => None,
+        };
+        steps.iter().filter_map(fill).collect()
+    }
+
+    #[test]
+    fn better_prices_trade_first_and_older_orders_before_younger_ones() {
+        let mut book = Book::new();
+        for (id, price) in [(1, 101), (2, 100), (3, 100), (4, 102)] {
+            submit(&mut book, taker(id, Side::Sell, price, 5));
+        }
+        let (steps, key) = submit(&mut book, taker(9, Side::Buy, 101, 12));
+        assert_eq!(fills(&steps), [(2, 100, 5), (3, 100, 5), (1, 101, 2)]);
+        assert_eq!(key, None);
+        assert_eq!(book.best(Side::Sell), Some(Ticks(101)));
+        assert_eq!(book.size_at(Side::Sell, Ticks(101)), Lots(3));
+    }
+
+    #[test]
+    fn a_remainder_rests_at_its_own_price() {
+        let mut book = Book::new();
+        submit(&mut book, taker(1, Side::Sell, 100, 5));
+        let (_, key) = submit(&mut book, taker(2, Side::Buy, 101, 8));
+        assert_eq!(book.best(Side::Buy), Some(Ticks(101)));
+        assert_eq!(book.resting(key.unwrap()).unwrap().left, Lots(3));
+        assert_eq!(book.best(Side::Sell), None);
+    }
+
+    #[test]
+    fn an_order_that_shrinks_keeps_its_place() {
+        let mut book = Book::new();
+        let (_, first) = submit(&mut book, taker(1, Side::Sell, 100, 5));
+        submit(&mut book, taker(2, Side::Sell, 100, 5));
+        book.reduce(first.unwrap(), Lots(1));
+        let (steps, _) = submit(&mut book, taker(3, Side::Buy, 100, 2));
+        assert_eq!(fills(&steps), [(1, 100, 1), (2, 100, 1)]);
+    }
+
+    #[test]
+    fn a_key_names_one_order_for_ever() {
+        let mut book = Book::new();
+        let (_, first) = submit(&mut book, taker(1, Side::Sell, 100, 5));
+        assert_eq!(book.cancel(first.unwrap()).map(|order| order.id), Some(1));
+        let (_, second) = submit(&mut book, taker(2, Side::Sell, 100, 5));
+        assert_ne!(first, second);
+        assert_eq!(book.cancel(first.unwrap()), None);
+        assert_eq!(book.resting(second.unwrap()).map(|order| order.id), Some(2));
+    }
+
+    #[test]
+    fn a_resting_order_without_room_is_taken_out_and_the_next_one_trades() {
+        let mut book = Book::new();
+        submit(&mut book, taker(1, Side::Sell, 100, 5));
+        submit(&mut book, taker(2, Side::Sell, 100, 5));
+        let mut buy = taker(3, Side::Buy, 100, 4);
+        let room = |order: &Resting| if order.id == 1 { Lots(0) } else { order.left };
+        assert!(matches!(book.step(&mut buy, room), Step::MakerCut { maker } if maker.id == 1));
+        assert!(matches!(book.step(&mut buy, room), Step::Fill(trade) if trade.maker.id == 2));
+        assert_eq!(book.step(&mut buy, room), Step::Over);
+    }
+
+    #[test]
+    fn the_incoming_order_decides_what_self_trade_prevention_does() {
+        for (stp, own_left, foreign_left, taker_steps) in [
+            (StpMode::None, 0, 2, 2),
+            (StpMode::CancelTaker, 3, 5, 1),
+            (StpMode::CancelMaker, 0, 0, 2),
+            (StpMode::CancelBoth, 0, 5, 1),
+        ] {
+            let mut book = Book::new();
+            let own = Taker { family: 7, ..taker(1, Side::Sell, 100, 3) };
+            let (_, own) = submit(&mut book, own);
+            let foreign = Taker { family: 8, ..taker(2, Side::Sell, 100, 5) };
+            let (_, foreign) = submit(&mut book, foreign);
+            let buy = Taker { family: 7, stp, ..taker(3, Side::Buy, 100, 6) };
+            let (steps, _) = submit(&mut book, buy);
+            let left = |key: Option<OrderKey>| book.resting(key.unwrap()).map_or(0, |o| o.left.0);
+            assert_eq!((left(own), left(foreign)), (own_left, foreign_left), "{stp:?}");
+            assert_eq!(steps.len(), taker_steps, "{stp:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_fillable_is_what_fills() {
+        let mut book = Book::new();
+        submit(&mut book, Taker { family: 7, ..taker(1, Side::Sell, 100, 3) });
+        submit(&mut book, taker(2, Side::Sell, 101, 5));
+        submit(&mut book, taker(3, Side::Sell, 102, 5));
+        let buy = |stp| Taker { family: 7, stp, ..taker(4, Side::Buy, 101, 20) };
+        assert_eq!(book.fillable(&buy(StpMode::None), all), Lots(8));
+        assert_eq!(book.fillable(&buy(StpMode::CancelMaker), all), Lots(5));
+        assert_eq!(book.fillable(&buy(StpMode::CancelTaker), all), Lots(0));
+        assert_eq!(book.fillable(&Taker { left: Lots(4), ..buy(StpMode::None) }, all), Lots(4));
+    }
+
+    #[test]
+    fn each_change_of_a_level_is_told() {
+        let mut book = Book::new();
+        let mut changes = Vec::new();
+        submit(&mut book, taker(1, Side::Sell, 100, 5));
+        book.take_changes(&mut changes);
+        assert_eq!(changes, [(Side::Sell, Ticks(100))]);
+        submit(&mut book, taker(2, Side::Buy, 101, 8));
+        book.take_changes(&mut changes);
+        assert_eq!(changes, [(Side::Sell, Ticks(100)), (Side::Buy, Ticks(101))]);
+        book.take_changes(&mut changes);
+        assert!(changes.is_empty());
+    }
+
+    /// The slowest matcher that is plainly right: one list, searched whole for each step.
+    #[derive(Default)]
+    struct Naive {
+        orders: Vec<(Side, Ticks, Resting)>,
+    }
+
+    impl Naive {
+        fn submit(&mut self, mut taker: Taker) -> Vec<Step> {
+            let mut steps = Vec::new();
+            while taker.left.0 > 0 {
+                let against = taker.side.opposite();
+                let limit = taker.limit.expect("all flows have limits");
+                let candidates = self.orders.iter().enumerate().filter(|(_, (side, price, _))| {
+                    *side == against && (*price == limit || against.better(*price, limit))
+                });
+                // The first of the best: `min_by_key` gives the earliest of equals.
+                let Some((at, &(_, price, maker))) =
+                    candidates.min_by_key(|(_, (_, price, _))| price.0 * -against.sign())
+                else {
+                    break;
+                };
+                let own = taker.family != 0 && taker.family == maker.family;
+                match taker.stp {
+                    StpMode::CancelTaker if own => {
+                        steps.push(Step::TakerCanceled);
+                        return steps;
+                    }
+                    StpMode::CancelMaker if own => {
+                        self.orders.remove(at);
+                        steps.push(Step::MakerCanceled { maker });
+                        continue;
+                    }
+                    StpMode::CancelBoth if own => {
+                        self.orders.remove(at);
+                        steps.push(Step::BothCanceled { maker });
+                        return steps;
+                    }
+                    _ => {}
+                }
+                let size = taker.left.min(maker.left);
+                taker.left -= size;
+                let maker_left = maker.left - size;
+                self.orders[at].2.left = maker_left;
+                if maker_left.is_zero() {
+                    self.orders.remove(at);
+                }
+                steps.push(Step::Fill(Trade { maker, maker_left, price, size }));
+            }
+            if taker.left.0 > 0 {
+                let Taker { id, owner, family, left, .. } = taker;
+                let order = Resting { id, owner, family, left };
+                self.orders.push((taker.side, taker.limit.unwrap(), order));
+            }
+            steps
+        }
+
+        fn cancel(&mut self, id: u64) -> Option<Resting> {
+            let at = self.orders.iter().position(|(_, _, order)| order.id == id)?;
+            Some(self.orders.remove(at).2)
+        }
+
+        fn reduce(&mut self, id: u64, left: Lots) {
+            let order = self.orders.iter_mut().find(|(_, _, order)| order.id == id);
+            order.expect("both books hold it").2.left = left;
+        }
+
+        fn depth(&self, side: Side) -> Vec<Depth> {
+            let mut levels: Vec<Depth> = Vec::new();
+            for (_, price, order) in self.orders.iter().filter(|(s, ..)| *s == side) {
+                match levels.iter_mut().find(|level| level.price == *price) {
+                    Some(level) => {
+                        level.size += order.left;
+                        level.orders += 1;
+                    }
+                    None => levels.push(Depth { price: *price, size: order.left, orders: 1 }),
+                }
+            }
+            levels.sort_by_key(|level| level.price.0 * -side.sign());
+            levels
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Submit { side: Side, price: i64, size: i64, family: u32, stp: StpMode },
+        Cancel { which: usize },
+        Reduce { which: usize, percent: i64 },
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+        let stp = prop_oneof![
+            4 => Just(StpMode::None),
+            1 => Just(StpMode::CancelTaker),
+            1 => Just(StpMode::CancelMaker),
+            1 => Just(StpMode::CancelBoth),
+        ];
+        let submit = (side, 90i64..110, 1i64..50, 0u32..4, stp);
+        prop_oneof![
+            6 => submit.prop_map(|(side, price, size, family, stp)| {
+                Op::Submit { side, price, size, family, stp }
+            }),
+            2 => any::<usize>().prop_map(|which| Op::Cancel { which }),
+            1 => (any::<usize>(), 1i64..100).prop_map(|(which, percent)| {
+                Op::Reduce { which, percent }
+            }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn a_ladder_trades_as_one_plain_list_does(ops in prop::collection::vec(op(), 1..120)) {
+            let (mut book, mut naive) = (Book::new(), Naive::default());
+            let mut keys: Vec<(u64, OrderKey)> = Vec::new();
+            let mut changes = Vec::new();
+            for (id, op) in (1u64..).zip(&ops) {
+                match *op {
+                    Op::Submit { side, price, size, family, stp } => {
+                        let taker = Taker { family, stp, ..taker(id, side, price, size) };
+                        let expected = book.fillable(&taker, all);
+                        let (steps, key) = submit(&mut book, taker);
+                        let filled: i64 = fills(&steps).iter().map(|fill| fill.2).sum();
+                        prop_assert_eq!(expected, Lots(filled));
+                        prop_assert_eq!(&steps, &naive.submit(taker));
+                        keys.extend(key.map(|key| (id, key)));
+                    }
+                    Op::Cancel { which } if !keys.is_empty() => {
+                        let (id, key) = keys[which % keys.len()];
+                        prop_assert_eq!(book.cancel(key), naive.cancel(id));
+                    }
+                    Op::Reduce { which, percent } if !keys.is_empty() => {
+                        let (id, key) = keys[which % keys.len()];
+                        if let Some(left) = book.resting(key).map(|order| order.left) {
+                            let left = Lots((left.0 * percent / 100).max(1));
+                            book.reduce(key, left);
+                            naive.reduce(id, left);
+                        }
+                    }
+                    Op::Cancel { .. } | Op::Reduce { .. } => {}
+                }
+                book.take_changes(&mut changes);
+                for side in Side::BOTH {
+                    prop_assert_eq!(book.depth(side).collect::<Vec<_>>(), naive.depth(side));
+                    prop_assert_eq!(book.best(side), naive.depth(side).first().map(|l| l.price));
+                }
+                prop_assert_eq!(book.len(), naive.orders.len());
+            }
+        }
+    }
+}
