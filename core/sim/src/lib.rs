@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod bitget;
 pub mod candle;
 pub mod event;
 pub mod funding;

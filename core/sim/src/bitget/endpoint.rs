@@ -1,0 +1,129 @@
+//! The table of REST endpoints: path, who may call it, how often, and what answers.
+//!
+//! Limits are calls a second and user (per address for public ones), from reference §5 and §16; the
+//! documentation counts each endpoint for itself.
+
+use keel_core::units::UnixNanos;
+use serde_json::Value;
+
+use super::auth::Caller;
+use super::hall::Hall;
+use super::http::Request;
+use super::params::Params;
+use super::{rest_account as account, rest_market as market, rest_trade as trade};
+use crate::account::AccountId;
+use crate::reject::Reject;
+
+/// One REST endpoint.
+pub(super) struct Endpoint {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The path.
+    pub path: &'static str,
+    /// Calls a second.
+    pub per_second: u32,
+    /// Who may call it.
+    pub access: Access,
+    /// The JSON of `data`.
+    pub answer: fn(&mut Hall, &Call) -> Result<String, Reject>,
+}
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Anybody; the window is the address's.
+    Public,
+    /// Any key.
+    Read,
+    /// A key with `uta_trade`.
+    Trade,
+}
+
+/// A request that has passed authentication and limits.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Who calls; none for public endpoints.
+    pub caller: Option<Caller>,
+    /// `ACCESS-KEY`; empty for public endpoints.
+    pub key: String,
+    /// The query, or the body when that is an object.
+    pub params: Params,
+    /// The elements of the body when that is a list.
+    pub list: Vec<Value>,
+    /// When it came.
+    pub now: UnixNanos,
+}
+
+impl Call {
+    /// The account that calls.
+    ///
+    /// # Panics
+    /// For a public endpoint, which has none.
+    pub(super) fn account(&self) -> AccountId {
+        self.caller.expect("a private endpoint has a caller").account
+    }
+}
+
+/// The endpoint of a request, and its place in the table.
+pub(super) fn find(request: &Request) -> Option<(usize, &'static Endpoint)> {
+    ENDPOINTS.iter().enumerate().find(|(_, e)| e.path == request.path && e.method == request.method)
+}
+
+/// The place in the table of a path that is known to stand there: the name of its window.
+///
+/// # Panics
+/// When it does not.
+pub(super) fn place_of(path: &str) -> usize {
+    ENDPOINTS.iter().position(|e| e.path == path).expect("a path of the table")
+}
+
+/// All endpoints.
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    public("/api/v2/public/time", 20, market::time),
+    public("/api/v3/public/time", 20, market::time),
+    public("/api/v3/market/instruments", 20, market::instruments),
+    public("/api/v3/market/tickers", 20, market::tickers),
+    public("/api/v3/market/orderbook", 20, market::order_book),
+    public("/api/v3/market/candles", 20, market::candles),
+    public("/api/v3/market/history-candles", 20, market::history_candles),
+    public("/api/v3/market/fills", 20, market::fills),
+    public("/api/v3/market/current-fund-rate", 20, market::current_fund_rate),
+    public("/api/v3/market/history-fund-rate", 20, market::history_fund_rate),
+    public("/api/v3/market/position-tier", 20, market::position_tier),
+    public("/api/v3/market/open-interest", 20, market::open_interest),
+    read("/api/v3/account/assets", 20, account::assets),
+    read("/api/v3/account/settings", 20, account::settings),
+    read("/api/v3/account/info", 10, account::info),
+    read("/api/v3/account/fee-rate", 3, account::fee_rate),
+    read("/api/v3/account/financial-records", 20, account::financial_records),
+    read("/api/v3/position/current-position", 20, account::current_position),
+    write("/api/v3/account/set-leverage", 10, account::set_leverage),
+    write("/api/v3/account/set-hold-mode", 10, account::set_hold_mode),
+    write("/api/v3/trade/place-order", 10, trade::place_order),
+    write("/api/v3/trade/cancel-order", 10, trade::cancel_order),
+    write("/api/v3/trade/modify-order", 10, trade::modify_order),
+    write("/api/v3/trade/place-batch", 5, trade::place_batch),
+    write("/api/v3/trade/cancel-batch", 5, trade::cancel_batch),
+    write("/api/v3/trade/batch-modify-order", 10, trade::modify_batch),
+    write("/api/v3/trade/cancel-symbol-order", 5, trade::cancel_symbol_order),
+    write("/api/v3/trade/close-positions", 5, trade::close_positions),
+    write("/api/v3/trade/countdown-cancel-all", 1, trade::countdown_cancel_all),
+    read("/api/v3/trade/order-info", 20, trade::order_info),
+    read("/api/v3/trade/unfilled-orders", 20, trade::unfilled_orders),
+    read("/api/v3/trade/history-orders", 20, trade::history_orders),
+    read("/api/v3/trade/fills", 20, trade::fills),
+];
+
+type Answer = fn(&mut Hall, &Call) -> Result<String, Reject>;
+
+const fn public(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
+    Endpoint { method: "GET", path, per_second, access: Access::Public, answer }
+}
+
+const fn read(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
+    Endpoint { method: "GET", path, per_second, access: Access::Read, answer }
+}
+
+const fn write(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
+    Endpoint { method: "POST", path, per_second, access: Access::Trade, answer }
+}

@@ -1,0 +1,223 @@
+//! What all connections share: the venue, its limits, its feeds, and who listens to what.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use keel_core::units::{Side, UnixNanos};
+use rand::RngExt;
+use rand_pcg::Pcg64Mcg;
+use serde_json::Value;
+
+use super::auth::{self, Caller};
+use super::config::ExchangeConfig;
+use super::endpoint::{self, Access, Call, ENDPOINTS};
+use super::feed::{self, Feed};
+use super::http::Request;
+use super::params::Params;
+use super::reject;
+use super::shape::{AccountPush, PositionPush};
+use super::topic::{Hub, Private, Topic};
+use super::window::{Subject, Windows};
+use crate::account::{AccountId, PositionView};
+use crate::instrument::InstrumentId;
+use crate::order::PosSide;
+use crate::reject::Reject;
+use crate::venue::Venue;
+
+/// The shared part of the exchange.
+#[derive(Debug)]
+pub(super) struct Hall {
+    /// What is switched on, and how far.
+    pub config: ExchangeConfig,
+    /// The venue.
+    pub venue: Venue,
+    /// Rate windows.
+    pub windows: Windows,
+    /// Subscriptions.
+    pub hub: Hub,
+    /// The public side of each contract, in the order of listing.
+    pub feeds: Vec<Feed>,
+    /// The direction that a one-way position had last, for the push that says it is over.
+    pub directions: BTreeMap<(AccountId, InstrumentId), Side>,
+    /// Names of connections are drawn from here.
+    pub random: Pcg64Mcg,
+}
+
+/// The answer to a REST request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON envelope.
+    pub body: String,
+    /// Calls that remain in this second (`x-mbx-used-remain-limit`).
+    pub remain: Option<u32>,
+}
+
+impl Hall {
+    /// Answers a REST request.
+    pub(super) fn answer(&mut self, request: &Request, peer: IpAddr, now: UnixNanos) -> Answer {
+        let limits = &self.config.limits;
+        if limits.address_ceiling && self.windows.take_address(peer, now).is_err() {
+            return Answer::refused(429, &reject::TOO_MANY_REQUESTS, now);
+        }
+        let Some((place, endpoint)) = endpoint::find(request) else {
+            return Answer::refused(404, &reject::URL_UNKNOWN, now);
+        };
+        let (caller, subject) = match endpoint.access {
+            Access::Public => (None, Subject::Ip(peer)),
+            Access::Read | Access::Trade => match auth::rest(&self.venue, request, peer, now) {
+                Ok(caller) => (Some(caller), Subject::Uid(self.uid(caller.account))),
+                Err(reject) => return Answer::refused(400, &reject, now),
+            },
+        };
+        let remain = match self.take_window(place, subject, now) {
+            Ok(remain) => remain,
+            Err(reject) => return Answer::refused(429, &reject, now),
+        };
+        let outcome = permitted(caller, endpoint.access)
+            .and_then(|()| read_call(request, caller, now))
+            .and_then(|call| (endpoint.answer)(self, &call));
+        let mut answer = match outcome {
+            Ok(data) => Answer::success(&data, now),
+            Err(reject) => Answer::refused(400, &reject, now),
+        };
+        answer.remain = Some(remain);
+        answer
+    }
+
+    /// Takes one call from the window of an endpoint; gives how many remain in this second.
+    ///
+    /// # Errors
+    /// 429 when the window is used up.
+    pub(super) fn take_window(
+        &mut self,
+        place: usize,
+        subject: Subject,
+        now: UnixNanos,
+    ) -> Result<u32, Reject> {
+        let limit = ENDPOINTS[place].per_second;
+        if !self.config.limits.endpoint_windows {
+            return Ok(limit);
+        }
+        self.windows.take(place, subject, limit, now).map_err(|_| reject::TOO_MANY_REQUESTS)
+    }
+
+    /// The venue's number of the user of an account.
+    pub(super) fn uid(&self, account: AccountId) -> u64 {
+        self.venue.account(account).uid
+    }
+
+    /// The first push to a new subscriber, called before it joins; none when there is nothing yet.
+    pub(super) fn first_push(&mut self, topic: Topic, now: UnixNanos) -> Option<String> {
+        let instrument = match topic {
+            Topic::Books(id, _) | Topic::Trades(id) | Topic::Ticker(id) | Topic::Kline(id, _) => id,
+            Topic::Private(account, Private::Position) => {
+                let views = self.venue.positions(account);
+                let rows: Vec<_> = views.iter().map(|view| self.position_push(view)).collect();
+                return Some(feed::push("snapshot", topic, &self.venue, rows, now));
+            }
+            Topic::Private(account, Private::Account) => {
+                return Some(self.account_push(account, now));
+            }
+            Topic::Private(..) | Topic::Liquidations => return None,
+        };
+        self.feeds[instrument.index()].first(topic, &self.venue, &self.hub, now)
+    }
+
+    /// The push that states an account's money.
+    pub(super) fn account_push(&self, account: AccountId, now: UnixNanos) -> String {
+        let topic = Topic::Private(account, Private::Account);
+        let row = AccountPush::of(&self.venue.account_view(account));
+        feed::push("snapshot", topic, &self.venue, [row], now)
+    }
+
+    /// The row that states a position.
+    pub(super) fn position_push<'a>(&'a self, view: &PositionView) -> PositionPush<'a> {
+        let side = match view.position.lots.0.signum() {
+            1 => Side::Buy,
+            -1 => Side::Sell,
+            _ => {
+                let last = self.directions.get(&(view.account, view.instrument));
+                last.copied().unwrap_or(Side::Buy)
+            }
+        };
+        PositionPush::of(view, &self.venue.instrument(view.instrument).rules, side)
+    }
+
+    /// Remembers which way a one-way position points.
+    pub(super) fn note_direction(&mut self, view: &PositionView) {
+        let side = match view.position.lots.0.signum() {
+            1 => Side::Buy,
+            -1 => Side::Sell,
+            _ => return,
+        };
+        if view.pos_side == PosSide::Net {
+            self.directions.insert((view.account, view.instrument), side);
+        }
+    }
+
+    /// A name for a connection, in the form that the real venue's have.
+    pub(super) fn connection_name(&mut self) -> String {
+        let mut word = || self.random.random::<u64>();
+        let [a, b, c, d, e] = [word(), word(), word(), word(), word()];
+        format!("{a:016x}-{:08x}-{:08x}-{d:016x}-{:08x}", b as u32, c as u32, e as u32)
+    }
+}
+
+impl Answer {
+    fn success(data: &str, now: UnixNanos) -> Self {
+        let ms = now.millis();
+        Self {
+            status: 200,
+            body: format!(
+                "{{\"code\":\"00000\",\"msg\":\"success\",\"requestTime\":{ms},\"data\":{data}}}"
+            ),
+            remain: None,
+        }
+    }
+
+    fn refused(status: u16, reject: &Reject, now: UnixNanos) -> Self {
+        let body = serde_json::json!({
+            "code": code_text(reject.code),
+            "msg": reject.message,
+            "requestTime": now.millis(),
+            "data": null,
+        });
+        Self { status, body: body.to_string(), remain: None }
+    }
+}
+
+/// A code as text; those of the transport have three digits, all others five.
+fn code_text(code: u32) -> String {
+    code.to_string()
+}
+
+fn permitted(caller: Option<Caller>, access: Access) -> Result<(), Reject> {
+    match (access, caller) {
+        (Access::Trade, Some(caller)) if !caller.permissions.trade => {
+            Err(reject::permission("uta_trade"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the parameters of a request: the query, or a JSON body, which is an object or a list.
+fn read_call(request: &Request, caller: Option<Caller>, now: UnixNanos) -> Result<Call, Reject> {
+    let key = request.header("access-key").unwrap_or_default().to_owned();
+    let (mut params, mut list) = (Params::default(), Vec::new());
+    if request.method == "GET" {
+        params = Params::of_query(request.parameters());
+    } else if !request.body.is_empty() {
+        let kind = request.header("content-type").unwrap_or_default();
+        if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
+            return Err(reject::CONTENT_TYPE);
+        }
+        match serde_json::from_slice(&request.body) {
+            Ok(Value::Array(elements)) => list = elements,
+            Ok(value @ Value::Object(_)) => params = Params::of_value(value),
+            Ok(_) | Err(_) => return Err(reject::VERIFICATION),
+        }
+    }
+    Ok(Call { caller, key, params, list, now })
+}

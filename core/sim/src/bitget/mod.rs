@@ -1,0 +1,457 @@
+//! Bitget's V3 (unified account) side of the wire, sans-IO.
+//!
+//! [`Exchange`] owns the venue and its market and speaks HTTP and WebSocket to any number of clients:
+//! bytes in, bytes out, time as an argument. It opens no socket and encrypts nothing; whoever hosts it
+//! does. It reads the wire by itself and shares no code with the client side of this project, so that a
+//! misreading of the protocol shows as a quarrel between the two.
+//!
+//! One kind of connection serves it all: REST requests, and upgrades at `/v3/ws/public` and
+//! `/v3/ws/private`.
+
+mod auth;
+mod config;
+mod endpoint;
+mod entry;
+mod feed;
+mod hall;
+mod http;
+mod outbound;
+mod params;
+mod reject;
+mod rest_account;
+mod rest_market;
+mod rest_trade;
+#[cfg(test)]
+mod scripted;
+mod session;
+mod shape;
+mod text;
+mod topic;
+mod window;
+mod ws;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use keel_core::units::{Price, UnixNanos};
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use tungstenite::Utf8Bytes;
+
+pub use self::config::{AccountPlan, ExchangeConfig, Limits};
+pub use self::feed::Cadence;
+use self::feed::Feed;
+use self::hall::{Answer, Hall};
+use self::http::{HttpError, Reader, Request, Step};
+use self::outbound::Outbound;
+use self::session::{Door, Session};
+use self::shape::{FastFill, FillPush, OrderPush};
+use self::topic::{Hub, Private, Topic};
+use self::window::Windows;
+use crate::account::{Account, ApiKey, NewAccount};
+use crate::event::VenueEvent;
+use crate::instrument::Rules;
+use crate::order::Fill;
+use crate::venue::{Marks, Venue};
+
+/// A connection to the exchange. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// The whole exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    hall: Hall,
+    conns: BTreeMap<ConnId, Conn>,
+    opened: u64,
+    /// Connections with something to send, or to close.
+    ready: BTreeSet<ConnId>,
+    events: Vec<VenueEvent>,
+    /// When accounts are pushed next without a cause.
+    accounts_due: UnixNanos,
+}
+
+impl Exchange {
+    /// An exchange with its contracts and accounts. The same config, seed and calls give the same
+    /// bytes.
+    ///
+    /// # Panics
+    /// When the planned accounts share a name or a uid, or a deposit is not positive.
+    pub fn new(config: ExchangeConfig, seed: u64, now: UnixNanos) -> Self {
+        let mut random = Pcg64Mcg::seed_from_u64(seed);
+        let mut venue = Venue::new(now);
+        for (rules, price) in [(Rules::btcusdt(), 77_200), (Rules::ethusdt(), 2_300)] {
+            let price = Price(price * keel_core::units::E8);
+            let marks = Marks { mark: price, index: price, funding_rate: Default::default() };
+            venue.list(rules, marks).expect("the contracts of this crate can be traded by");
+        }
+        for plan in &config.accounts {
+            let new = NewAccount { name: plan.name.clone(), uid: plan.uid, parent: None };
+            let account = venue.open_account(new, now);
+            venue.set_fees(account, None, plan.fees);
+            venue.deposit(account, plan.deposit, now).expect("a deposit that can be made");
+            let key = auth::drawn_key(plan.permissions, plan.ips.clone(), &mut random);
+            venue.add_key(account, key);
+        }
+        let feeds = venue
+            .instruments()
+            .iter()
+            .map(|i| Feed::new(i.id, config.cadence, config.checksum))
+            .collect();
+        let hall = Hall {
+            config,
+            venue,
+            windows: Windows::default(),
+            hub: Hub::default(),
+            feeds,
+            directions: BTreeMap::new(),
+            random,
+        };
+        Self {
+            hall,
+            conns: BTreeMap::new(),
+            opened: 0,
+            ready: BTreeSet::new(),
+            events: Vec::new(),
+            accounts_due: UnixNanos(now.0 + ACCOUNT_PUSH_NS),
+        }
+    }
+
+    /// The venue's truth.
+    pub fn venue(&self) -> &Venue {
+        &self.hall.venue
+    }
+
+    /// The venue, to be changed from outside; call [`Exchange::step`] after that.
+    pub fn venue_mut(&mut self) -> &mut Venue {
+        &mut self.hall.venue
+    }
+
+    /// Accounts with their keys.
+    pub fn keys(&self) -> impl Iterator<Item = (&Account, &ApiKey)> {
+        let venue = &self.hall.venue;
+        venue.accounts().iter().flat_map(|a| venue.keys(a.id).map(move |key| (a, key)))
+    }
+
+    /// Takes a new connection from `peer`; none when there are too many, and the host closes it.
+    pub fn open(&mut self, peer: IpAddr, now: UnixNanos) -> Option<ConnId> {
+        let limits = &self.hall.config.limits;
+        let of_peer = self.conns.values().filter(|conn| conn.peer == peer).count();
+        if self.conns.len() >= limits.connections_max || of_peer >= limits.connections_per_address {
+            return None;
+        }
+        let id = ConnId(self.opened);
+        self.opened += 1;
+        let http = Http { reader: Reader::default(), out: Outbound::default(), since: now };
+        self.conns.insert(id, Conn { id, peer, speaks: Speaks::Http(http), closing: false });
+        Some(id)
+    }
+
+    /// Takes bytes that a client sent, and does what they ask. Bytes for a connection that is gone or
+    /// closing are dropped.
+    pub fn receive(&mut self, conn: ConnId, bytes: &[u8], now: UnixNanos) {
+        let Some(mut taken) = self.conns.remove(&conn) else { return };
+        if !taken.is_closing() {
+            taken.receive(bytes, &mut self.hall, now);
+        }
+        self.conns.insert(conn, taken);
+        self.ready.insert(conn);
+        self.publish(now);
+    }
+
+    /// Bytes to be sent to a client.
+    pub fn transmit(&self, conn: ConnId) -> &[u8] {
+        self.conns.get(&conn).map_or(&[], Conn::outbound)
+    }
+
+    /// Notes that the first `n` bytes of [`Exchange::transmit`] were sent.
+    pub fn sent(&mut self, conn: ConnId, n: usize) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.sent(n);
+        }
+    }
+
+    /// Whether the host should close the connection once what [`Exchange::transmit`] gives is sent.
+    pub fn is_closing(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_none_or(Conn::is_closing)
+    }
+
+    /// Forgets a connection.
+    pub fn close(&mut self, conn: ConnId) {
+        self.ready.remove(&conn);
+        let Some(conn) = self.conns.remove(&conn) else { return };
+        if let Speaks::WebSocket(session) = &conn.speaks {
+            for topic in session.topics() {
+                self.hall.hub.leave(topic, conn.id);
+            }
+        }
+    }
+
+    /// Moves the connections that have had something new to send, or to close, since the last call to
+    /// the end of `out`.
+    pub fn drain_ready(&mut self, out: &mut Vec<ConnId>) {
+        out.extend(std::mem::take(&mut self.ready));
+    }
+
+    /// When [`Exchange::step`] is next needed.
+    pub fn deadline(&self) -> UnixNanos {
+        let hall = &self.hall;
+        let feeds = hall.feeds.iter().filter_map(|feed| feed.deadline(&hall.hub));
+        let conns = self.conns.values().filter_map(|conn| conn.deadline(hall));
+        let venue = hall.venue.deadline();
+        feeds.chain(conns).chain(venue).min().unwrap_or(self.accounts_due).min(self.accounts_due)
+    }
+
+    /// Lets time pass to `now`: the market moves, the venue settles, pushes go out, clients that have
+    /// been silent or slow for too long are cut off.
+    pub fn step(&mut self, now: UnixNanos) {
+        self.hall.venue.advance(now);
+        for (id, conn) in &mut self.conns {
+            if conn.deadline(&self.hall).is_some_and(|deadline| deadline <= now) {
+                conn.step(&self.hall, now);
+                self.ready.insert(*id);
+            }
+        }
+        self.publish(now);
+        if now >= self.accounts_due {
+            self.accounts_due = UnixNanos(now.0 + ACCOUNT_PUSH_NS);
+            self.push_accounts(now);
+        }
+    }
+
+    /// Pushes what happened at the venue to those who listen.
+    fn publish(&mut self, now: UnixNanos) {
+        let mut events = std::mem::take(&mut self.events);
+        self.hall.venue.drain(&mut events);
+        for event in events.drain(..) {
+            self.publish_one(&event, now);
+        }
+        self.events = events;
+        let mut pushes = Vec::new();
+        let Hall { feeds, venue, hub, .. } = &mut self.hall;
+        for feed in feeds {
+            feed.step(venue, hub, now, |topic, text| pushes.push((topic, text)));
+        }
+        for (topic, text) in pushes {
+            self.send(topic, text);
+        }
+    }
+
+    fn publish_one(&mut self, event: &VenueEvent, now: UnixNanos) {
+        let hall = &mut self.hall;
+        match event {
+            VenueEvent::Order(order) => {
+                let topic = Topic::Private(order.account, Private::Order);
+                if hall.hub.listens(topic) {
+                    let symbol = &hall.venue.instrument(order.instrument).rules.symbol;
+                    let row = OrderPush::of(order, symbol);
+                    let text = feed::push("snapshot", topic, &hall.venue, [row], now);
+                    self.send(topic, text);
+                }
+            }
+            VenueEvent::Fill(fill) => self.publish_fill(fill, now),
+            VenueEvent::Position(view) => {
+                hall.note_direction(view);
+                let topic = Topic::Private(view.account, Private::Position);
+                if hall.hub.listens(topic) {
+                    let row = hall.position_push(view);
+                    let text = feed::push("snapshot", topic, &hall.venue, [row], now);
+                    self.send(topic, text);
+                }
+            }
+            VenueEvent::Account(view) => {
+                let topic = Topic::Private(view.account, Private::Account);
+                if hall.hub.listens(topic) {
+                    let row = shape::AccountPush::of(view);
+                    let text = feed::push("snapshot", topic, &hall.venue, [row], now);
+                    self.send(topic, text);
+                }
+            }
+            VenueEvent::Trade(print) => hall.feeds[print.instrument.index()].printed(*print),
+            VenueEvent::Level(level) => hall.feeds[level.instrument.index()].book_changed(),
+            VenueEvent::Ticker(id) | VenueEvent::Rules(id) => {
+                hall.feeds[id.index()].ticker_changed();
+            }
+            VenueEvent::Liquidation(liquidation) => {
+                if hall.hub.listens(Topic::Liquidations) {
+                    let text = feed::liquidation_push(liquidation, &hall.venue, now);
+                    self.send(Topic::Liquidations, text);
+                }
+            }
+            // It shows as a bill, in the position and in the account, which have events of their own.
+            VenueEvent::Funding(_) => {}
+        }
+    }
+
+    fn publish_fill(&mut self, fill: &Fill, now: UnixNanos) {
+        let venue = &self.hall.venue;
+        let symbol = &venue.instrument(fill.instrument).rules.symbol;
+        let fast = Topic::Private(fill.account, Private::FastFill);
+        let full = Topic::Private(fill.account, Private::Fill);
+        let hub = &self.hall.hub;
+        let fast_text = hub
+            .listens(fast)
+            .then(|| feed::push("snapshot", fast, venue, FastFill::of(fill, symbol), now));
+        let full_text = hub
+            .listens(full)
+            .then(|| feed::push("snapshot", full, venue, [FillPush::of(fill, symbol)], now));
+        for (topic, text) in [(fast, fast_text), (full, full_text)] {
+            if let Some(text) = text {
+                self.send(topic, text);
+            }
+        }
+    }
+
+    /// Accounts are pushed every few seconds without a cause (reference §16).
+    fn push_accounts(&mut self, now: UnixNanos) {
+        let topics: Vec<Topic> = self.hall.hub.topics().collect();
+        for topic in topics {
+            if let Topic::Private(account, Private::Account) = topic {
+                let text = self.hall.account_push(account, now);
+                self.send(topic, text);
+            }
+        }
+    }
+
+    fn send(&mut self, topic: Topic, text: String) {
+        let text = Utf8Bytes::from(text);
+        let bytes_max = self.hall.config.limits.outbound_bytes_max;
+        for id in self.hall.hub.of(topic) {
+            let Some(conn) = self.conns.get_mut(&id) else { continue };
+            if let Speaks::WebSocket(session) = &mut conn.speaks {
+                session.push(text.clone(), bytes_max);
+                self.ready.insert(id);
+            }
+        }
+    }
+}
+
+/// One client's connection.
+#[derive(Debug)]
+struct Conn {
+    id: ConnId,
+    peer: IpAddr,
+    speaks: Speaks,
+    closing: bool,
+}
+
+#[derive(Debug)]
+enum Speaks {
+    Http(Http),
+    WebSocket(Box<Session>),
+}
+
+#[derive(Debug)]
+struct Http {
+    reader: Reader,
+    out: Outbound,
+    /// When the request that is arriving began, or the connection began to idle.
+    since: UnixNanos,
+}
+
+impl Conn {
+    fn receive(&mut self, bytes: &[u8], hall: &mut Hall, now: UnixNanos) {
+        let http = match &mut self.speaks {
+            Speaks::WebSocket(session) => return session.receive(bytes, hall, now),
+            Speaks::Http(http) => http,
+        };
+        if http.reader.is_empty() {
+            http.since = now;
+        }
+        http.reader.push(bytes);
+        while !self.closing {
+            match http.reader.step() {
+                Ok(Step::Partial) => break,
+                Ok(Step::Continue) => http.out.push(http::CONTINUE),
+                Ok(Step::Request(request)) => {
+                    http.since = now;
+                    if let (Some(door), Some(key)) =
+                        (Door::of_path(&request.path), request.websocket_key())
+                    {
+                        return self.upgrade(door, key, hall, now);
+                    }
+                    let answer = hall.answer(&request, self.peer, now);
+                    write_answer(http, &request, &answer, now);
+                    self.closing = !request.keep_alive;
+                }
+                Err(error) => {
+                    write_refusal(http, error);
+                    self.closing = true;
+                }
+            }
+        }
+        if http.out.bytes().len() > hall.config.limits.outbound_bytes_max {
+            self.closing = true;
+        }
+    }
+
+    fn upgrade(&mut self, door: Door, key: &str, hall: &mut Hall, now: UnixNanos) {
+        let Speaks::Http(http) = &mut self.speaks else { return };
+        let rest = std::mem::take(&mut http.reader).into_rest();
+        let mut session = Session::accept(self.id, self.peer, door, key, rest, hall, now);
+        session.receive(&[], hall, now);
+        self.speaks = Speaks::WebSocket(Box::new(session));
+    }
+
+    fn outbound(&self) -> &[u8] {
+        match &self.speaks {
+            Speaks::Http(http) => http.out.bytes(),
+            Speaks::WebSocket(session) => session.outbound(),
+        }
+    }
+
+    fn sent(&mut self, n: usize) {
+        match &mut self.speaks {
+            Speaks::Http(http) => http.out.sent(n),
+            Speaks::WebSocket(session) => session.sent(n),
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        match &self.speaks {
+            Speaks::Http(_) => self.closing,
+            Speaks::WebSocket(session) => self.closing || session.is_closing(),
+        }
+    }
+
+    fn deadline(&self, hall: &Hall) -> Option<UnixNanos> {
+        if self.is_closing() {
+            return None;
+        }
+        match &self.speaks {
+            Speaks::Http(http) if http.reader.is_empty() => {
+                Some(UnixNanos(http.since.0 + hall.config.limits.idle_ns))
+            }
+            Speaks::Http(http) => Some(UnixNanos(http.since.0 + hall.config.limits.request_ns)),
+            Speaks::WebSocket(session) => session.deadline(hall),
+        }
+    }
+
+    fn step(&mut self, hall: &Hall, now: UnixNanos) {
+        match &mut self.speaks {
+            Speaks::Http(_) => self.closing = true,
+            Speaks::WebSocket(session) => session.step(hall, now),
+        }
+    }
+}
+
+fn write_answer(http: &mut Http, request: &Request, answer: &Answer, now: UnixNanos) {
+    let (remain, time) = (answer.remain.map(|n| n.to_string()), now.millis().to_string());
+    let mut headers = vec![
+        ("Content-Type", "application/json;charset=UTF-8"),
+        ("X-BG-REQUEST-ACCEPT-TIME", time.as_str()),
+        ("X-BG-RESPONSE-COMPLETE-TIME", time.as_str()),
+    ];
+    if let Some(remain) = &remain {
+        headers.push(("x-mbx-used-remain-limit", remain));
+    }
+    let body = answer.body.as_bytes();
+    http::write_response(http.out.tail(), answer.status, &headers, body, request.keep_alive);
+}
+
+fn write_refusal(http: &mut Http, error: HttpError) {
+    http::write_response(http.out.tail(), error.status(), &[], b"", false);
+}
+
+/// How often accounts are pushed without a cause, nanoseconds.
+const ACCOUNT_PUSH_NS: i64 = 5_000_000_000;

@@ -1,0 +1,197 @@
+//! REST, account and positions (reference §7 and §9, with the names and shapes of V3).
+
+use keel_core::units::Price;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::auth::permission_words;
+use super::endpoint::Call;
+use super::entry::{HOLD_MODES, instrument, instrument_if_any, is_futures, require_futures};
+use super::hall::Hall;
+use super::reject;
+use super::rest_market::{limit, time_of};
+use super::rest_trade::page;
+use super::shape::{Assets, CATEGORY, MARGIN_COIN, PositionRow};
+use super::text::{Text, json as text_of};
+use crate::account::{Bill, BillKind, Permissions};
+use crate::reject::Reject;
+use crate::venue::Venue;
+
+/// The account's money.
+pub(super) fn assets(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let view = hall.venue.account_view(call.account());
+    Ok(text_of(&Assets::of(&view, bitcoin(&hall.venue))))
+}
+
+/// Modes, and leverage in each contract.
+pub(super) fn settings(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let account = hall.venue.account(call.account());
+    let symbols: Vec<Value> = hall
+        .venue
+        .instruments()
+        .iter()
+        .map(|i| {
+            let holding = account.holding(i.id);
+            json!({
+                "category": CATEGORY,
+                "symbol": i.rules.symbol,
+                "marginMode": holding.margin_mode.word(),
+                "leverage": holding.leverage.to_string(),
+            })
+        })
+        .collect();
+    Ok(json!({
+        "uid": account.uid.to_string(),
+        "accountMode": "unified",
+        "assetMode": "multi_assets",
+        "accountLevel": "advanced",
+        "holdMode": account.hold_mode.word(),
+        "stpMode": "none",
+        "symbolConfigList": symbols,
+        "coinConfigList": [],
+    })
+    .to_string())
+}
+
+/// Who the key belongs to and what it may do.
+pub(super) fn info(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let account = hall.venue.account(call.account());
+    let (_, key) = hall.venue.key(&call.key).ok_or(reject::KEY_UNKNOWN)?;
+    let reads_only = key.permissions == Permissions::READ;
+    let parent = account.parent.map(|id| hall.venue.account(id).uid.to_string());
+    Ok(json!({
+        "userId": account.uid.to_string(),
+        "inviterId": "",
+        "parentId": parent.unwrap_or_default(),
+        "channelCode": "",
+        "channel": "",
+        "ips": key.ips.join(","),
+        "permType": if reads_only { "readonly" } else { "read-and-write" },
+        "permissions": permission_words(key.permissions),
+        "regisTime": Text::from(account.opened),
+    })
+    .to_string())
+}
+
+/// The account's own rates in a contract.
+pub(super) fn fee_rate(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    require_futures(&call.params)?;
+    let fees = hall.venue.fees(call.account(), instrument(&hall.venue, &call.params)?);
+    let (maker, taker) = (Text::from(fees.maker), Text::from(fees.taker));
+    Ok(json!({ "makerFeeRate": maker, "takerFeeRate": taker }).to_string())
+}
+
+/// Records of money, newest first.
+pub(super) fn financial_records(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let params = &call.params;
+    let futures = is_futures(params)?;
+    let coin = params.text("coin").is_none_or(|coin| coin.eq_ignore_ascii_case(MARGIN_COIN));
+    let kind = params.text("type");
+    let one = instrument_if_any(&hall.venue, params)?;
+    let (from, to) = (time_of(params, "startTime")?, time_of(params, "endTime")?);
+    let before = params.parsed::<u64>("cursor")?.unwrap_or(u64::MAX);
+    let limit = limit(params, 100, 100)?;
+    let bills = hall.venue.account(call.account()).bills();
+    let rows: Vec<_> = bills
+        .iter()
+        .rev()
+        .filter(|bill| futures && coin && bill.id < before)
+        .filter(|bill| kind.as_deref().is_none_or(|kind| kind == bill_word(bill.kind)))
+        .filter(|bill| one.is_none_or(|id| bill.instrument == Some(id)))
+        .filter(|bill| from.is_none_or(|from| bill.at >= from))
+        .filter(|bill| to.is_none_or(|to| bill.at <= to))
+        .take(limit)
+        .collect();
+    let last = rows.last().map(|bill| bill.id);
+    let rows: Vec<_> = rows.into_iter().map(|bill| BillRow::of(bill, &hall.venue)).collect();
+    Ok(page(&rows, last))
+}
+
+/// Open positions; `list` is null when there is none, as recorded.
+pub(super) fn current_position(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let params = &call.params;
+    let futures = is_futures(params)?;
+    let one = instrument_if_any(&hall.venue, params)?;
+    let side = params.word("posSide", &[("long", 1i64), ("short", -1)])?;
+    let views = hall.venue.positions(call.account());
+    let rows: Vec<_> = views
+        .iter()
+        .filter(|_| futures)
+        .filter(|view| one.is_none_or(|id| id == view.instrument))
+        .filter(|view| side.is_none_or(|sign| view.position.lots.0.signum() == sign))
+        .map(|view| PositionRow::of(view, &hall.venue.instrument(view.instrument).rules))
+        .collect();
+    let list = if rows.is_empty() { "null".to_owned() } else { text_of(&rows) };
+    Ok(format!("{{\"list\":{list}}}"))
+}
+
+/// Sets the leverage in a contract.
+pub(super) fn set_leverage(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    require_futures(&call.params)?;
+    let id = instrument(&hall.venue, &call.params)?;
+    let leverage = call.params.parsed::<u32>("leverage")?;
+    let leverage = leverage.ok_or_else(|| reject::empty("leverage"))?;
+    hall.venue.set_leverage(call.account(), id, leverage, call.now)?;
+    Ok(SUCCESS.to_owned())
+}
+
+/// Sets one-way or hedge mode.
+pub(super) fn set_hold_mode(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let mode = call.params.word("holdMode", &HOLD_MODES)?;
+    let mode = mode.ok_or_else(|| reject::empty("holdMode"))?;
+    hall.venue.set_hold_mode(call.account(), mode)?;
+    Ok(SUCCESS.to_owned())
+}
+
+/// The data of a request that has nothing else to say.
+pub(super) const SUCCESS: &str = "\"success\"";
+
+fn bitcoin(venue: &Venue) -> Option<Price> {
+    venue.find("BTCUSDT").map(|id| venue.instrument(id).marks.index)
+}
+
+/// The word of a record. Those of funding are documented; the others follow the V2 words.
+const fn bill_word(kind: BillKind) -> &'static str {
+    match kind {
+        BillKind::TransferIn => "TRANSFER_IN",
+        BillKind::TransferOut => "TRANSFER_OUT",
+        BillKind::OpenLong => "OPEN_LONG",
+        BillKind::OpenShort => "OPEN_SHORT",
+        BillKind::CloseLong => "CLOSE_LONG",
+        BillKind::CloseShort => "CLOSE_SHORT",
+        BillKind::BurstLong => "BURST_LONG",
+        BillKind::BurstShort => "BURST_SHORT",
+        BillKind::FundingIn => "CONTRACT_MAIN_SETTLE_FEE_USER_IN",
+        BillKind::FundingOut => "CONTRACT_MAIN_SETTLE_FEE_USER_OUT",
+        BillKind::Insurance => "RISK_CAPTITAL_USER_TRANSFER",
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct BillRow<'a> {
+    category: &'static str,
+    id: String,
+    symbol: &'a str,
+    coin: &'static str,
+    r#type: &'static str,
+    amount: Text,
+    fee: Text,
+    balance: Text,
+    ts: Text,
+}
+
+impl<'a> BillRow<'a> {
+    fn of(bill: &Bill, venue: &'a Venue) -> Self {
+        Self {
+            category: CATEGORY,
+            id: bill.id.to_string(),
+            symbol: bill.instrument.map_or("", |id| &venue.instrument(id).rules.symbol),
+            coin: MARGIN_COIN,
+            r#type: bill_word(bill.kind),
+            amount: bill.amount.into(),
+            fee: (-bill.fee).into(),
+            balance: bill.balance.into(),
+            ts: bill.at.into(),
+        }
+    }
+}

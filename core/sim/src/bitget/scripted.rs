@@ -1,0 +1,687 @@
+//! Scripted conversations with the whole exchange: bytes in, bytes out.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use keel_core::units::UnixNanos;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::{ConnId, Exchange, ExchangeConfig, Limits};
+use crate::account::ApiKey;
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const START: UnixNanos = UnixNanos::from_millis(1_789_456_510_000);
+const MILLIS: i64 = 1_000_000;
+const SECONDS: i64 = 1_000 * MILLIS;
+
+/// An exchange, its clock, and how many bytes a segment has.
+struct Stage {
+    exchange: Exchange,
+    now: UnixNanos,
+    segment: usize,
+}
+
+impl Stage {
+    fn new(config: ExchangeConfig) -> Self {
+        Self { exchange: Exchange::new(config, 7, START), now: START, segment: usize::MAX }
+    }
+
+    fn metered() -> Self {
+        Self::new(ExchangeConfig::default())
+    }
+
+    fn unmetered() -> Self {
+        Self::new(ExchangeConfig { limits: Limits::unmetered(), ..ExchangeConfig::default() })
+    }
+
+    fn key(&self, name: &str) -> ApiKey {
+        let found = self.exchange.keys().find(|(account, _)| account.name == name);
+        found.expect("an account of this name").1.clone()
+    }
+
+    fn pass(&mut self, ns: i64) {
+        self.now = UnixNanos(self.now.0 + ns);
+        self.exchange.step(self.now);
+    }
+
+    fn open(&mut self) -> ConnId {
+        self.exchange.open(PEER, self.now).expect("room for a connection")
+    }
+
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) {
+        for segment in bytes.chunks(self.segment.min(bytes.len().max(1))) {
+            self.exchange.receive(conn, segment, self.now);
+        }
+    }
+
+    fn take(&mut self, conn: ConnId) -> Vec<u8> {
+        let bytes = self.exchange.transmit(conn).to_vec();
+        self.exchange.sent(conn, bytes.len());
+        bytes
+    }
+
+    /// Sends a REST request on a new connection and gives status, headers and body.
+    fn rest(&mut self, key: Option<&ApiKey>, method: &str, target: &str, body: &str) -> Reply {
+        let conn = self.open();
+        let request = request(key, method, target, body, self.now);
+        self.send(conn, request.as_bytes());
+        let reply = Reply::of(&self.take(conn));
+        self.exchange.close(conn);
+        reply
+    }
+
+    fn get(&mut self, key: Option<&ApiKey>, target: &str) -> Value {
+        let reply = self.rest(key, "GET", target, "");
+        assert_eq!((reply.status, reply.body["code"].as_str()), (200, Some("00000")), "{reply:?}");
+        reply.body["data"].clone()
+    }
+
+    fn post(&mut self, key: &ApiKey, target: &str, body: &Value) -> Value {
+        let reply = self.rest(Some(key), "POST", target, &body.to_string());
+        assert_eq!((reply.status, reply.body["code"].as_str()), (200, Some("00000")), "{reply:?}");
+        reply.body["data"].clone()
+    }
+
+    fn refused(&mut self, key: Option<&ApiKey>, method: &str, target: &str, body: &str) -> String {
+        let reply = self.rest(key, method, target, body);
+        assert_eq!(reply.status, 400, "{reply:?}");
+        assert_eq!(reply.body["data"], Value::Null);
+        reply.body["code"].as_str().expect("a code as text").to_owned()
+    }
+
+    fn socket(&mut self, path: &str) -> ConnId {
+        let conn = self.open();
+        let upgrade = format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        self.send(conn, upgrade.as_bytes());
+        let answer = self.take(conn);
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", answer.escape_ascii());
+        conn
+    }
+
+    fn private(&mut self, key: &ApiKey, topics: &[&str]) -> ConnId {
+        let conn = self.socket("/v3/ws/private");
+        let ack = self.ask(conn, &login(key, &self.seconds()));
+        assert_eq!(ack[0]["code"], json!(0));
+        for topic in topics {
+            let args = json!([{ "instType": "UTA", "topic": topic }]);
+            let answers = self.ask(conn, &json!({ "op": "subscribe", "args": args }));
+            assert_eq!(answers[0]["event"], "subscribe");
+        }
+        conn
+    }
+
+    fn seconds(&self) -> String {
+        (self.now.millis() / 1000).to_string()
+    }
+
+    fn text(&mut self, conn: ConnId, text: &str) {
+        self.send(conn, &masked(text));
+    }
+
+    fn ask(&mut self, conn: ConnId, message: &Value) -> Vec<Value> {
+        self.text(conn, &message.to_string());
+        self.heard(conn)
+    }
+
+    /// The messages that wait for a client.
+    fn heard(&mut self, conn: ConnId) -> Vec<Value> {
+        frames(&self.take(conn))
+            .into_iter()
+            .map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
+            .collect()
+    }
+}
+
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    head: String,
+    body: Value,
+}
+
+impl Reply {
+    fn of(bytes: &[u8]) -> Self {
+        let text = std::str::from_utf8(bytes).expect("UTF-8");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        let body = serde_json::from_str(body).unwrap_or(Value::Null);
+        Self { status, head: head.to_owned(), body }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let line = self.head.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(": ")?.1)
+    }
+}
+
+fn sign(secret: &str, text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    BASE64.encode(mac.finalize().into_bytes())
+}
+
+fn request(key: Option<&ApiKey>, method: &str, target: &str, body: &str, now: UnixNanos) -> String {
+    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n");
+    if let Some(key) = key {
+        let ms = now.millis();
+        let sign = sign(&key.secret, &format!("{ms}{method}{target}{body}"));
+        text += &format!(
+            "ACCESS-KEY: {}\r\nACCESS-SIGN: {sign}\r\nACCESS-TIMESTAMP: {ms}\r\n\
+             ACCESS-PASSPHRASE: {}\r\n",
+            key.key, key.passphrase
+        );
+    }
+    if !body.is_empty() {
+        text += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    }
+    text + "\r\n" + body
+}
+
+fn login(key: &ApiKey, timestamp: &str) -> Value {
+    let sign = sign(&key.secret, &format!("{timestamp}GET/user/verify"));
+    let arg = json!({
+        "apiKey": key.key, "passphrase": key.passphrase, "timestamp": timestamp, "sign": sign,
+    });
+    json!({ "op": "login", "args": [arg] })
+}
+
+fn masked(text: &str) -> Vec<u8> {
+    let mask = [9u8, 8, 7, 6];
+    let mut bytes = vec![0x81];
+    match text.len() {
+        len @ 0..=125 => bytes.push(0x80 | len as u8),
+        len => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&mask);
+    bytes.extend(text.bytes().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+    bytes
+}
+
+/// The texts of unmasked frames; a close frame ends them.
+fn frames(mut bytes: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let [first, len, rest @ ..] = bytes {
+        let (len, rest) = match len {
+            126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+            127 => (u64::from_be_bytes(rest[..8].try_into().unwrap()) as usize, &rest[8..]),
+            len => (usize::from(*len), rest),
+        };
+        if *first == 0x88 {
+            break;
+        }
+        assert_eq!(*first, 0x81, "a whole text frame");
+        texts.push(String::from_utf8(rest[..len].to_vec()).unwrap());
+        bytes = &rest[len..];
+    }
+    texts
+}
+
+fn limit_order(side: &str, price: &str, qty: &str) -> Value {
+    json!({
+        "symbol": "BTCUSDT", "orderType": "limit", "side": side, "price": price, "qty": qty,
+        "timeInForce": "gtc",
+    })
+}
+
+fn with_category(mut order: Value) -> Value {
+    order["category"] = json!("USDT-FUTURES");
+    order
+}
+
+fn trade(topic: &str, args: &Value) -> Value {
+    json!({
+        "op": "trade", "id": "r1", "category": "usdt-futures", "topic": topic, "args": args,
+    })
+}
+
+fn subscribe(topic: &str, symbol: &str) -> Value {
+    let arg = json!({ "instType": "usdt-futures", "topic": topic, "symbol": symbol });
+    json!({ "op": "subscribe", "args": [arg] })
+}
+
+/// Keys of an object, or of the first row of a list, in alphabetical order.
+fn keys(value: &Value) -> Vec<&str> {
+    let value = if let Value::Array(rows) = value { &rows[0] } else { value };
+    let mut keys: Vec<_> =
+        value.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// A price `percent` away from the mark, on the tick.
+fn near_mark(stage: &Stage, percent: i64) -> String {
+    let id = stage.exchange.venue().find("BTCUSDT").unwrap();
+    let mark = stage.exchange.venue().instrument(id).marks.mark.0;
+    let tenths = mark / 10_000_000 * (100 + percent) / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[test]
+fn public_time_needs_no_key_and_an_unknown_path_is_named() {
+    let mut stage = Stage::metered();
+    for path in ["/api/v2/public/time", "/api/v3/public/time"] {
+        assert_eq!(stage.get(None, path), json!({ "serverTime": "1789456510000" }));
+    }
+    let reply = stage.rest(None, "GET", "/api/v3/nothing", "");
+    assert_eq!((reply.status, &reply.body["code"]), (404, &json!("40404")));
+    let reply = stage.rest(None, "POST", "/api/v3/public/time", "");
+    assert_eq!(reply.body["code"], "40404");
+}
+
+#[test]
+fn an_order_lives_from_its_placing_to_the_history() {
+    let mut stage = Stage::metered();
+    let key = stage.key("keel");
+    let price = near_mark(&stage, -3);
+    let mut order = with_category(limit_order("buy", &price, "0.01"));
+    order["clientOid"] = json!("one");
+    let ack = stage.post(&key, "/api/v3/trade/place-order", &order);
+    assert_eq!(ack["clientOid"], "one");
+    let id = ack["orderId"].as_str().unwrap().to_owned();
+
+    let info = stage.get(Some(&key), "/api/v3/trade/order-info?clientOid=one");
+    assert_eq!(info["orderId"], id);
+    assert_eq!(info["orderStatus"], "live");
+    assert_eq!(info["feeDetail"], json!([{ "feeCoin": null, "fee": null }]));
+    let open = "/api/v3/trade/unfilled-orders?category=USDT-FUTURES";
+    let page = stage.get(Some(&key), open);
+    assert_eq!(page["cursor"], id);
+    assert_eq!(page["list"][0]["qty"], "0.01");
+    let rest = stage.get(Some(&key), &format!("{open}&cursor={id}"));
+    assert_eq!(rest, json!({ "list": [], "cursor": null }));
+
+    let duplicate = order.to_string();
+    assert_eq!(stage.refused(Some(&key), "POST", "/api/v3/trade/place-order", &duplicate), "25212");
+    let named = json!({ "orderId": id });
+    assert_eq!(stage.post(&key, "/api/v3/trade/cancel-order", &named), ack);
+    assert_eq!(
+        stage.refused(Some(&key), "POST", "/api/v3/trade/cancel-order", "{\"clientOid\":\"no\"}"),
+        "25204"
+    );
+    assert_eq!(stage.get(Some(&key), open)["list"], json!([]));
+    let history = "/api/v3/trade/history-orders?category=USDT-FUTURES";
+    let row = &stage.get(Some(&key), history)["list"][0];
+    assert_eq!(
+        (&row["orderStatus"], &row["cancelReason"]),
+        (&json!("cancelled"), &json!("normal_cancel"))
+    );
+}
+
+#[test]
+fn what_a_key_may_not_do_is_refused_with_the_venues_codes() {
+    let mut stage = Stage::unmetered();
+    let mut key = stage.key("keel");
+    let path = "/api/v3/account/assets";
+    assert_eq!(stage.refused(None, "GET", path, ""), "40001");
+    key.secret.push('x');
+    assert_eq!(stage.refused(Some(&key), "GET", path, ""), "40009");
+    let account = stage.exchange.venue().accounts()[0].id;
+    let reads = ApiKey {
+        key: "r".into(),
+        secret: "s".into(),
+        passphrase: "p".into(),
+        permissions: crate::account::Permissions::READ,
+        ips: Vec::new(),
+        demo: false,
+    };
+    stage.exchange.venue_mut().add_key(account, reads.clone());
+    assert_eq!(stage.get(Some(&reads), "/api/v3/account/info")["permType"], "readonly");
+    let body = with_category(limit_order("buy", "1", "1")).to_string();
+    assert_eq!(stage.refused(Some(&reads), "POST", "/api/v3/trade/place-order", &body), "40014");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_leaves_the_connection_usable() {
+    let mut stage = Stage::unmetered();
+    let key = stage.key("keel");
+    let place = "/api/v3/trade/place-order";
+    for (body, code) in [
+        ("{", "40017"),
+        ("7", "40017"),
+        ("{\"category\":\"USDT-FUTURES\"}", "40019"),
+        ("{}", "40019"),
+        ("{\"category\":\"SPOT\"}", "40020"),
+        ("{\"category\":\"NOPE-FUTURES\"}", "40019"),
+        ("{\"category\":\"USDT-FUTURES\",\"symbol\":\"NOPEUSDT\"}", "25100"),
+    ] {
+        assert_eq!(stage.refused(Some(&key), "POST", place, body), code, "{body}");
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(stage.refused(Some(&key), "POST", place, &deep), "40017");
+    for (field, value) in [("qty", "1e5"), ("price", "NaN"), ("side", "up"), ("clientOid", "a b")] {
+        let mut order = with_category(limit_order("buy", "100", "1"));
+        order[field] = json!(value);
+        assert_eq!(
+            stage.refused(Some(&key), "POST", place, &order.to_string()),
+            "40020",
+            "{field}"
+        );
+    }
+    let conn = stage.open();
+    let head = "POST /api/v3/trade/place-order HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n";
+    stage.send(conn, head.as_bytes());
+    assert_eq!(Reply::of(&stage.take(conn)).status, 413);
+    assert!(stage.exchange.is_closing(conn));
+}
+
+#[test]
+fn the_eleventh_order_in_a_second_is_too_many_and_the_header_counts_down() {
+    let mut stage = Stage::metered();
+    let key = stage.key("keel");
+    let body = with_category(limit_order("buy", "1", "0.01")).to_string();
+    for remain in (0..10).rev() {
+        let reply = stage.rest(Some(&key), "POST", "/api/v3/trade/place-order", &body);
+        assert_eq!(reply.header("x-mbx-used-remain-limit"), Some(remain.to_string().as_str()));
+    }
+    let reply = stage.rest(Some(&key), "POST", "/api/v3/trade/place-order", &body);
+    assert_eq!((reply.status, &reply.body["code"]), (429, &json!("429")));
+    let other = stage.key("manual");
+    let reply = stage.rest(Some(&other), "POST", "/api/v3/trade/place-order", &body);
+    assert_ne!(reply.status, 429, "another user has a window of its own");
+    stage.pass(SECONDS);
+    let reply = stage.rest(Some(&key), "POST", "/api/v3/trade/place-order", &body);
+    assert_ne!(reply.status, 429);
+}
+
+#[test]
+fn books_are_a_snapshot_and_then_a_chain_of_updates() {
+    let mut stage = Stage::unmetered();
+    let key = stage.key("manual");
+    let conn = stage.socket("/v3/ws/public");
+    let heard = stage.ask(conn, &subscribe("books", "BTCUSDT"));
+    assert_eq!(keys(&heard[0]), ["arg", "connId", "event"]);
+    assert_eq!(
+        (&heard[1]["action"], &heard[1]["data"][0]["pseq"]),
+        (&json!("snapshot"), &json!(0))
+    );
+    let mut last = heard[1]["data"][0]["seq"].as_u64().unwrap();
+    for percent in [-4, -3, -2] {
+        let order = with_category(limit_order("buy", &near_mark(&stage, percent), "0.5"));
+        stage.post(&key, "/api/v3/trade/place-order", &order);
+        stage.pass(100 * MILLIS);
+        let heard = stage.heard(conn);
+        let row = heard.last().map(|frame| &frame["data"][0]).expect("an update");
+        assert_eq!(keys(row), ["a", "b", "maxdepth", "pseq", "seq", "ts"]);
+        assert_eq!(row["pseq"].as_u64(), Some(last));
+        let level = json!([near_mark(&stage, percent).trim_end_matches(".0"), "0.5"]);
+        assert!(row["b"].as_array().unwrap().contains(&level), "{row}");
+        last = row["seq"].as_u64().unwrap();
+    }
+    let late = stage.socket("/v3/ws/public");
+    let heard = stage.ask(late, &subscribe("books", "BTCUSDT"));
+    assert_eq!(heard[1]["data"][0]["seq"].as_u64(), Some(last), "who comes late is shown the same");
+}
+
+#[test]
+fn an_unknown_topic_is_refused_in_the_recorded_form_and_the_others_stand() {
+    let mut stage = Stage::metered();
+    let conn = stage.socket("/v3/ws/public");
+    let arg = |topic: &str, symbol: &str| json!({ "instType": "usdt-futures", "topic": topic, "symbol": symbol });
+    let args = json!([arg("books", "NOPEUSDT"), arg("ticker", "BTCUSDT"), arg("nope", "BTCUSDT")]);
+    let heard = stage.ask(conn, &json!({ "op": "subscribe", "args": args }));
+    assert_eq!((&heard[0]["event"], &heard[0]["code"]), (&json!("error"), &json!(30001)));
+    assert_eq!(
+        heard[0]["msg"],
+        r#"{"instType":"usdt-futures","symbol":"NOPEUSDT","topic":"books"} doesn't exist"#
+    );
+    assert_eq!(heard[1]["event"], "subscribe");
+    assert_eq!(heard[2]["arg"]["topic"], "ticker");
+    assert_eq!(heard[3]["code"], 30001);
+    assert_eq!(heard.len(), 4);
+    let upper = json!({ "instType": "USDT-FUTURES", "topic": "ticker", "symbol": "BTCUSDT" });
+    let heard = stage.ask(conn, &json!({ "op": "subscribe", "args": [upper] }));
+    assert_eq!(heard[0]["code"], 30001, "the product is lower case here");
+}
+
+#[test]
+fn a_login_is_acknowledged_with_the_number_zero_and_a_wrong_one_closes_the_socket() {
+    let mut stage = Stage::metered();
+    let key = stage.key("keel");
+    let conn = stage.socket("/v3/ws/private");
+    let private = json!({ "op": "subscribe", "args": [{ "instType": "UTA", "topic": "order" }] });
+    assert_eq!(stage.ask(conn, &private)[0]["code"], 30004);
+    let heard = stage.ask(conn, &trade("place-order", &json!([limit_order("buy", "1", "1")])));
+    assert_eq!(keys(&heard[0]), ["code", "event", "id", "msg"]);
+    assert_eq!(heard[0]["code"], "30004");
+    let millis = stage.now.millis().to_string();
+    assert!(stage.ask(conn, &login(&key, &millis)).is_empty(), "milliseconds are ignored");
+    let heard = stage.ask(conn, &login(&key, &stage.seconds()));
+    assert_eq!(keys(&heard[0]), ["code", "connId", "event", "msg"]);
+    assert_eq!((&heard[0]["event"], &heard[0]["code"]), (&json!("login"), &json!(0)));
+    assert_eq!(stage.ask(conn, &private)[0]["event"], "subscribe");
+
+    let wrong = ApiKey { secret: "other".into(), ..key };
+    let conn = stage.socket("/v3/ws/private");
+    let heard = stage.ask(conn, &login(&wrong, &stage.seconds()));
+    assert_eq!((&heard[0]["event"], &heard[0]["code"]), (&json!("error"), &json!(30015)));
+    assert!(stage.exchange.is_closing(conn));
+}
+
+#[test]
+fn an_order_over_the_socket_is_acknowledged_and_its_life_is_pushed() {
+    let mut stage = Stage::metered();
+    let (maker, taker) = (stage.key("keel"), stage.key("manual"));
+    let conn = stage.private(&maker, &["order", "fill", "fast-fill", "position", "account"]);
+    stage.pass(SECONDS);
+    stage.heard(conn);
+    let price = near_mark(&stage, 4);
+    let mut order = limit_order("sell", &price, "0.02");
+    order["timeInForce"] = json!("post_only");
+    order["clientOid"] = json!("q-1");
+    let heard = stage.ask(conn, &trade("place-order", &json!([order])));
+    let ack = &heard[0];
+    assert_eq!(
+        keys(ack),
+        ["args", "category", "code", "connId", "event", "id", "msg", "topic", "ts"]
+    );
+    assert_eq!(keys(&ack["args"]), ["cTime", "clientOid", "orderId", "symbol"]);
+    assert_eq!((&ack["code"], &ack["id"]), (&json!("0"), &json!("r1")));
+    let live = heard.iter().find(|f| f["arg"]["topic"] == "order").expect("an order push");
+    assert_eq!(live["data"][0]["orderStatus"], "live");
+    assert_eq!(live["data"][0]["category"], "usdt-futures");
+
+    // Nobody else quotes so far from the mark: this buy meets what rests below it, then ours.
+    let buy = with_category(limit_order("buy", &near_mark(&stage, 4), "2000"));
+    let reply = stage.rest(Some(&taker), "POST", "/api/v3/trade/place-order", &buy.to_string());
+    assert!(reply.status == 200 || reply.status == 400, "{reply:?}");
+    let mut buy = buy;
+    buy["qty"] = json!("0.02");
+    if reply.status == 400 {
+        stage.post(&taker, "/api/v3/trade/place-order", &buy);
+    }
+    let heard = stage.heard(conn);
+    let of = |topic: &str| {
+        let mut found = heard.iter().filter(|f| f["arg"]["topic"] == topic);
+        found.next_back().map(|f| f["data"].clone())
+    };
+    let fill = of("fill").expect("a fill push");
+    assert_eq!(fill[0]["clientOid"], "q-1");
+    assert_eq!(fill[0]["tradeScope"], "maker");
+    assert_eq!(fill[0]["category"], "USDT-FUTURES");
+    assert!(fill[0]["feeDetail"][0]["fee"].as_str().unwrap().starts_with('-'), "a rebate");
+    let fast = of("fast-fill").expect("a fast fill");
+    assert_eq!(fast["execId"], fill[0]["execId"], "data is an object here");
+    let position = of("position").expect("a position push");
+    assert_eq!((&position[0]["posSide"], &position[0]["size"]), (&json!("short"), &json!("0.02")));
+    assert!(of("account").is_some());
+    assert_eq!(of("order").expect("an order push")[0]["orderStatus"], "filled");
+
+    let row = &stage.get(Some(&maker), "/api/v3/trade/fills?category=USDT-FUTURES")["list"][0];
+    assert!(!row["feeDetail"][0]["fee"].as_str().unwrap().starts_with('-'), "the other sign here");
+    let position = stage.get(
+        Some(&maker),
+        "/api/v3/position/current-position?category=USDT-FUTURES&symbol=BTCUSDT",
+    );
+    assert_eq!(position["list"][0]["posSide"], "short");
+    let none = stage.get(
+        Some(&maker),
+        "/api/v3/position/current-position?category=USDT-FUTURES&symbol=ETHUSDT",
+    );
+    assert_eq!(none, json!({ "list": null }));
+}
+
+#[test]
+fn each_order_of_a_batch_has_its_own_answer() {
+    let mut stage = Stage::metered();
+    let key = stage.key("keel");
+    let conn = stage.private(&key, &[]);
+    let price = near_mark(&stage, -3);
+    let good = limit_order("buy", &price, "0.01");
+    let mut bad = limit_order("buy", &price, "0.01");
+    bad["symbol"] = json!("NOPEUSDT");
+    bad["clientOid"] = json!("bad");
+    let heard = stage.ask(conn, &trade("batch-place", &json!([good, bad])));
+    let ack = heard.iter().find(|f| f["event"] == "trade").expect("an answer");
+    assert_eq!((&ack["code"], &ack["topic"]), (&json!("0"), &json!("batch-place")));
+    assert_eq!(ack["args"][0]["code"], "0");
+    assert_eq!(
+        (&ack["args"][1]["code"], &ack["args"][1]["clientOid"]),
+        (&json!("25100"), &json!("bad"))
+    );
+    let id = ack["args"][0]["orderId"].clone();
+    let args = json!([{ "orderId": id }, { "orderId": "1" }, {}]);
+    let cancel = json!({ "op": "trade", "id": 5, "topic": "batch-cancel", "args": args });
+    let ack = &stage.ask(conn, &cancel)[0];
+    assert_eq!(ack["id"], "5");
+    let codes: Vec<_> = (0..3).map(|i| ack["args"][i]["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["0", "25204", "40924"]);
+}
+
+#[test]
+fn a_frame_that_names_the_product_in_capitals_is_refused_as_recorded() {
+    let mut stage = Stage::metered();
+    let key = stage.key("keel");
+    let conn = stage.private(&key, &[]);
+    let mut frame = trade("place-order", &json!([limit_order("buy", "1", "1")]));
+    frame["category"] = json!("USDT-FUTURES");
+    let heard = stage.ask(conn, &frame);
+    assert_eq!(
+        heard[0],
+        json!({
+            "event": "error", "id": "r1", "code": "41101",
+            "msg": "Param category=USDT-FUTURES error",
+        })
+    );
+}
+
+#[test]
+fn the_eleventh_message_of_a_second_closes_the_socket() {
+    let mut stage = Stage::metered();
+    let conn = stage.socket("/v3/ws/public");
+    for _ in 0..10 {
+        stage.text(conn, "ping");
+        assert_eq!(stage.heard(conn), ["pong"]);
+    }
+    stage.text(conn, "ping");
+    assert_eq!(stage.heard(conn)[0]["code"], 30007);
+    assert!(stage.exchange.is_closing(conn));
+}
+
+#[test]
+fn messages_that_are_no_request_are_named_and_do_no_harm() {
+    let mut stage = Stage::unmetered();
+    let conn = stage.socket("/v3/ws/private");
+    let long = format!("{{\"op\":\"subscribe\",\"args\":[\"{}\"]}}", "a".repeat(5_000));
+    let deep = "[".repeat(5_000);
+    for text in ["", "{", "[]", "7", "{\"op\":\"login\"}", "null", &long, &deep] {
+        stage.text(conn, text);
+        assert_eq!(stage.heard(conn)[0]["code"], 30002, "{text}");
+    }
+    stage.text(conn, r#"{"op":"dance","args":[]}"#);
+    assert_eq!(stage.heard(conn)[0]["code"], 30003);
+    let key = stage.key("keel");
+    assert_eq!(stage.ask(conn, &login(&key, &stage.seconds()))[0]["code"], 0);
+    for args in [json!(null), json!([]), json!({}), json!([1, 2])] {
+        let heard = stage.ask(conn, &trade("place-order", &args));
+        assert_eq!(heard[0]["event"], "error", "{args}");
+    }
+    assert_eq!(stage.ask(conn, &trade("place-order", &json!([7])))[0]["code"], "40019");
+}
+
+#[test]
+fn a_socket_without_a_text_ping_is_dropped_after_two_minutes_of_data() {
+    let mut stage = Stage::metered();
+    let (silent, alive) = (stage.socket("/v3/ws/public"), stage.socket("/v3/ws/public"));
+    for _ in 0..5 {
+        stage.pass(29 * SECONDS);
+        stage.text(alive, "ping");
+        stage.heard(alive);
+    }
+    assert!(stage.exchange.is_closing(silent));
+    assert!(!stage.exchange.is_closing(alive));
+}
+
+#[test]
+fn a_request_that_trickles_in_is_cut_off_and_an_idle_connection_is_closed() {
+    let mut stage = Stage::metered();
+    let (slow, idle) = (stage.open(), stage.open());
+    for byte in b"GET / HTTP" {
+        stage.send(slow, &[*byte]);
+        stage.pass(SECONDS);
+    }
+    assert!(stage.exchange.is_closing(slow));
+    assert!(!stage.exchange.is_closing(idle));
+    stage.pass(60 * SECONDS);
+    assert!(stage.exchange.is_closing(idle));
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    let limits = Limits { outbound_bytes_max: 20_000, ..Limits::unmetered() };
+    let mut stage = Stage::new(ExchangeConfig { limits, ..ExchangeConfig::default() });
+    let key = stage.key("manual");
+    let conn = stage.socket("/v3/ws/public");
+    stage.text(conn, &subscribe("books50", "BTCUSDT").to_string());
+    for i in 0..400 {
+        let qty = format!("0.{:03}", 100 + i);
+        let order = with_category(limit_order("buy", &near_mark(&stage, -3), &qty));
+        let id = stage.post(&key, "/api/v3/trade/place-order", &order);
+        stage.pass(100 * MILLIS);
+        stage.post(&key, "/api/v3/trade/cancel-order", &id);
+        stage.pass(100 * MILLIS);
+    }
+    assert!(stage.exchange.is_closing(conn));
+    assert!(stage.exchange.transmit(conn).len() < 100_000, "what waits is bounded");
+}
+
+#[test]
+fn one_byte_segments_make_the_same_conversation() {
+    let script = |segment: usize| {
+        let mut stage = Stage::unmetered();
+        stage.segment = segment;
+        let key = stage.key("keel");
+        let mut said = Vec::new();
+        let private = stage.private(&key, &["order", "account"]);
+        let public = stage.socket("/v3/ws/public");
+        for message in [subscribe("books", "BTCUSDT"), subscribe("ticker", "ETHUSDT")] {
+            said.extend(stage.ask(public, &message));
+        }
+        let order = limit_order("buy", &near_mark(&stage, -2), "0.01");
+        said.extend(stage.ask(private, &trade("place-order", &json!([order]))));
+        stage.pass(100 * MILLIS);
+        said.extend(stage.heard(public));
+        said.push(stage.get(Some(&key), "/api/v3/account/assets"));
+        said
+    };
+    assert_eq!(script(usize::MAX), script(1));
+}
+
+#[test]
+fn too_many_connections_of_an_address_are_turned_away() {
+    let mut stage = Stage::metered();
+    for _ in 0..100 {
+        stage.open();
+    }
+    assert_eq!(stage.exchange.open(PEER, stage.now), None);
+    let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    assert!(stage.exchange.open(other, stage.now).is_some());
+}
