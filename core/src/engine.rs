@@ -1,0 +1,489 @@
+//! The engine: state × event × now → state × commands.
+//!
+//! [`Engine::step`] is the whole contract. It reads no clock, writes no log and owns no memory. It never
+//! receives ticks: it states a [`deadline`](Engine::deadline), and whoever runs it sends one
+//! [`Timer`](crate::event::Timer) when `now` has passed it. The first event is
+//! [`Boot`](crate::event::Boot). What is asked for in a step fits [`OUTBOX_MAX`], so that a caller with
+//! that much room never has to send half of it.
+
+mod desk;
+mod market;
+mod private;
+mod quoting;
+mod report;
+mod stop;
+
+use crate::command::{
+    Cancel, CancelAll, CancelCause, Notice, NoticeKind, OUTBOX_MAX, Outbox, Plain, Record,
+};
+use crate::digest::Digest;
+use crate::event::{Boot, ClientId, Directive, Event, Evidence, Measure, Mode, Operator};
+use crate::gate::{AccountView, Gate, InstrumentView, View};
+use crate::guard::{Guard, GuardState, Opinion, Reason, Reasons};
+use crate::instrument::InstrumentId;
+use crate::ledger::{self, Ledger};
+use crate::order::{self, OrderTable};
+use crate::param::{Params, Profile};
+use crate::reconcile::{self, Reconcile};
+use crate::trades::{TradeIds, TradeSlot};
+use crate::units::{MonoNanos, Rate, SECONDS, UnixNanos};
+
+pub use desk::Desk;
+use stop::Stage;
+
+/// The memory that an engine works in. The lengths are its limits.
+pub struct Memory<'m> {
+    /// One for each instrument.
+    pub desks: &'m mut [Desk<'m>],
+    /// One for each instrument.
+    pub views: &'m mut [InstrumentView],
+    /// Orders of this run; a power of two.
+    pub orders: &'m mut [order::Slot],
+    /// One for each instrument.
+    pub tallies: &'m mut [order::Tally],
+    /// Orders that are not of this run.
+    pub orphans: &'m mut [order::Orphan],
+    /// Trade ids; a power of two.
+    pub trades: &'m mut [TradeSlot],
+    /// One for each instrument.
+    pub lines: &'m mut [ledger::Line],
+    /// Bill ids; a power of two.
+    pub bills: &'m mut [u64],
+    /// One for each instrument.
+    pub checks: &'m mut [reconcile::Line],
+}
+
+/// Decides what to quote and keeps the truth about orders, position and money.
+pub struct Engine<'m, G> {
+    params: Params,
+    account: AccountView,
+    desks: &'m mut [Desk<'m>],
+    views: &'m mut [InstrumentView],
+    orders: OrderTable<'m>,
+    trades: TradeIds<'m>,
+    ledger: Ledger<'m>,
+    reconcile: Reconcile<'m>,
+    guard: Guard,
+    gate: G,
+    stage: Stage,
+    /// Set by [`Directive::Pause`].
+    paused: bool,
+    /// Set by [`Directive::Kill`].
+    killed: bool,
+    mode: Mode,
+    epoch: u32,
+    /// Instruments in use; 0 before the boot.
+    instruments: usize,
+    now: MonoNanos,
+    /// Nothing is due before this point; may be early.
+    due: MonoNanos,
+    counters: Counters,
+    report: report::Schedule,
+}
+
+/// What the engine has counted since it booted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Events stepped.
+    pub events: u64,
+    /// Orders that the gate refused.
+    pub refusals: u64,
+    /// Orders that the venue rejected.
+    pub rejects: u64,
+    /// Sockets connected again.
+    pub reconnects: u64,
+    /// Books dropped.
+    pub books_dropped: u64,
+    /// Messages for which the tables of states have no edge.
+    pub unexpected: u64,
+    /// Orphans canceled during start-up.
+    pub startup_orphans: u32,
+}
+
+/// The digest is recorded each time this many events have been stepped.
+pub const DIGEST_EVENTS: u64 = 10_000;
+
+impl<'m, G: Gate> Engine<'m, G> {
+    /// An engine that waits for its boot, with the parameters of `profile`.
+    ///
+    /// # Panics
+    /// When the lent slices that are one for each instrument differ in length.
+    pub fn new(memory: Memory<'m>, gate: G, profile: Profile) -> Self {
+        let n = memory.desks.len();
+        let lengths =
+            [memory.views.len(), memory.tallies.len(), memory.lines.len(), memory.checks.len()];
+        assert!(lengths == [n; 4], "memory for {n} instruments in each slice, not {lengths:?}");
+        Self {
+            params: Params::defaults(profile),
+            account: AccountView::EMPTY,
+            desks: memory.desks,
+            views: memory.views,
+            orders: OrderTable::new(memory.orders, memory.tallies, memory.orphans),
+            trades: TradeIds::new(memory.trades),
+            ledger: Ledger::new(memory.lines, memory.bills),
+            reconcile: Reconcile::new(memory.checks),
+            guard: Guard::new(0),
+            gate,
+            stage: Stage::Working,
+            paused: false,
+            killed: false,
+            mode: Mode::Sim,
+            epoch: 0,
+            instruments: 0,
+            now: MonoNanos::ZERO,
+            due: MonoNanos::ZERO,
+            counters: Counters::default(),
+            report: report::Schedule::NEW,
+        }
+    }
+
+    /// Takes in one event. Commands are appended to `out`, which must be empty.
+    ///
+    /// # Panics
+    /// When `now` goes back, when the first event is no boot, or when an instrument is named that does not
+    /// exist: those are defects of the caller, never of the venue.
+    pub fn step(&mut self, now: MonoNanos, event: &Event, out: &mut Outbox<'_>) {
+        assert!(now >= self.now, "time goes back: {now:?} after {:?}", self.now);
+        assert!(out.is_empty(), "an outbox is emptied before the next step");
+        let booting = matches!(event, Event::Boot(_));
+        assert!(
+            booting == (self.counters.events == 0),
+            "the first event, and no other, is the boot"
+        );
+        self.now = now;
+        self.counters.events += 1;
+        let touched = self.take(event, now, out);
+        if touched == Touched::Nothing && now < self.due {
+            return self.count_off(now, out);
+        }
+        if touched == Touched::Account || now >= self.due {
+            self.settle(now, out);
+        }
+        self.judge(event, now, out);
+        match touched {
+            Touched::Instrument(id) => self.requote(id, now, out),
+            Touched::Account | Touched::Nothing => self.requote_all(now, out),
+        }
+        if now >= self.due {
+            self.report(now, out);
+            self.due = self.next_due(now);
+        }
+        self.count_off(now, out);
+    }
+
+    /// When the engine wants a [`Timer`](crate::event::Timer), events or not.
+    pub fn deadline(&self) -> MonoNanos {
+        self.due
+    }
+
+    /// What has been counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The guard's state.
+    pub const fn state(&self) -> GuardState {
+        self.account.state
+    }
+
+    /// The account as the gate sees it.
+    pub const fn account(&self) -> &AccountView {
+        &self.account
+    }
+
+    /// One number over all state that decisions depend on.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest::new();
+        digest.fold(self.counters.events);
+        digest.fold(self.now.0);
+        self.params.values().iter().for_each(|&value| digest.fold_signed(value));
+        self.orders.fold(&mut digest);
+        self.trades.fold(&mut digest);
+        self.ledger.fold(&mut digest);
+        self.reconcile.fold(&mut digest);
+        self.guard.fold(&mut digest);
+        self.gate.fold(&mut digest);
+        self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
+        digest.value()
+    }
+
+    /// Gives the event to the room that it concerns.
+    fn take(&mut self, event: &Event, now: MonoNanos, out: &mut Outbox<'_>) -> Touched {
+        match event {
+            Event::Boot(boot) => self.boot(boot, now),
+            Event::Parameter(parameter) => {
+                // Values were checked where they came in; the table refuses the rest.
+                self.params.set(usize::from(parameter.key), parameter.value);
+                self.orders.configure(&self.params);
+                self.reconcile.configure(&self.params);
+            }
+            Event::BookPage(page) => return self.book_page(page, now, out),
+            Event::Trade(_) => return Touched::Nothing,
+            Event::Ticker(ticker) => return self.ticker(ticker, now),
+            Event::Rules(rules) => self.rules(rules, now, out),
+            Event::FeeRate(rate) => self.fee_rate(rate, now),
+            Event::Candle(candle) => self.candle(candle),
+            Event::Feed(feed) => self.feed(feed, now, out),
+            Event::ClockSync(sync) => {
+                self.account.utc = sync.utc;
+                self.account.utc_at = now;
+                self.account.clock_offset_ns = sync.offset_ns;
+                self.account.clock_uncertainty_ns = sync.uncertainty_ns;
+            }
+            Event::OrderUpdate(update) => self.order_update(update, now, out),
+            Event::Fill(fill) => self.fill(fill, now, out),
+            Event::Reply(reply) => self.reply(reply, now, out),
+            Event::PositionReport(report) => self.position_report(report, now),
+            Event::AccountReport(report) => self.account_report(report, now),
+            Event::Evidence(evidence) => self.evidence(evidence, now),
+            Event::RestoreDay(day) => self.restore_day(day, out),
+            Event::RestorePosition(position) => {
+                self.ledger.restore_position(position);
+                self.reconcile.restore(position.last_trade_at);
+            }
+            Event::Operator(operator) => self.operator(operator, now, out),
+            Event::Health(health) => {
+                if health.measure == Measure::JournalLag {
+                    self.account.journal_lag_ns = health.value.unsigned_abs();
+                }
+            }
+            Event::Settings(settings) => self.settings(settings),
+            Event::Bill(bill) => self.bill(bill),
+            Event::Timer(_) => {}
+        }
+        Touched::Account
+    }
+
+    fn boot(&mut self, boot: &Boot, now: MonoNanos) {
+        let instruments = usize::from(boot.instruments);
+        assert!(
+            (1..=self.desks.len()).contains(&instruments),
+            "{instruments} instruments in memory for {}",
+            self.desks.len()
+        );
+        (self.mode, self.epoch, self.instruments) = (boot.mode, boot.epoch, instruments);
+        self.guard = Guard::new(boot.epoch);
+        self.orders.begin(boot.epoch);
+        self.orders.configure(&self.params);
+        self.reconcile.configure(&self.params);
+        self.report.begin(now);
+    }
+
+    fn evidence(&mut self, evidence: &Evidence, now: MonoNanos) {
+        self.reconcile.on_evidence(evidence, &mut self.orders, &self.ledger, now);
+    }
+
+    fn operator(&mut self, operator: &Operator, now: MonoNanos, out: &mut Outbox<'_>) {
+        match operator.directive {
+            Directive::Stop => self.stage.begin_stop(now),
+            Directive::Pause => self.paused = true,
+            Directive::Resume => self.paused = false,
+            Directive::Kill => self.killed = true,
+            Directive::Rearm => {
+                if let Ok(change) = self.guard.rearm(operator.incident) {
+                    out.record(Record::GuardChanged(change));
+                    self.account.state = change.to;
+                    self.killed = false;
+                    self.account.contradiction = false;
+                    self.account.reject_streak = 0;
+                    self.ledger.rearm();
+                }
+            }
+        }
+    }
+
+    /// Does what is due without an event: the day's turn, overdue orders, reconciliation, the stop.
+    fn settle(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        self.turn_day(now, out);
+        self.chase_orders(now, out);
+        self.cancel_orphans(now, out);
+        self.poll_reconcile(now, out);
+        self.advance_stop(now, out);
+        self.refresh_account();
+    }
+
+    /// Asks the gate what it thinks and moves the guard.
+    fn judge(&mut self, event: &Event, now: MonoNanos, out: &mut Outbox<'_>) {
+        let view = View {
+            params: &self.params,
+            account: &self.account,
+            instruments: &self.views[..self.instruments],
+        };
+        let opinion = self.gate.observe(event, &view, now).union(self.own_opinion());
+        let hold_ns = self.params.soft_pause_hold_s();
+        let Some(change) = self.guard.advance(opinion, now, hold_ns) else { return };
+        self.account.state = change.to;
+        out.record(Record::GuardChanged(change));
+        if change.to == GuardState::HardStop && change.from != GuardState::HardStop {
+            out.plain(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
+            self.orders.cancel_all_sent(InstrumentId::ALL, now);
+            let hard = change.hard.cast_signed();
+            self.notice(NoticeKind::KillPublished, InstrumentId::ALL, [hard, 0], out);
+        }
+    }
+
+    /// What the engine itself has to say: an operator's pause or kill, and its own end.
+    fn own_opinion(&self) -> Opinion {
+        let mut opinion = Opinion::FINE;
+        if self.paused {
+            opinion.soft = opinion.soft.with(Reason::Operator);
+        }
+        if self.stage != Stage::Working {
+            opinion.soft = opinion.soft.with(Reason::Stopping);
+        }
+        if self.killed {
+            opinion.hard = opinion.hard.with(Reason::Operator);
+        }
+        opinion
+    }
+
+    /// Brings the account view up to date with ledger, orders and reconciliation.
+    fn refresh_account(&mut self) {
+        let account = &mut self.account;
+        self.ledger.observe();
+        account.equity = self.ledger.equity();
+        account.day_open = self.ledger.day_open();
+        account.week_open = self.ledger.week_open();
+        account.high_water = self.ledger.high_water();
+        account.turnover = self.ledger.traded();
+        account.position_value = self.ledger.position_value();
+        account.open_orders = self.orders.open_orders();
+        account.unknown_orders = self.orders.unknown_orders();
+        account.foreign_orders = self.orders.foreign_orders() + self.orders.older_orders();
+        account.reconciled = self.reconcile.reconciled();
+        account.position_drift = self.reconcile.position_drift();
+        account.drift_unexplained = self.reconcile.drift_unexplained();
+        account.cancel_episodes = self.ledger.cancel_episodes();
+    }
+
+    /// Once every instrument has its rules and fees, and account and orders have been read: ready.
+    fn become_ready(&mut self, out: &mut Outbox<'_>) {
+        let account = &self.account;
+        let fees_needed = self.params.require_fee_resolution() == 1;
+        let collected = account.utc_at != MonoNanos::ZERO
+            && account.private_live
+            && account.reconciled
+            && account.equity.is_some()
+            && account.day_open.is_some()
+            && account.settings_fit.is_some()
+            && self.instruments > 0
+            && self.views[..self.instruments].iter().all(|view| {
+                let fee_known = view.fee_source != crate::event::FeeSource::Unresolved;
+                view.rules.is_some() && (fee_known || !fees_needed)
+            });
+        if collected && !self.account.ready {
+            self.account.ready = true;
+            let orphans = i64::from(self.counters.startup_orphans);
+            self.notice(NoticeKind::StartupScan, InstrumentId::ALL, [orphans, 0], out);
+            self.notice(NoticeKind::Ready, InstrumentId::ALL, [0, 0], out);
+        }
+    }
+
+    /// UTC at `now`; `None` before the first synchronization.
+    fn utc(&self, now: MonoNanos) -> Option<UnixNanos> {
+        if self.account.utc_at == MonoNanos::ZERO {
+            return None;
+        }
+        let since = i64::try_from(now.since(self.account.utc_at)).unwrap_or(i64::MAX);
+        Some(UnixNanos(self.account.utc.0.saturating_add(since)))
+    }
+
+    /// The earliest time at which anything is due.
+    fn next_due(&self, now: MonoNanos) -> MonoNanos {
+        let desks = self.desks[..self.instruments].iter().map(|desk| desk.due).min();
+        [
+            self.orders.deadline(),
+            self.reconcile.deadline(),
+            self.gate.deadline(),
+            self.guard.deadline(),
+            self.stage.deadline(&self.params),
+            self.report.deadline(),
+            desks.unwrap_or(MonoNanos::NEVER),
+        ]
+        .into_iter()
+        .fold(now.after(SECONDS), MonoNanos::min)
+        .max(now.after(1))
+    }
+
+    /// Counts the event off and records the digest when its turn has come.
+    fn count_off(&mut self, _now: MonoNanos, out: &mut Outbox<'_>) {
+        if self.counters.events.is_multiple_of(DIGEST_EVENTS) {
+            self.record_digest(out);
+        }
+    }
+
+    /// Records the digest, as at the end of a run.
+    fn record_digest(&self, out: &mut Outbox<'_>) {
+        let (events, digest) = (self.counters.events, self.digest());
+        out.record(Record::Digest(crate::command::DigestRecord { events, digest }));
+    }
+
+    fn notice(&self, kind: NoticeKind, at: InstrumentId, [a, b]: [i64; 2], out: &mut Outbox<'_>) {
+        let notice = Notice { kind, instrument: at, client: ClientId::FOREIGN, order_id: 0, a, b };
+        out.record(Record::Notice(notice));
+    }
+
+    /// Ends one order. Cancels need no approval and are never refused.
+    fn cancel(&mut self, order: Cancel, now: MonoNanos, out: &mut Outbox<'_>) {
+        out.plain(Plain::Cancel(order));
+        let view = View {
+            params: &self.params,
+            account: &self.account,
+            instruments: &self.views[..self.instruments],
+        };
+        self.gate.canceled(&view, now);
+        if order.cause == CancelCause::Orphan {
+            self.orders.orphan_cancel_sent(order.order_id, now);
+        } else {
+            self.orders.cancel_sent(order.client, now);
+        }
+    }
+
+    /// Writes an instrument's orders where the gate sees them.
+    fn refresh_view(&mut self, id: InstrumentId) {
+        let view = &mut self.views[id.index()];
+        self.orders.fill_view(id, view);
+        view.position = self.ledger.position(id).lots;
+        let Some(rules) = view.rules else { return };
+        let desk = &mut self.desks[id.index()];
+        let value = self.orders.open_value(id) * i128::from(rules.quote_per_tick_lot());
+        let value = crate::units::Quote(i64::try_from(value).unwrap_or(i64::MAX));
+        self.account.open_notional += value - desk.open_notional;
+        desk.open_notional = value;
+    }
+
+    /// The share that reasons of an instrument or of the account keep it from quoting.
+    fn reasons(&self, id: InstrumentId, now: MonoNanos) -> Reasons {
+        let view = View {
+            params: &self.params,
+            account: &self.account,
+            instruments: &self.views[..self.instruments],
+        };
+        self.gate.instrument(id, &view, now)
+    }
+
+    /// Room for what one more instrument's requote may ask for.
+    fn has_room(out: &Outbox<'_>) -> bool {
+        out.room() > OUTBOX_MAX / 4
+    }
+
+    /// Net position as a share of equity; zero while equity is unknown.
+    fn base_pct(&self, id: InstrumentId) -> Rate {
+        let view = &self.views[id.index()];
+        let (Some(rules), Some(equity)) = (view.rules, self.account.equity) else {
+            return Rate::ZERO;
+        };
+        rules.value_at(view.mark, view.position).share_of(equity).unwrap_or(Rate::ZERO)
+    }
+}
+
+/// What an event changed, as far as quotes are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touched {
+    /// Nothing that quotes depend on.
+    Nothing,
+    /// One instrument's market.
+    Instrument(InstrumentId),
+    /// Anything else.
+    Account,
+}

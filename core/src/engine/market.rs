@@ -1,0 +1,175 @@
+//! Market data: book, ticker, candles, rules and the public feed.
+
+use super::{Engine, Touched};
+use crate::book::{Applied, Fault};
+use crate::command::{NoticeKind, Outbox, Plain, Resync};
+use crate::event::{BookPage, Candle, FeeRate, Feed, FeedState, Rules, Stream, Ticker};
+use crate::gate::Gate;
+use crate::instrument::InstrumentId;
+use crate::units::{MonoNanos, UnixNanos};
+
+impl<G: Gate> Engine<'_, G> {
+    pub(super) fn book_page(
+        &mut self,
+        page: &BookPage,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) -> Touched {
+        let id = page.instrument;
+        self.known(id);
+        match self.desks[id.index()].book.apply(page) {
+            Applied::Pending | Applied::Waiting => Touched::Nothing,
+            Applied::Old => {
+                self.views[id.index()].book_at = now;
+                Touched::Nothing
+            }
+            Applied::Done => self.book_changed(id, now, out),
+            Applied::NearEdge => {
+                out.plain(Plain::Resync(Resync { instrument: id }));
+                self.book_changed(id, now, out)
+            }
+            Applied::Dropped(fault) => {
+                self.lose_book(id, fault, out);
+                out.plain(Plain::Resync(Resync { instrument: id }));
+                Touched::Instrument(id)
+            }
+        }
+    }
+
+    fn book_changed(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) -> Touched {
+        let utc = self.utc(now);
+        let desk = &mut self.desks[id.index()];
+        let view = &mut self.views[id.index()];
+        view.book_at = now;
+        let Some(touch) = desk.book.touch() else {
+            view.touch = None;
+            return Touched::Instrument(id);
+        };
+        let mid_x2 = touch.mid_x2();
+        view.touch = Some((touch.bid, touch.ask));
+        view.last_mid_x2 = mid_x2;
+        desk.markout.on_mid(&self.params, mid_x2, now);
+        let before = desk.signals.regime();
+        if let Some(regime) = desk.signals.on_mid(&self.params, mid_x2, utc, now) {
+            self.regime_changed(id, before, regime, out);
+        }
+        Touched::Instrument(id)
+    }
+
+    /// Nothing is known of an instrument's market any more.
+    pub(super) fn lose_book(&mut self, id: InstrumentId, fault: Fault, out: &mut Outbox<'_>) {
+        let desk = &mut self.desks[id.index()];
+        desk.book.drop_book();
+        desk.signals.lose_mid();
+        desk.markout.lose_mid();
+        self.views[id.index()].touch = None;
+        self.counters.books_dropped += 1;
+        self.notice(NoticeKind::BookDropped, id, [i64::from(fault as u8), 0], out);
+    }
+
+    pub(super) fn ticker(&mut self, ticker: &Ticker, now: MonoNanos) -> Touched {
+        let id = ticker.instrument;
+        self.known(id);
+        let view = &mut self.views[id.index()];
+        view.ticker_at = now;
+        if ticker.mark.0 > 0 {
+            view.mark = ticker.mark;
+            self.ledger.mark(id, ticker.mark);
+        }
+        self.desks[id.index()].ticker = Some(*ticker);
+        if self.ledger.position(id).lots.is_zero() {
+            return Touched::Instrument(id);
+        }
+        self.refresh_account();
+        Touched::Instrument(id)
+    }
+
+    pub(super) fn rules(&mut self, rules: &Rules, now: MonoNanos, out: &mut Outbox<'_>) {
+        let id = rules.id;
+        self.known(id);
+        let view = &mut self.views[id.index()];
+        view.rules_at = now;
+        if view.rules == Some(rules.instrument) {
+            return;
+        }
+        let grids_changed = view.rules.is_some_and(|old| {
+            (old.tick, old.lot) != (rules.instrument.tick, rules.instrument.lot)
+        });
+        view.rules = Some(rules.instrument);
+        if self.ledger.rules(id, &rules.instrument).is_err() {
+            // A position that the new lots cannot express is nothing to trade on.
+            self.account.contradiction = true;
+        }
+        let desk = &mut self.desks[id.index()];
+        desk.book.rules(rules.instrument.tick, rules.instrument.lot);
+        if grids_changed {
+            desk.signals.reset();
+            self.lose_book(id, Fault::Rules, out);
+            out.plain(Plain::Resync(Resync { instrument: id }));
+            self.pull(id, now, out);
+        }
+    }
+
+    pub(super) fn fee_rate(&mut self, rate: &FeeRate, now: MonoNanos) {
+        let n = self.instruments;
+        let all = rate.instrument == InstrumentId::ALL;
+        for (index, view) in self.views[..n].iter_mut().enumerate() {
+            if !all && index != rate.instrument.index() {
+                continue;
+            }
+            // A refresh that failed leaves the last rates in force; their age decides.
+            if rate.source != crate::event::FeeSource::Unresolved {
+                (view.maker, view.taker) = (rate.maker, rate.taker);
+                (view.fee_source, view.fee_at) = (rate.source, now);
+            }
+        }
+    }
+
+    pub(super) fn candle(&mut self, candle: &Candle) {
+        let id = candle.instrument;
+        self.known(id);
+        let Some(rules) = self.views[id.index()].rules else { return };
+        self.desks[id.index()].signals.on_candle(&self.params, candle, &rules);
+    }
+
+    pub(super) fn feed(&mut self, feed: &Feed, now: MonoNanos, out: &mut Outbox<'_>) {
+        match (feed.stream, feed.state) {
+            (Stream::Public, FeedState::Live) => self.count_connects(feed),
+            (Stream::Public, FeedState::Lost | FeedState::Gap) => {
+                for index in 0..self.instruments {
+                    let id = InstrumentId(index as u16);
+                    if feed.instrument != InstrumentId::ALL && feed.instrument != id {
+                        continue;
+                    }
+                    self.lose_book(id, Fault::Feed, out);
+                    if feed.state == FeedState::Gap {
+                        out.plain(Plain::Resync(Resync { instrument: id }));
+                    }
+                }
+            }
+            (Stream::Private, FeedState::Live) => {
+                self.count_connects(feed);
+                self.account.private_live = true;
+                self.account.private_at = now;
+                self.reconcile.stream(true, now);
+            }
+            (Stream::Private, FeedState::Lost | FeedState::Gap) => self.lose_private(now, out),
+        }
+    }
+
+    fn count_connects(&mut self, feed: &Feed) {
+        if feed.connects > 1 {
+            self.counters.reconnects += 1;
+        }
+    }
+
+    /// An instrument that does not exist is a defect of whoever made the event.
+    pub(super) fn known(&self, id: InstrumentId) {
+        assert!(id.index() < self.instruments, "no instrument {}", id.0);
+    }
+
+    /// The UTC estimate that a record carries; zero while unknown.
+    pub(super) fn utc_or_zero(&self, now: MonoNanos) -> UnixNanos {
+        self.utc(now).unwrap_or(UnixNanos(0))
+    }
+}

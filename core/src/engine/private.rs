@@ -1,0 +1,339 @@
+//! Private truth: orders, fills, positions, account, and what reconciliation asks for.
+
+use super::Engine;
+use crate::command::{
+    Booked, Cancel, CancelAll, CancelCause, Notice, NoticeKind, Outbox, Plain, Record,
+};
+use crate::event::{
+    AccountReport, Bill, CancelReason, ClientId, Fill, HoldMode, OrderStatus, OrderUpdate, Outcome,
+    PositionReport, Reply, RequestKind, RestoreDay, Settings, Source,
+};
+use crate::gate::{Gate, TimeInForce};
+use crate::instrument::InstrumentId;
+use crate::ledger::Booking;
+use crate::markout;
+use crate::order::{Chase, Effect, Whose};
+use crate::reconcile::Action;
+use crate::trades::Admission;
+use crate::units::{MonoNanos, Rate};
+
+/// A fill farther from mid than this is worth a warning (checklist item 7).
+const DEVIATION: Rate = Rate::bps(100);
+
+impl<G: Gate> Engine<'_, G> {
+    pub(super) fn order_update(
+        &mut self,
+        update: &OrderUpdate,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) {
+        self.known(update.instrument);
+        let asked = match update.source {
+            Source::Query => self.reconcile.asked(),
+            Source::Push | Source::FastPush => {
+                self.account.private_at = now;
+                now
+            }
+        };
+        let effect = self.orders.on_update(update, asked, now);
+        self.reconcile.on_order(update);
+        self.count_temper(update, effect.whose);
+        self.apply(effect, update.instrument, update.client, now, out);
+    }
+
+    /// Post-only orders refused for crossing come as cancels; they count as rejects in a row.
+    fn count_temper(&mut self, update: &OrderUpdate, whose: Whose) {
+        if update.source == Source::Query || whose != Whose::Own {
+            return;
+        }
+        match update.status {
+            OrderStatus::Canceled if update.reason == CancelReason::PostOnly => {
+                self.account.reject_streak += 1;
+            }
+            OrderStatus::Live | OrderStatus::PartiallyFilled | OrderStatus::Filled => {
+                self.account.reject_streak = 0;
+            }
+            OrderStatus::Canceled | OrderStatus::New | OrderStatus::NotFound => {}
+        }
+    }
+
+    pub(super) fn reply(&mut self, reply: &Reply, now: MonoNanos, out: &mut Outbox<'_>) {
+        self.account.private_at = now;
+        if reply.client == ClientId::FOREIGN {
+            return;
+        }
+        let effect = self.orders.on_reply(reply, now);
+        if reply.request == RequestKind::Place && reply.outcome == Outcome::Rejected {
+            self.account.reject_streak += 1;
+            self.counters.rejects += 1;
+            out.record(Record::Notice(Notice {
+                kind: NoticeKind::DidFailOrder,
+                instrument: reply.instrument,
+                client: reply.client,
+                order_id: reply.order_id,
+                a: i64::from(reply.code),
+                b: i64::from(reply.class as u8),
+            }));
+        }
+        self.apply(effect, reply.instrument, reply.client, now, out);
+    }
+
+    /// A fill changes the position first and the order second, even when the table of states says that
+    /// it is unexpected: money is never refused.
+    pub(super) fn fill(&mut self, fill: &Fill, now: MonoNanos, out: &mut Outbox<'_>) {
+        self.known(fill.instrument);
+        if fill.source != Source::Query {
+            self.account.private_at = now;
+        }
+        let utc = self.utc_or_zero(now);
+        match self.trades.admit(fill) {
+            Admission::New => match self.ledger.fill(fill) {
+                Ok(booking) => {
+                    self.reconcile.on_fill(fill, true, utc);
+                    self.booked(fill, booking, now, out);
+                }
+                Err(_) => self.account.contradiction = true,
+            },
+            Admission::Duplicate => self.reconcile.on_fill(fill, false, utc),
+            Admission::Fee => {
+                self.ledger.late_fee(fill.fee);
+                self.reconcile.on_fill(fill, false, utc);
+            }
+            Admission::Contradiction => self.account.contradiction = true,
+            // Older than what is remembered: only the ledger on disk can tell whether it is booked.
+            Admission::Old if fill.source == Source::Query => {}
+            Admission::Old => self.account.contradiction = true,
+            Admission::Full => self.account.capacity = true,
+        }
+    }
+
+    fn booked(&mut self, fill: &Fill, booking: Booking, now: MonoNanos, out: &mut Outbox<'_>) {
+        let effect = self.orders.on_fill(fill, now);
+        let own = effect.whose == Whose::Own;
+        let view = &self.views[fill.instrument.index()];
+        let desk = &mut self.desks[fill.instrument.index()];
+        let regime = desk.signals.regime();
+        let mid_x2 = view.last_mid_x2;
+        out.record(Record::Booked(Booked {
+            instrument: fill.instrument,
+            client: fill.client,
+            order_id: fill.order_id,
+            trade_id: fill.trade_id,
+            side: fill.side,
+            maker: fill.maker,
+            price: fill.price,
+            lots: fill.lots,
+            fee: fill.fee,
+            realized: booking.realized,
+            mid_x2,
+            spread: desk.desired.spread,
+            drift: desk.signals.drift(),
+            regime,
+            state: self.account.state,
+            ts: fill.ts,
+        }));
+        let fee = if fill.maker { view.maker } else { view.taker };
+        let (side, price) = (fill.side, fill.price);
+        desk.markout.on_fill(markout::Fill { side, price, fee, regime }, now);
+        self.warn_of(fill, mid_x2, own, out);
+        self.apply(effect, fill.instrument, fill.client, now, out);
+        out.record(Record::Day(self.ledger.day(false)));
+    }
+
+    /// Fills far from mid, of nobody's order, or of a post-only order as taker.
+    fn warn_of(&mut self, fill: &Fill, mid_x2: i64, own: bool, out: &mut Outbox<'_>) {
+        let (instrument, client, order_id) = (fill.instrument, fill.client, fill.order_id);
+        let away = i128::from((fill.price.0 * 2 - mid_x2).abs()) * i128::from(crate::units::E8);
+        let tell = |kind, a, b, out: &mut Outbox<'_>| {
+            out.record(Record::Notice(Notice { kind, instrument, client, order_id, a, b }));
+        };
+        if mid_x2 > 0 && away > i128::from(DEVIATION.0) * i128::from(mid_x2) {
+            let share = i64::try_from(away / i128::from(mid_x2)).unwrap_or(i64::MAX);
+            tell(NoticeKind::FillDeviation, share, fill.price.0, out);
+        }
+        if !own {
+            tell(NoticeKind::ForeignFill, fill.lots.0, fill.price.0, out);
+        }
+        let post_only = self
+            .orders
+            .order(client)
+            .is_some_and(|order| order.intent.time_in_force == TimeInForce::PostOnly);
+        if !fill.maker && own && post_only {
+            self.account.taker_fills += 1;
+        }
+    }
+
+    pub(super) fn position_report(&mut self, report: &PositionReport, now: MonoNanos) {
+        self.known(report.instrument);
+        if report.source != Source::Query {
+            self.account.private_at = now;
+        }
+        if report.leverage > 0 {
+            self.account.leverage = self.account.leverage.max(report.leverage);
+        }
+        self.reconcile.on_position(report, &self.ledger, now);
+    }
+
+    pub(super) fn account_report(&mut self, report: &AccountReport, now: MonoNanos) {
+        if report.source != Source::Query {
+            self.account.private_at = now;
+        }
+        self.account.margin_ratio = (report.margin_ratio.0 >= 0).then_some(report.margin_ratio);
+        self.reconcile.on_account(report);
+        if self.ledger.balance().is_none() && report.source == Source::Query {
+            self.ledger.start(report.balance);
+        }
+    }
+
+    pub(super) fn settings(&mut self, settings: &Settings) {
+        if settings.leverage > 0 {
+            self.account.leverage = settings.leverage;
+        }
+        let fit = settings.hold_mode == HoldMode::OneWay && settings.may_trade;
+        self.account.settings_fit = Some(fit);
+    }
+
+    pub(super) fn bill(&mut self, bill: &Bill) {
+        if self.ledger.bill(bill).is_err() {
+            self.account.capacity = true;
+        }
+    }
+
+    pub(super) fn restore_day(&mut self, day: &RestoreDay, out: &mut Outbox<'_>) {
+        self.ledger.restore_day(day);
+        if day.latched {
+            self.guard.restore(day.incident, crate::guard::Reasons(day.reasons));
+            self.account.state = crate::guard::GuardState::HardStop;
+        }
+        self.notice(NoticeKind::DayRestored, InstrumentId::ALL, [day.day, day.realized.0], out);
+    }
+
+    /// The private stream is gone: what is in flight is unknown, and everything is canceled by the other
+    /// way in.
+    pub(super) fn lose_private(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        self.account.private_live = false;
+        self.orders.lost_stream(now);
+        self.reconcile.stream(false, now);
+        if self.orders.open_orders() > 0 {
+            out.plain(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
+            self.orders.cancel_all_sent(InstrumentId::ALL, now);
+        }
+    }
+
+    /// Does what an event's effect on the orders calls for.
+    fn apply(
+        &mut self,
+        effect: Effect,
+        id: InstrumentId,
+        client: ClientId,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) {
+        self.account.contradiction |= effect.contradiction.is_some();
+        self.account.capacity |= effect.full;
+        self.counters.unexpected += u64::from(effect.unexpected);
+        if let Some(done) = effect.done {
+            out.record(Record::OrderDone(done));
+        }
+        if effect.ask {
+            let query = self.reconcile.ask_order(id, client);
+            out.plain(Plain::Query(query));
+        }
+        if effect.appeared {
+            self.cancel_orphans(now, out);
+        }
+        if id != InstrumentId::ALL {
+            self.refresh_view(id);
+        }
+    }
+
+    /// Chases orders whose acknowledgment or end is overdue.
+    pub(super) fn chase_orders(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        while Self::has_room(out) {
+            let Some(overdue) = self.orders.overdue(now) else { break };
+            let (id, client) = (overdue.instrument, overdue.client);
+            if overdue.chase == Chase::Fills {
+                self.reconcile.want_fills(now);
+                continue;
+            }
+            if overdue.chase == Chase::AckTimeout {
+                let waited = i64::try_from(overdue.waited_ns).unwrap_or(i64::MAX);
+                out.record(Record::Notice(Notice {
+                    kind: NoticeKind::AckTimeout,
+                    instrument: id,
+                    client,
+                    order_id: overdue.order_id,
+                    a: waited,
+                    b: 0,
+                }));
+            }
+            out.plain(Plain::Query(self.reconcile.ask_order(id, client)));
+            self.reconcile.want_orders(now);
+            if overdue.chase == Chase::Cancel {
+                let order_id = overdue.order_id;
+                let cause = CancelCause::AckTimeout;
+                self.cancel(Cancel { instrument: id, client, order_id, cause }, now, out);
+            }
+            if overdue.chase == Chase::CancelAll {
+                out.plain(Plain::CancelAll(CancelAll { instrument: id }));
+                self.orders.cancel_all_sent(id, now);
+            }
+            self.refresh_view(id);
+        }
+    }
+
+    /// Cancels orders that are not of this run: own ones of earlier runs always, others by policy.
+    pub(super) fn cancel_orphans(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        let halt = self.params.foreign_orders() == 1;
+        while Self::has_room(out) {
+            let due = self.orders.orphans().find(|orphan| {
+                let again = orphan.seen.after(ORPHAN_CANCEL_NS * u64::from(orphan.cancels));
+                (orphan.client.is_own() || !halt) && now >= again
+            });
+            let Some(&orphan) = due else { break };
+            let first = orphan.cancels == 0;
+            let cancel = Cancel {
+                instrument: orphan.instrument,
+                client: orphan.client,
+                order_id: orphan.order_id,
+                cause: CancelCause::Orphan,
+            };
+            self.cancel(cancel, now, out);
+            if first {
+                self.counters.startup_orphans += u32::from(!self.account.ready);
+                out.record(Record::Notice(Notice {
+                    kind: NoticeKind::OrphanCanceled,
+                    instrument: orphan.instrument,
+                    client: orphan.client,
+                    order_id: orphan.order_id,
+                    a: orphan.price.0,
+                    b: orphan.lots.0,
+                }));
+            }
+        }
+    }
+
+    /// Turns what reconciliation wants into commands.
+    pub(super) fn poll_reconcile(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        let utc = self.utc_or_zero(now);
+        while Self::has_room(out) {
+            match self.reconcile.poll(utc, now) {
+                Some(Action::Ask(query)) => out.plain(Plain::Query(query)),
+                Some(Action::Drift { instrument, ours, theirs }) => {
+                    let lots = [ours.0, theirs.0];
+                    self.notice(NoticeKind::PositionDrift, instrument, lots, out);
+                }
+                Some(Action::Agreed) => {}
+                Some(Action::Close(horizon)) => self.trades.close(horizon),
+                None => break,
+            }
+        }
+        self.trades.sweep(SWEEP_SLOTS);
+    }
+}
+
+/// How long an orphan's cancel is given before it is sent again.
+const ORPHAN_CANCEL_NS: u64 = crate::units::SECONDS;
+
+/// Places of the table of trade ids that are looked at each time.
+const SWEEP_SLOTS: usize = 64;

@@ -1,0 +1,248 @@
+//! Quoting: from what is desired, through plan and gate, to commands.
+
+use super::Engine;
+use crate::command::{
+    Cancel, CancelAll, CancelCause, Command, NoticeKind, Outbox, Plain, Record, RegimeChanged,
+};
+use crate::event::ClientId;
+use crate::gate::{Gate, Intent, Purpose, Refusal, TimeInForce, View, submit};
+use crate::guard::GuardState;
+use crate::instrument::InstrumentId;
+use crate::lifecycle::OrderState;
+use crate::order::Slot;
+use crate::plan::{self, Action, NO_SLOTS, Slots};
+use crate::quote::{self, Desired, Level, QuoteInputs};
+use crate::regime::Regime;
+use crate::units::{MonoNanos, Rate, SECONDS, Side};
+
+/// Above this many orders of one instrument they are ended by one request for all.
+const PULL_SINGLY_MAX: usize = 20;
+
+impl<G: Gate> Engine<'_, G> {
+    /// Looks at every instrument that is due, or at all of them when the account has changed.
+    pub(super) fn requote_all(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        self.become_ready(out);
+        for index in 0..self.instruments {
+            if !Self::has_room(out) {
+                // The rest at the very next step.
+                self.due = now;
+                return;
+            }
+            self.requote(InstrumentId(index as u16), now, out);
+        }
+    }
+
+    /// Brings one instrument's orders nearer to what is desired, or pulls them.
+    pub(super) fn requote(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
+        if !self.may_quote(id, now) {
+            self.desks[id.index()].desired = Desired::NONE;
+            self.desks[id.index()].due = now.after(SECONDS);
+            return self.pull(id, now, out);
+        }
+        let Some(desired) = self.desired(id, now) else {
+            return self.pull(id, now, out);
+        };
+        let slots = self.slots(id);
+        let desk = &mut self.desks[id.index()];
+        desk.desired = desired;
+        let plan = plan::plan(&self.params, &desired, &slots, &mut desk.pace, now);
+        for action in plan.actions() {
+            match action {
+                Action::Cancel { client, .. } => self.requote_cancel(id, client, now, out),
+                Action::Place { side, level, order } => {
+                    self.place(id, side, level, order, now, out);
+                }
+            }
+        }
+        let desk = &mut self.desks[id.index()];
+        let refresh = self.params.refresh_s(desk.signals.regime());
+        let paced =
+            if plan.paced > 0 { desk.pace.ready_at(&self.params) } else { MonoNanos::NEVER };
+        desk.due = [
+            now.after(refresh),
+            paced.max(now.after(1)),
+            desk.signals.deadline().max(now.after(1)),
+            desk.markout.deadline(&self.params, now),
+            self.views[id.index()]
+                .book_at
+                .after(self.params.book_silence_ms() + 1)
+                .max(now.after(1)),
+        ]
+        .into_iter()
+        .fold(MonoNanos::NEVER, MonoNanos::min);
+        self.due = self.due.min(desk.due);
+    }
+
+    fn may_quote(&self, id: InstrumentId, now: MonoNanos) -> bool {
+        self.account.ready
+            && self.account.state == GuardState::Running
+            && self.reasons(id, now).is_empty()
+    }
+
+    fn desired(&mut self, id: InstrumentId, now: MonoNanos) -> Option<Desired> {
+        let view = &self.views[id.index()];
+        let desk = &mut self.desks[id.index()];
+        let rules = view.rules?;
+        let regime = desk.signals.advance(&self.params, now).unwrap_or(desk.signals.regime());
+        let elsewhere = self.account.open_notional - desk.open_notional;
+        let inputs = QuoteInputs {
+            rules: &rules,
+            touch: desk.book.touch()?,
+            imbalance: desk.book.imbalance(),
+            regime,
+            band: desk.signals.band(),
+            drift: desk.signals.drift(),
+            equity: self.account.equity?,
+            position: view.position,
+            turnover: self.account.turnover,
+            maker: view.maker,
+            funding: desk.ticker.map_or(Rate::ZERO, |ticker| ticker.funding_rate),
+            room: self.params.max_total_notional_quote() - elsewhere,
+            reduce_only: false,
+        };
+        Some(quote::desired(&self.params, &inputs, &mut desk.markout, now))
+    }
+
+    /// What stands on each level: only an order that rests may be kept or canceled by the plan.
+    fn slots(&self, id: InstrumentId) -> Slots {
+        let mut slots = NO_SLOTS;
+        for side in Side::BOTH {
+            for order in self.orders.open(id, side) {
+                let level = usize::from(order.intent.level);
+                if let Some(slot) = slots[side.index()].get_mut(level) {
+                    *slot = plan_slot(order);
+                }
+            }
+        }
+        slots
+    }
+
+    fn requote_cancel(
+        &mut self,
+        id: InstrumentId,
+        client: ClientId,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) {
+        let Some(order) = self.orders.order(client) else { return };
+        let order_id = order.order_id;
+        let cause = CancelCause::Requote;
+        self.cancel(Cancel { instrument: id, client, order_id, cause }, now, out);
+        self.refresh_view(id);
+        let budget = self.params.cancel_budget_per_min();
+        if self.desks[id.index()].cancels.count(budget, now) {
+            let episode = self.ledger.cancel_episode();
+            self.account.cancel_episodes = episode;
+            self.account.cancel_pause_until = now.after(self.params.cancel_pause_s());
+            self.due = now;
+            self.notice(NoticeKind::CancelEpisode, id, [i64::from(episode), 0], out);
+        }
+    }
+
+    fn place(
+        &mut self,
+        id: InstrumentId,
+        side: Side,
+        level: u8,
+        order: Level,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) {
+        let Some(client) = self.orders.next_client() else {
+            self.account.capacity = true;
+            return;
+        };
+        let intent = Intent {
+            instrument: id,
+            side,
+            price: order.price,
+            lots: order.lots,
+            time_in_force: TimeInForce::PostOnly,
+            reduce_only: order.reduce_only,
+            level,
+            purpose: if order.probe { Purpose::Probe } else { Purpose::Quote },
+            made: now,
+        };
+        let view = View {
+            params: &self.params,
+            account: &self.account,
+            instruments: &self.views[..self.instruments],
+        };
+        match submit(&mut self.gate, intent, client, &view, now) {
+            Ok(approved) => {
+                self.orders.placed(approved.spec(), now);
+                out.push(Command::Place(approved));
+                self.refresh_view(id);
+            }
+            Err(refusal) => self.refused(id, refusal, now, out),
+        }
+    }
+
+    /// Counts a refusal, and tells of it at most once a second and instrument.
+    fn refused(
+        &mut self,
+        id: InstrumentId,
+        refusal: Refusal,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) {
+        self.counters.refusals += 1;
+        let desk = &mut self.desks[id.index()];
+        if now.since(desk.refusal_told) >= SECONDS || desk.refusal_told == MonoNanos::ZERO {
+            desk.refusal_told = now;
+            self.notice(NoticeKind::Refused, id, [i64::from(refusal as u8), 0], out);
+        }
+    }
+
+    /// Ends every order of one instrument that is not already being ended.
+    pub(super) fn pull(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
+        let ends = |order: &&Slot| {
+            matches!(order.state, OrderState::PendingNew | OrderState::Live) && order.cancels == 0
+        };
+        let working: usize =
+            Side::BOTH.map(|side| self.orders.open(id, side).filter(ends).count()).iter().sum();
+        if working == 0 {
+            return;
+        }
+        if working > PULL_SINGLY_MAX || !Self::has_room(out) {
+            out.plain(Plain::CancelAll(CancelAll { instrument: id }));
+            self.orders.cancel_all_sent(id, now);
+            return self.refresh_view(id);
+        }
+        for side in Side::BOTH {
+            loop {
+                let order = self.orders.open(id, side).find(ends).map(|o| (o.client, o.order_id));
+                let Some((client, order_id)) = order else { break };
+                let cause = CancelCause::Safety;
+                self.cancel(Cancel { instrument: id, client, order_id, cause }, now, out);
+            }
+        }
+        self.refresh_view(id);
+    }
+
+    pub(super) fn regime_changed(
+        &mut self,
+        id: InstrumentId,
+        from: Regime,
+        to: Regime,
+        out: &mut Outbox<'_>,
+    ) {
+        out.record(Record::RegimeChanged(RegimeChanged { instrument: id, from, to }));
+    }
+}
+
+fn plan_slot(order: &Slot) -> plan::Slot {
+    let price = order.intent.price;
+    match order.state {
+        OrderState::Live => plan::Slot::Working {
+            client: order.client,
+            price,
+            lots: order.intent.lots - order.booked,
+            reduce_only: order.intent.reduce_only,
+        },
+        OrderState::PendingNew | OrderState::PendingCancel | OrderState::Unknown => {
+            plan::Slot::Busy { price }
+        }
+        OrderState::Done => plan::Slot::Empty,
+    }
+}
