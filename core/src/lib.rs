@@ -12,6 +12,7 @@ pub mod book;
 pub mod command;
 pub mod decimal;
 pub mod digest;
+pub mod engine;
 pub mod event;
 pub mod fair;
 pub mod gate;
