@@ -184,3 +184,6 @@ impl Ids {
 /// Orders, trades and bills count in steps of this from different starts, so that a number of one kind
 /// is never a number of another.
 const ID_STEP: u64 = 8;
+
+#[cfg(test)]
+mod tests;
