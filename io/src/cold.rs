@@ -1,3 +1,6 @@
-//! Cold: what is done off the hot threads.
+//! Cold: what is done off the hot threads, from records that are durable.
 
+pub mod csv;
 pub mod daily;
+pub mod recorder;
+pub mod tally;

@@ -7,6 +7,8 @@ use keel_core::event::Mode;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
 
+use keel_net::bitget::client::Instance;
+
 use crate::affinity::{Idle, Threading};
 use crate::secrets::ApiKey;
 
@@ -17,8 +19,8 @@ pub struct Setup {
     pub mode: Mode,
     /// Which defaults it started from; the console says so.
     pub profile: Profile,
-    /// The name of this instance: lower-case letters, digits and dashes.
-    pub instance: String,
+    /// The name of this engine among those of one account; part of every client id.
+    pub instance: Instance,
     /// `bot_variant` of the files.
     pub variant: String,
     /// What is traded, in the order that gives [`keel_core::instrument::InstrumentId`]s.

@@ -1,0 +1,601 @@
+//! The tables that operators know: `fills.csv`, `minute.csv`, `daily.csv`.
+//!
+//! Rows are appended whole. A file whose header is not today's is moved aside, never mixed; a row that a
+//! crash cut off is removed at the next start. Text that a spreadsheet would run or a terminal obey is
+//! made harmless.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use keel_core::command::{Booked, Day};
+use keel_core::decimal::Grid;
+use keel_core::event::{ClientId, FeeSource};
+use keel_core::guard::{GuardState, Reasons};
+use keel_core::instrument::Instrument;
+use keel_core::regime::Regime;
+use keel_core::status::{Key, Row};
+use keel_core::units::{Quote, Rate, UnixNanos};
+
+use keel_net::bitget::client::{Instance, NUMBER_MAX};
+
+use super::daily::{e8_text, grid_text, trimmed, utc_text};
+use crate::latency::Summary;
+
+/// The three tables of one instrument.
+#[derive(Debug)]
+pub struct Tables {
+    labels: Labels,
+    fills: Table,
+    minutes: Table,
+    days: Table,
+    /// Every execution that `fills.csv` has a row for.
+    known: BTreeSet<u64>,
+    /// The newest minute that `minute.csv` may not have again.
+    last_minute: i64,
+}
+
+/// What stands in the first columns of every row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// `bot_variant`.
+    pub variant: String,
+    /// `exchange`.
+    pub exchange: String,
+    /// `trading_pair`.
+    pub pair: String,
+    /// Whose client ids `client_order_id` shows.
+    pub instance: Instance,
+}
+
+/// Figures of a minute that the engine does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostColumns {
+    /// Resident memory.
+    pub rss_kib: u64,
+    /// Open file descriptors.
+    pub open_fds: u64,
+    /// Calls that the venue's busiest endpoint class has left, as a share; `None` when unknown.
+    pub rate_headroom: Option<Rate>,
+    /// Orders sent in this minute.
+    pub wire_to_order: Summary,
+    /// The engine agent's longest cycle in this minute; `None` when unknown.
+    pub engine_cycle_max_ns: Option<u64>,
+}
+
+/// What a fill's row says beyond the record of its booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FillContext {
+    /// The instrument's rules.
+    pub rules: Instrument,
+    /// Where the fee rates came from.
+    pub fee_source: FeeSource,
+    /// From the cause's first byte to the order's last; `None` when it was not measured.
+    pub latency_ns: Option<u64>,
+}
+
+/// What a day's row says beyond its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayContext {
+    /// The guard at the day's end.
+    pub state: GuardState,
+    /// Equity at the day's end.
+    pub equity_now: Quote,
+    /// Fall from the high-water mark then.
+    pub drawdown: Rate,
+    /// Guard changes and notices of the day.
+    pub ops_events: u64,
+}
+
+/// Why a table cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {path}: {source}")]
+pub struct TableError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Tables {
+    /// Opens or makes the tables in `dir`. `now` is UTC: no minute before it is filled in.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(dir: &Path, labels: Labels, now: UnixNanos) -> Result<Self, TableError> {
+        fs::create_dir_all(dir).map_err(failed("create", dir))?;
+        let mut known = BTreeSet::new();
+        let mut last_minute = now.minute();
+        let fills = Table::open(dir.join("fills.csv"), FILLS, now, |row| {
+            known.extend(row.get(FILL_TRADE_ID).and_then(|id| id.parse::<u64>().ok()));
+        })?;
+        let minutes = Table::open(dir.join("minute.csv"), MINUTES, now, |row| {
+            let stamp = row.first().and_then(|ts| ts.parse::<jiff::Timestamp>().ok());
+            let minute = stamp.map(|at| at.as_second().div_euclid(60));
+            last_minute = last_minute.max(minute.unwrap_or(i64::MIN));
+        })?;
+        let days = Table::open(dir.join("daily.csv"), DAYS, now, |_| {})?;
+        Ok(Self { labels, fills, minutes, days, known, last_minute })
+    }
+
+    /// Appends the row of an execution; false when it already has one.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn fill(&mut self, booked: &Booked, context: &FillContext) -> Result<bool, TableError> {
+        if self.known.contains(&booked.trade_id) {
+            return Ok(false);
+        }
+        let rules = &context.rules;
+        let mut row = RowText::new(&self.labels, booked.ts);
+        row.text(booked.side.to_string());
+        row.text(grid_text(rules.tick, booked.price.0));
+        row.text(grid_text(rules.lot, booked.lots.0));
+        row.text(e8_text(rules.notional(booked.price, booked.lots).0));
+        row.text(e8_text(booked.fee.0));
+        row.text(booked.order_id.to_string());
+        row.text(booked.trade_id.to_string());
+        row.text(booked.state.text());
+        row.text(booked.regime.text());
+        row.optional((booked.mid_x2 != 0).then(|| half_ticks(rules, booked.mid_x2)));
+        row.text(e8_text(booked.spread.0));
+        row.text(e8_text(booked.drift.0));
+        row.text(context.fee_source.text());
+        row.text(if booked.maker { "true" } else { "false" });
+        row.text(e8_text(booked.realized.0));
+        row.text(client_text(&self.labels.instance, booked.client));
+        row.optional(context.latency_ns.map(micros));
+        self.fills.append(row)?;
+        self.known.insert(booked.trade_id);
+        Ok(true)
+    }
+
+    /// Appends the row of a UTC minute, taken at its turn, and before it rows without figures for minutes
+    /// that have none; false when the minute has a row already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn minute(
+        &mut self,
+        figures: &Row,
+        rules: &Instrument,
+        host: &HostColumns,
+    ) -> Result<bool, TableError> {
+        let minute = UnixNanos(figures.value(Key::ts)).minute();
+        if minute <= self.last_minute {
+            return Ok(false);
+        }
+        self.fill_gaps(minute - 1, host)?;
+        self.minutes.append(minute_row(&self.labels, figures, rules, host))?;
+        self.last_minute = minute;
+        Ok(true)
+    }
+
+    /// Appends rows `no_data` for every minute up to `now` that has none, once the engine is late by
+    /// [`LATE_NS`]. Gives how many.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn late(&mut self, host: &HostColumns, now: UnixNanos) -> Result<u32, TableError> {
+        self.fill_gaps(UnixNanos(now.0.saturating_sub(LATE_NS)).minute(), host)
+    }
+
+    /// Appends the row of a day that is over.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn day(
+        &mut self,
+        day: &Day,
+        context: &DayContext,
+        now: UnixNanos,
+    ) -> Result<(), TableError> {
+        let net = Quote(day.realized.0 - day.fees.0 - day.funding.0);
+        let pnl = context.equity_now - day.equity_open;
+        let mut row = RowText::new(&self.labels, now);
+        row.text(context.state.text());
+        row.text(e8_text(day.equity_open.0));
+        row.text(e8_text(context.equity_now.0));
+        row.text(e8_text(day.equity_peak.0));
+        row.text(e8_text(pnl.0));
+        row.optional(pnl.share_of(day.equity_open).map(|share| e8_text(share.0)));
+        row.text(e8_text(context.drawdown.0));
+        row.optional(day.traded.share_of(day.equity_open).map(|share| e8_text(share.0)));
+        row.text(day.fills.to_string());
+        row.text(e8_text(day.fees.0));
+        row.text(e8_text(day.funding.0));
+        row.text(e8_text(day.realized.0));
+        row.text(e8_text(net.0));
+        row.text(context.ops_events.to_string());
+        self.days.append(row)
+    }
+
+    /// Makes every row durable.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&mut self) -> Result<(), TableError> {
+        self.fills.sync()?;
+        self.minutes.sync()?;
+        self.days.sync()
+    }
+
+    fn fill_gaps(&mut self, until: i64, host: &HostColumns) -> Result<u32, TableError> {
+        let mut made = 0;
+        while self.last_minute < until && made < GAP_ROWS_MAX {
+            self.last_minute += 1;
+            self.minutes.append(no_data_row(&self.labels, self.last_minute, host))?;
+            made += 1;
+        }
+        Ok(made)
+    }
+}
+
+/// Reads a venue's clock speed up: one call fills at most a week.
+const GAP_ROWS_MAX: u32 = 7 * 24 * 60;
+
+/// How late the engine's row of a minute may be before a row without figures takes its place.
+pub const LATE_NS: i64 = 5_000_000_000;
+
+fn minute_row(labels: &Labels, figures: &Row, rules: &Instrument, host: &HostColumns) -> RowText {
+    let value = |key: Key| figures.value(key);
+    let at = UnixNanos(UnixNanos(value(Key::ts)).minute() * UnixNanos::MINUTE);
+    let mut row = RowText::new(labels, at);
+    for column in &MINUTES[LABELS.len()..MINUTES.len() - HOST.len()] {
+        row.optional(minute_column(column, &value, rules));
+    }
+    host_columns(&mut row, host);
+    row
+}
+
+/// The text of a column of `minute.csv`; `None` where the engine has no figure for it.
+fn minute_column(column: &str, value: &impl Fn(Key) -> i64, rules: &Instrument) -> Option<String> {
+    let text = match column {
+        "state" => word(GuardState::ALL.get(place(value(Key::state))?)?.text()),
+        "regime" => word(Regime::ALL.get(place(value(Key::regime))?)?.text()),
+        "mid" => return (value(Key::mid) != 0).then(|| half_ticks(rules, value(Key::mid))),
+        "base_balance" | "position_base" => grid_text(rules.lot, value(Key::position_base)),
+        "best_bid_size" => grid_text(rules.lot, value(Key::best_bid_size)),
+        "best_ask_size" => grid_text(rules.lot, value(Key::best_ask_size)),
+        "market_spread_bps" => scaled_text(value(Key::market_spread_pct), 4),
+        "risk_reasons" => {
+            let reasons = Reasons(value(Key::soft_reasons).cast_unsigned())
+                .union(Reasons(value(Key::hard_reasons).cast_unsigned()));
+            reasons.iter().map(|reason| reason.text()).collect::<Vec<_>>().join("|")
+        }
+        "fee_source" => word(FeeSource::ALL.get(place(value(Key::fee_source))?)?.text()),
+        "margin_ratio" if value(Key::margin_ratio) < 0 => return None,
+        "soft_pause_edge" | "order_book_stale" => {
+            word(if value(key_of(column)?) != 0 { "true" } else { "false" })
+        }
+        "cancel_per_min" | "orders_active" | "fills_count_today" | "ws_reconnect_count" => {
+            value(key_of(column)?).to_string()
+        }
+        _ => e8_text(value(key_of(column)?)),
+    };
+    Some(text)
+}
+
+fn key_of(column: &str) -> Option<Key> {
+    Key::ALL.iter().copied().find(|key| key.name() == column)
+}
+
+fn place(value: i64) -> Option<usize> {
+    usize::try_from(value).ok()
+}
+
+fn word(text: &str) -> String {
+    text.to_owned()
+}
+
+fn no_data_row(labels: &Labels, minute: i64, host: &HostColumns) -> RowText {
+    let mut row = RowText::new(labels, UnixNanos(minute * UnixNanos::MINUTE));
+    row.text("no_data");
+    for _ in LABELS.len() + 1..MINUTES.len() - HOST.len() {
+        row.optional(None);
+    }
+    host_columns(&mut row, host);
+    row
+}
+
+fn host_columns(row: &mut RowText, host: &HostColumns) {
+    row.text(host.rss_kib.to_string());
+    row.text(host.open_fds.to_string());
+    row.optional(host.rate_headroom.map(|share| e8_text(share.0)));
+    row.optional(host.wire_to_order.p50_ns.map(micros));
+    row.optional(host.wire_to_order.p99_ns.map(micros));
+    row.optional(host.wire_to_order.max_ns.map(micros));
+    row.optional(host.engine_cycle_max_ns.map(micros));
+}
+
+/// A price of half ticks as decimal text.
+pub fn half_ticks(rules: &Instrument, halves: i64) -> String {
+    let scale = rules.tick.scale + 1;
+    let units = i128::from(halves) * i128::from(rules.tick.step) * 5;
+    match i64::try_from(units) {
+        Ok(units) => trimmed(grid_text(Grid { step: 1, scale }, units)),
+        Err(_) => String::new(),
+    }
+}
+
+/// A count of 1e-8 as decimal text, its point moved `places` to the right.
+fn scaled_text(units: i64, places: u8) -> String {
+    trimmed(grid_text(Grid { step: 1, scale: 8 - places }, units))
+}
+
+/// Nanoseconds as microseconds with three decimals.
+pub fn micros(nanos: u64) -> String {
+    trimmed(grid_text(Grid { step: 1, scale: 3 }, i64::try_from(nanos).unwrap_or(i64::MAX)))
+}
+
+/// A client id as the venue has it; empty for an order of somebody else.
+fn client_text(instance: &Instance, client: ClientId) -> String {
+    let mut text = Vec::new();
+    if client.is_own() && client.number <= NUMBER_MAX {
+        instance.write(client, &mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// One row in the making.
+struct RowText(Vec<String>);
+
+impl RowText {
+    fn new(labels: &Labels, at: UnixNanos) -> Self {
+        let mut row = Self(Vec::with_capacity(MINUTES.len()));
+        row.text(utc_text(at));
+        row.text(labels.variant.as_str());
+        row.text(labels.exchange.as_str());
+        row.text(labels.pair.as_str());
+        row
+    }
+
+    fn text(&mut self, text: impl Into<String>) {
+        self.0.push(harmless(text.into()));
+    }
+
+    fn optional(&mut self, text: Option<String>) {
+        self.text(text.unwrap_or_default());
+    }
+}
+
+/// The text with nothing in it that a spreadsheet would run or a terminal obey. Numbers stay as they are.
+pub fn harmless(text: String) -> String {
+    let runs = text.starts_with(['=', '+', '-', '@'])
+        && keel_core::decimal::Decimal::parse(text.as_bytes()).is_err();
+    if !runs && !text.chars().any(char::is_control) {
+        return text;
+    }
+    let clean = text.chars().map(|c| if c.is_control() { '?' } else { c });
+    if runs { std::iter::once('\'').chain(clean).collect() } else { clean.collect() }
+}
+
+/// One file: a header and whole rows.
+#[derive(Debug)]
+struct Table {
+    path: PathBuf,
+    file: File,
+    columns: usize,
+    /// Length of what is whole.
+    bytes: u64,
+    unsynced: bool,
+}
+
+impl Table {
+    /// Opens the file, shows every row of it to `seen`, and removes a row that was cut off.
+    fn open(
+        path: PathBuf,
+        header: &[&str],
+        now: UnixNanos,
+        mut seen: impl FnMut(&[&str]),
+    ) -> Result<Self, TableError> {
+        let line = format!("{}\n", header.join(","));
+        if path.exists() && !begins_with(&path, &line).map_err(failed("read", &path))? {
+            let aside = legacy_path(&path, now);
+            fs::rename(&path, aside).map_err(failed("rename", &path))?;
+        }
+        let mut options = File::options();
+        let mut file = options
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        if file.metadata().map_err(failed("read", &path))?.len() == 0 {
+            file.write_all(line.as_bytes()).map_err(failed("write", &path))?;
+        }
+        let whole = read_rows(&mut file, &mut seen).map_err(failed("read", &path))?;
+        file.set_len(whole).map_err(failed("truncate", &path))?;
+        let mut table = Self { path, file, columns: header.len(), bytes: whole, unsynced: true };
+        table.sync()?;
+        if let Some(dir) = table.path.parent() {
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))?;
+        }
+        Ok(table)
+    }
+
+    fn append(&mut self, row: RowText) -> Result<(), TableError> {
+        assert_eq!(row.0.len(), self.columns, "a row has its header's columns");
+        let mut writer = csv::Writer::from_writer(Vec::with_capacity(512));
+        let row = writer
+            .write_record(&row.0)
+            .map_err(io::Error::from)
+            .and_then(|()| writer.into_inner().map_err(|error| error.into_error()))
+            .map_err(failed("write", &self.path))?;
+        self.unsynced = true;
+        if let Err(error) = self.file.write_all(&row) {
+            // Half a row would spoil the next one too; where it stays, the next start removes it.
+            let _ = self.file.set_len(self.bytes);
+            return Err(failed("write", &self.path)(error));
+        }
+        self.bytes += row.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), TableError> {
+        if std::mem::take(&mut self.unsynced) {
+            self.file.sync_data().map_err(failed("sync", &self.path))?;
+        }
+        Ok(())
+    }
+}
+
+fn begins_with(path: &Path, line: &str) -> io::Result<bool> {
+    let mut start = Vec::with_capacity(line.len());
+    File::open(path)?.take(line.len() as u64).read_to_end(&mut start)?;
+    // A header that a crash cut off is no other header.
+    Ok(line.as_bytes().starts_with(&start) && (start.len() == line.len() || start.is_empty()))
+}
+
+/// Shows every whole row but the header, and gives the length of what is whole.
+fn read_rows(file: &mut File, seen: &mut impl FnMut(&[&str])) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::new(file);
+    let mut whole = 0;
+    let mut line = Vec::new();
+    let mut first = true;
+    loop {
+        line.clear();
+        let length = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Ok(whole);
+        }
+        whole += length as u64;
+        if let (false, Ok(text)) = (first, std::str::from_utf8(&line)) {
+            // No column that is looked for is ever quoted.
+            seen(&text.trim_end().split(',').collect::<Vec<_>>());
+        }
+        first = false;
+    }
+}
+
+/// `<stem>.legacy_<UTC stamp>.csv`, with a number where that is taken.
+fn legacy_path(path: &Path, now: UnixNanos) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stamp: String = utc_text(now).chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let plain = path.with_file_name(format!("{stem}.legacy_{stamp}.csv"));
+    let numbered = (2..).map(|n| path.with_file_name(format!("{stem}.legacy_{stamp}_{n}.csv")));
+    std::iter::once(plain).chain(numbered).find(|name| !name.exists()).expect("a name is free")
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TableError {
+    let path = path.to_owned();
+    move |source| TableError { action, path, source }
+}
+
+const LABELS: &[&str] = &["ts", "bot_variant", "exchange", "trading_pair"];
+
+/// Columns of `fills.csv`.
+pub const FILLS: &[&str] = &[
+    "ts",
+    "bot_variant",
+    "exchange",
+    "trading_pair",
+    "side",
+    "price",
+    "amount_base",
+    "notional_quote",
+    "fee_quote",
+    "order_id",
+    "exchange_trade_id",
+    "state",
+    "regime",
+    "mid_ref",
+    "expected_spread_pct",
+    "adverse_drift_30s",
+    "fee_source",
+    "is_maker",
+    "realized_pnl_quote",
+    "client_order_id",
+    "latency_us",
+];
+const FILL_TRADE_ID: usize = 10;
+
+/// Columns of `minute.csv`; the last [`HOST`] are the host's.
+pub const MINUTES: &[&str] = &[
+    "ts",
+    "bot_variant",
+    "exchange",
+    "trading_pair",
+    "state",
+    "regime",
+    "mid",
+    "equity_quote",
+    "base_pct",
+    "target_base_pct",
+    "spread_pct",
+    "spread_floor_pct",
+    "net_edge_pct",
+    "skew",
+    "adverse_drift_30s",
+    "soft_pause_edge",
+    "base_balance",
+    "quote_balance",
+    "market_spread_pct",
+    "market_spread_bps",
+    "best_bid_size",
+    "best_ask_size",
+    "turnover_today_x",
+    "cancel_per_min",
+    "orders_active",
+    "fills_count_today",
+    "fees_paid_today_quote",
+    "daily_loss_pct",
+    "drawdown_pct",
+    "risk_reasons",
+    "fee_source",
+    "maker_fee_pct",
+    "taker_fee_pct",
+    "realized_pnl_today_quote",
+    "position_base",
+    "avg_entry_price",
+    "funding_rate",
+    "funding_cost_today_quote",
+    "margin_ratio",
+    "position_drift_pct",
+    "ws_reconnect_count",
+    "order_book_stale",
+    "rss_kib",
+    "open_fds",
+    "rate_headroom_pct",
+    "wire_to_order_p50_us",
+    "wire_to_order_p99_us",
+    "wire_to_order_max_us",
+    "engine_cycle_max_us",
+];
+const HOST: &[&str] = &[
+    "rss_kib",
+    "open_fds",
+    "rate_headroom_pct",
+    "wire_to_order_p50_us",
+    "wire_to_order_p99_us",
+    "wire_to_order_max_us",
+    "engine_cycle_max_us",
+];
+
+/// Columns of `daily.csv`.
+pub const DAYS: &[&str] = &[
+    "ts",
+    "bot_variant",
+    "exchange",
+    "trading_pair",
+    "state",
+    "equity_open_quote",
+    "equity_now_quote",
+    "equity_peak_quote",
+    "pnl_quote",
+    "pnl_pct",
+    "drawdown_pct",
+    "turnover_x",
+    "fills_count",
+    "fees_paid_today_quote",
+    "funding_cost_today_quote",
+    "realized_pnl_today_quote",
+    "net_realized_pnl_today_quote",
+    "ops_events",
+];
+
+/// Longer lines are none of ours.
+const LINE_BYTES_MAX: u64 = 64 << 10;
+
+const _: () = assert!(FILLS.len() == 21);

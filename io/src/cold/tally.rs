@@ -1,0 +1,404 @@
+//! The tally: what durable records add up to, for the files and for the desk.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use keel_core::command::{
+    Booked, CommandView, Day, GuardChanged, Notice, NoticeKind, PAGE_VALUES, StatusPage,
+};
+use keel_core::decimal::Grid;
+use keel_core::event::{ClientId, ClockSync, Event, FeeSource, Measure};
+use keel_core::gate::Refusal;
+use keel_core::guard::{GuardState, Reasons};
+use keel_core::instrument::{Instrument, InstrumentId, Symbol};
+use keel_core::layout::LayoutError;
+use keel_core::position::Position;
+use keel_core::status::{self, Key, Row};
+use keel_core::units::{MonoNanos, Quote, Rate, UnixNanos};
+
+use super::csv::{DayContext, FillContext};
+use super::daily::{DailyState, Held, e8_text, grid_text, utc_text};
+use crate::journal::{Tap, TapKind};
+use crate::latency::Latency;
+use crate::snapshot::InstrumentSnapshot;
+
+/// Everything that files and desk need to remember of a run.
+#[derive(Debug)]
+pub struct Tally {
+    tracked: Vec<Tracked>,
+    day: Option<Day>,
+    guard: Guard,
+    /// What the run's orders took.
+    pub total: Latency,
+    /// What this minute's orders took.
+    pub minute: Latency,
+    /// What each of the newest orders took, for its fills.
+    by_order: BTreeMap<ClientId, u64>,
+    clock: Option<(ClockSync, MonoNanos)>,
+    headroom: Option<Rate>,
+    notices: VecDeque<String>,
+    ops_events: u64,
+    fills: u64,
+}
+
+/// One instrument as far as records tell.
+#[derive(Clone, Copy, Debug)]
+struct Tracked {
+    symbol: Symbol,
+    rules: Option<Instrument>,
+    fee_source: FeeSource,
+    pending: Row,
+    row: Option<Row>,
+    position: Position,
+    last_trade_id: u64,
+    last_trade_at: UnixNanos,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Guard {
+    state: GuardState,
+    reasons: Reasons,
+    incident: u64,
+    since: UnixNanos,
+}
+
+/// What a record means for the files.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// A row of `fills.csv`.
+    Fill(InstrumentId, Booked, FillContext),
+    /// A row of `minute.csv`.
+    Minute(InstrumentId, Row, Instrument),
+    /// A row of `daily.csv`: this day is over.
+    DayOver(Day, DayContext),
+    /// What must survive has changed.
+    DayChanged,
+    /// A line of the log.
+    Line(String),
+}
+
+impl Tally {
+    /// Nothing has happened yet. `symbols` stand in the order of their ids.
+    pub fn new(symbols: &[Symbol]) -> Self {
+        let tracked = symbols.iter().map(|&symbol| Tracked {
+            symbol,
+            rules: None,
+            fee_source: FeeSource::Unresolved,
+            pending: Row::EMPTY,
+            row: None,
+            position: Position::default(),
+            last_trade_id: 0,
+            last_trade_at: UnixNanos(0),
+        });
+        Self {
+            tracked: tracked.collect(),
+            day: None,
+            guard: Guard {
+                state: GuardState::SoftPause,
+                reasons: Reasons::NONE,
+                incident: 0,
+                since: UnixNanos(0),
+            },
+            total: Latency::new(),
+            minute: Latency::new(),
+            by_order: BTreeMap::new(),
+            clock: None,
+            headroom: None,
+            notices: VecDeque::with_capacity(NOTICES_KEPT),
+            ops_events: 0,
+            fills: 0,
+        }
+    }
+
+    /// True for records that change the tally. Most are market data, and do not.
+    pub fn wants(tap: &Tap) -> bool {
+        match tap.kind {
+            TapKind::Event => EVENTS_WANTED.contains(&tap.slot[0]),
+            TapKind::Command => tap.slot[0] >= FIRST_RECORD,
+            TapKind::Stamps => true,
+            TapKind::Digest => false,
+        }
+    }
+
+    /// Takes a record in and appends what it means for the files to `news`.
+    ///
+    /// # Errors
+    /// When it is no record of this build.
+    pub fn take(&mut self, tap: &Tap, news: &mut Vec<News>) -> Result<(), LayoutError> {
+        match tap.kind {
+            TapKind::Event => self.event(&Event::decode(&tap.slot)?, tap.now),
+            TapKind::Command => self.command(&CommandView::decode(&tap.slot)?, tap.now, news),
+            TapKind::Stamps => {
+                let order = CommandView::decode(&tap.slot)?;
+                self.total.record(&tap.stamps);
+                self.minute.record(&tap.stamps);
+                if let (CommandView::Place(order), true) = (order, tap.stamps.is_complete()) {
+                    self.by_order.insert(order.client, tap.stamps.tx.since(tap.stamps.rx));
+                    if self.by_order.len() > ORDERS_KEPT {
+                        self.by_order.pop_first();
+                    }
+                }
+            }
+            TapKind::Digest => {}
+        }
+        Ok(())
+    }
+
+    /// The venue's UTC at `now`; `None` before the first reading.
+    pub fn utc(&self, now: MonoNanos) -> Option<UnixNanos> {
+        let (sync, at) = self.clock?;
+        let since = i64::try_from(now.since(at)).unwrap_or(i64::MAX);
+        Some(UnixNanos(sync.utc.0.saturating_add(since)))
+    }
+
+    /// Calls that the venue's busiest endpoint class has left, as a share.
+    pub fn headroom(&self) -> Option<Rate> {
+        self.headroom
+    }
+
+    /// Executions booked in this run.
+    pub fn fills(&self) -> u64 {
+        self.fills
+    }
+
+    /// The newest notices, oldest first.
+    pub fn notices(&self) -> Vec<String> {
+        self.notices.iter().cloned().collect()
+    }
+
+    /// The guard's state, and the incident that stopped it.
+    pub fn guard(&self) -> (GuardState, Reasons, u64) {
+        (self.guard.state, self.guard.reasons, self.guard.incident)
+    }
+
+    /// Since when the guard is as it is.
+    pub fn guard_since(&self) -> UnixNanos {
+        self.guard.since
+    }
+
+    /// The instruments as the desk sees them.
+    pub fn instruments(&self) -> Vec<InstrumentSnapshot> {
+        let seen = |tracked: &Tracked| InstrumentSnapshot {
+            symbol: tracked.symbol,
+            rules: tracked.rules,
+            row: tracked.row,
+        };
+        self.tracked.iter().map(seen).collect()
+    }
+
+    /// What must survive; `None` before the engine has a day.
+    pub fn daily(&self, config_hash: [u8; 32], now: UnixNanos) -> Option<DailyState> {
+        let mut state = DailyState { config_hash, written: now, ..DailyState::EMPTY };
+        state.take(self.day.as_ref()?);
+        state.guard = self.guard.state;
+        state.reasons = self.guard.reasons;
+        state.incident = self.guard.incident;
+        state.since = self.guard.since;
+        for tracked in &self.tracked {
+            let Some(rules) = &tracked.rules else { continue };
+            let held = Held {
+                lots: tracked.position.lots,
+                entry_value: tracked.position.entry_value,
+                base: grid_text(rules.lot, tracked.position.lots.0),
+                entry: e8_text(tracked.position.entry(rules).0),
+                last_trade_id: tracked.last_trade_id,
+                last_trade_at: tracked.last_trade_at,
+            };
+            state.positions.insert(tracked.symbol.as_str().to_owned(), held);
+        }
+        Some(state)
+    }
+
+    fn event(&mut self, event: &Event, now: MonoNanos) {
+        match event {
+            Event::Rules(rules) => {
+                if let Some(tracked) = self.tracked.get_mut(rules.id.index()) {
+                    tracked.rules = Some(rules.instrument);
+                }
+            }
+            Event::FeeRate(fee) => {
+                for tracked in self.each(fee.instrument) {
+                    tracked.fee_source = fee.source;
+                }
+            }
+            Event::ClockSync(sync) => self.clock = Some((*sync, now)),
+            Event::RestorePosition(held) => {
+                if let Some(tracked) = self.tracked.get_mut(held.instrument.index()) {
+                    tracked.position = Position { lots: held.lots, entry_value: held.entry_value };
+                    tracked.last_trade_id = held.last_trade_id;
+                    tracked.last_trade_at = held.last_trade_at;
+                }
+            }
+            Event::Health(health) if health.measure == Measure::RateHeadroom => {
+                self.headroom = Some(Rate(health.value));
+            }
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, command: &CommandView, now: MonoNanos, news: &mut Vec<News>) {
+        match command {
+            CommandView::Booked(booked) => self.booked(booked, news),
+            CommandView::StatusPage(page) => self.page(page, news),
+            CommandView::Day(day) => self.day(day, news),
+            CommandView::GuardChanged(change) => {
+                let at = self.utc(now).unwrap_or_default();
+                self.guard_changed(change, at);
+                self.say(guard_text(change), at, news);
+            }
+            CommandView::RegimeChanged(change) => {
+                let at = self.utc(now).unwrap_or_default();
+                let name = self.name(change.instrument);
+                self.say(format!("Regime {name}: {} -> {}", change.from, change.to), at, news);
+            }
+            CommandView::Notice(notice) => {
+                let at = self.utc(now).unwrap_or_default();
+                let text = notice_text(notice, &self.name(notice.instrument), self.day.as_ref());
+                self.say(text, at, news);
+            }
+            _ => {}
+        }
+    }
+
+    fn booked(&mut self, booked: &Booked, news: &mut Vec<News>) {
+        self.fills += 1;
+        let latency_ns = self.by_order.get(&booked.client).copied();
+        let Some(tracked) = self.tracked.get_mut(booked.instrument.index()) else { return };
+        tracked.position.fill(booked.side, booked.price, booked.lots);
+        if booked.ts >= tracked.last_trade_at {
+            tracked.last_trade_id = booked.trade_id;
+            tracked.last_trade_at = booked.ts;
+        }
+        if let Some(rules) = tracked.rules {
+            let context = FillContext { rules, fee_source: tracked.fee_source, latency_ns };
+            news.push(News::Fill(booked.instrument, *booked, context));
+        }
+    }
+
+    fn page(&mut self, page: &StatusPage, news: &mut Vec<News>) {
+        let Some(tracked) = self.tracked.get_mut(page.instrument.index()) else { return };
+        let place = usize::from(page.page);
+        if place == 0 {
+            tracked.pending = Row::EMPTY;
+        }
+        if !tracked.pending.take_page(place, &page.values) || place + 1 != status::PAGES {
+            return;
+        }
+        tracked.row = Some(tracked.pending);
+        if let (true, Some(rules)) = (page.minute, tracked.rules) {
+            news.push(News::Minute(page.instrument, tracked.pending, rules));
+        }
+    }
+
+    fn day(&mut self, day: &Day, news: &mut Vec<News>) {
+        if let (true, Some(over)) = (day.rolled, self.day) {
+            let of = |key| self.tracked.first().and_then(|t| t.row).map_or(0, |row| row.value(key));
+            let context = DayContext {
+                state: self.guard.state,
+                equity_now: Quote(of(Key::equity_quote)),
+                drawdown: Rate(of(Key::drawdown_pct)),
+                ops_events: std::mem::take(&mut self.ops_events),
+            };
+            news.push(News::DayOver(over, context));
+        }
+        self.day = Some(*day);
+        news.push(News::DayChanged);
+    }
+
+    fn guard_changed(&mut self, change: &GuardChanged, at: UnixNanos) {
+        let reasons = Reasons(change.soft).union(Reasons(change.hard));
+        let since = if change.from == change.to { self.guard.since } else { at };
+        self.guard = Guard { state: change.to, reasons, incident: change.incident, since };
+    }
+
+    fn say(&mut self, text: String, at: UnixNanos, news: &mut Vec<News>) {
+        self.ops_events += 1;
+        let line = format!("{} {text}", utc_text(at));
+        if self.notices.len() == NOTICES_KEPT {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(line.clone());
+        news.push(News::Line(line));
+    }
+
+    fn name(&self, id: InstrumentId) -> String {
+        match self.tracked.get(id.index()) {
+            Some(tracked) => tracked.symbol.to_string(),
+            None => "all".to_owned(),
+        }
+    }
+
+    fn each(&mut self, id: InstrumentId) -> &mut [Tracked] {
+        if id == InstrumentId::ALL {
+            return &mut self.tracked;
+        }
+        let place = id.index().min(self.tracked.len());
+        let end = (place + 1).min(self.tracked.len());
+        &mut self.tracked[place..end]
+    }
+}
+
+fn guard_text(change: &GuardChanged) -> String {
+    let words = |bits: u64| {
+        let words: Vec<_> = Reasons(bits).iter().map(|reason| reason.text()).collect();
+        words.join("|")
+    };
+    let mut text = format!("Guard {} -> {}", change.from, change.to);
+    for (name, bits) in [("soft", change.soft), ("hard", change.hard)] {
+        if bits != 0 {
+            text.push_str(&format!(" {name}={}", words(bits)));
+        }
+    }
+    if change.incident != 0 {
+        text.push_str(&format!(" incident={}", change.incident));
+    }
+    text
+}
+
+/// A notice as evidence names it.
+fn notice_text(notice: &Notice, name: &str, day: Option<&Day>) -> String {
+    let kind = notice.kind.text();
+    let (a, b) = (notice.a, notice.b);
+    let order = notice.order_id;
+    let client = notice.client;
+    match notice.kind {
+        NoticeKind::DidFailOrder => {
+            format!("{kind}: {a} {name} client {}-{}", client.epoch, client.number)
+        }
+        NoticeKind::OrphanCanceled => format!("{kind}: {order} on bitget/{name}"),
+        NoticeKind::StartupScan => format!("{kind}: canceled {a} orphan order(s)"),
+        NoticeKind::FillDeviation => {
+            let bps = grid_text(Grid { step: 1, scale: 2 }, a);
+            format!("{kind}: {bps} bps from mid on {name}, order {order}")
+        }
+        NoticeKind::AckTimeout => {
+            let ms = a / 1_000_000;
+            format!("{kind}: {name} client {}-{} after {ms} ms", client.epoch, client.number)
+        }
+        NoticeKind::Refused => {
+            let refusal = usize::try_from(a).ok().and_then(|place| Refusal::ALL.get(place));
+            format!("{kind}: {name} {}", refusal.map_or("unknown", |refusal| refusal.text()))
+        }
+        NoticeKind::KillPublished => format!("{kind}: incident {a}"),
+        NoticeKind::DayRestored => match day {
+            Some(day) => {
+                let (open, realized) = (e8_text(day.equity_open.0), e8_text(day.realized.0));
+                let date = super::daily::date_of(day.day);
+                format!("{kind}: day={date} equity_open={open} realized={realized}")
+            }
+            None => format!("{kind}: day={}", super::daily::date_of(a)),
+        },
+        NoticeKind::ForeignFill => format!("{kind}: order {order} on {name}"),
+        NoticeKind::BookDropped => format!("{kind}: {name} cause {a}"),
+        NoticeKind::PositionDrift => format!("{kind}: {name} ours {a} venue {b} lots"),
+        NoticeKind::CancelEpisode => format!("{kind}: {name} number {a} today"),
+        NoticeKind::Ready => kind.to_owned(),
+    }
+}
+
+/// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `RestorePosition`, `Health`.
+const EVENTS_WANTED: [u8; 5] = [3, 4, 5, 19, 21];
+/// The kind of [`CommandView::Booked`]; records have the numbers from there on.
+const FIRST_RECORD: u8 = 134;
+const NOTICES_KEPT: usize = 8;
+const ORDERS_KEPT: usize = 4_096;
+const _: () = assert!(PAGE_VALUES * status::PAGES >= status::VALUES);
