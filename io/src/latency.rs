@@ -3,43 +3,7 @@
 //! Stamps ride on the journal link and are counted here, off the hot threads. They are never logic.
 
 use hdrhistogram::Histogram;
-use keel_core::units::MonoNanos;
-
-/// When one order's cause passed each stage, on the process's monotonic clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Stamps {
-    /// The bytes had been read from the socket.
-    pub rx: MonoNanos,
-    /// The event stood in its link.
-    pub decoded: MonoNanos,
-    /// The engine took it.
-    pub dequeued: MonoNanos,
-    /// The engine's step was done.
-    pub decided: MonoNanos,
-    /// The order's bytes had been written to the socket.
-    pub tx: MonoNanos,
-}
-
-impl Stamps {
-    /// Nothing was stamped.
-    pub const NONE: Self = Self {
-        rx: MonoNanos::ZERO,
-        decoded: MonoNanos::ZERO,
-        dequeued: MonoNanos::ZERO,
-        decided: MonoNanos::ZERO,
-        tx: MonoNanos::ZERO,
-    };
-
-    /// True when all five were stamped, in order.
-    pub fn is_complete(&self) -> bool {
-        self.rx > MonoNanos::ZERO
-            && self.rx <= self.decoded
-            && self.decoded <= self.dequeued
-            && self.dequeued <= self.decided
-            && self.decided <= self.tx
-    }
-}
+pub use keel_net::stamps::Stamps;
 
 /// Parts of the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +123,7 @@ const SLOWEST_NS: u64 = 10_000_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keel_core::units::MonoNanos;
 
     fn stamps(rx: u64, parts: [u64; 4]) -> Stamps {
         let mut at = rx;

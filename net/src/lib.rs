@@ -8,3 +8,4 @@ pub mod bitget;
 pub mod driver;
 pub mod link;
 pub mod proto;
+pub mod stamps;
