@@ -11,6 +11,7 @@ pub mod event;
 pub mod funding;
 pub mod instrument;
 pub mod margin;
+pub mod market;
 pub mod matching;
 pub mod order;
 pub mod position;
