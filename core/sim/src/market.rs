@@ -1,22 +1,23 @@
 //! The living market: agents that keep the books and trade in them, around the recorded prices.
 //!
-//! Each contract has a *path* ([`path`]), made of the recorded candles; makers that keep some two hundred
-//! levels a side around a fair price of theirs; takers that print in clusters; and now and then a jump of
-//! the fair price, drawn toward the path, which takes or clears every order in its way. Mark, index and
-//! funding rate follow the record. What a client rests in the way of a jump is filled, what it rests at
-//! the touch waits its turn, and what it takes comes back within milliseconds.
+//! Each contract has a *path* ([`path`]), made of the recorded candles; makers that keep some two
+//! hundred levels a side around a fair price of theirs; takers that print in clusters; and now and
+//! then a jump of the fair price, drawn toward the path, which takes or clears every order in its
+//! way. Mark, index and funding rate follow the record. What a client rests in the way of a jump is
+//! filled, what it rests at the touch waits its turn, and what it takes comes back within
+//! milliseconds.
 //!
 //! # Time
 //!
-//! The market maps the instant at which it opens to the same time of day on a day of the record that the
-//! seed draws among the calm ones, a whole number of days earlier; so recorded candles, funding instants
-//! and UTC days fall on those of the clock. Every time stamp that anybody sees is the clock's, never the
-//! record's. Past the end of the record the path walks back through it.
+//! The market maps the instant at which it opens to the same time of day on a day of the record
+//! that the seed draws among the calm ones, a whole number of days earlier; so recorded candles,
+//! funding instants and UTC days fall on those of the clock. Every time stamp that anybody sees is
+//! the clock's, never the record's. Past the end of the record the path walks back through it.
 //!
 //! # Determinism
 //!
-//! The same seed, opening instant, calls and instants of the calls give the same market on every machine:
-//! nothing here reads a clock, and floats see only exactly rounded operations.
+//! The same seed, opening instant, calls and instants of the calls give the same market on every
+//! machine: nothing here reads a clock, and floats see only exactly rounded operations.
 
 mod chance;
 mod house;
@@ -57,8 +58,8 @@ impl Settings {
 }
 
 impl Market {
-    /// Lists BTCUSDT and ETHUSDT at `venue`, gives them their past (candles of last price, mark and index,
-    /// fundings), and fills their books.
+    /// Lists BTCUSDT and ETHUSDT at `venue`, gives them their past (candles of last price, mark and
+    /// index, fundings), and fills their books.
     ///
     /// # Panics
     /// When the venue has a contract of these names already, or an account named as the market's
@@ -87,8 +88,9 @@ impl Market {
         self.pits.iter().map(Pit::deadline).min().expect("a market has contracts")
     }
 
-    /// Lets the agents do all that was due up to `now`, in order. What they do is stamped `now`. After a
-    /// pause longer than [`PAUSE_NS_MAX`] they do not make up for it: the fair price leaps to the path.
+    /// Lets the agents do all that was due up to `now`, in order. What they do is stamped `now`.
+    /// After a pause longer than [`PAUSE_NS_MAX`] they do not make up for it: the fair price leaps
+    /// to the path.
     pub fn step(&mut self, venue: &mut Venue, now: UnixNanos) {
         for pit in &mut self.pits {
             if now.0.saturating_sub(pit.deadline().0) > PAUSE_NS_MAX {
@@ -108,7 +110,8 @@ impl Market {
         self.shift
     }
 
-    /// Where the record draws the price of a contract to; none of a contract that is not the market's.
+    /// Where the record draws the price of a contract to; none of a contract that is not the
+    /// market's.
     pub fn drawn_to(&mut self, instrument: InstrumentId, now: UnixNanos) -> Option<Price> {
         self.pits.iter_mut().find(|pit| pit.instrument() == instrument).map(|pit| pit.drawn_to(now))
     }

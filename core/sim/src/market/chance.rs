@@ -47,7 +47,8 @@ impl Chance {
 
     /// Exponential with mean 1.
     pub(crate) fn exponential(&mut self) -> f64 {
-        // Von Neumann's method: a falling run of uniforms has odd length with probability exp(-first).
+        // Von Neumann's method: a falling run of uniforms has odd length with probability
+        // exp(-first).
         let mut whole = 0.0;
         loop {
             let first = self.unit();

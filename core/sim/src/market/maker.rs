@@ -1,8 +1,9 @@
 //! Maker: the agents that keep the book of one contract.
 //!
-//! On each side they keep one order or a few at the touch and one at each of some two hundred levels
-//! behind it: close together near the touch, farther apart and larger away from it. They know their fair
-//! touch; [`Maker::settle`] brings the book to it, [`Maker::stir`] keeps it from standing still.
+//! On each side they keep one order or a few at the touch and one at each of some two hundred
+//! levels behind it: close together near the touch, farther apart and larger away from it. They
+//! know their fair touch; [`Maker::settle`] brings the book to it, [`Maker::stir`] keeps it from
+//! standing still.
 
 use std::collections::VecDeque;
 
@@ -53,8 +54,8 @@ impl Maker {
         self.sides = [VecDeque::new(), VecDeque::new()];
     }
 
-    /// Brings one side to `touch`: takes away what is better, fills what is missing between the touch and
-    /// the best order, and keeps the far end.
+    /// Brings one side to `touch`: takes away what is better, fills what is missing between the
+    /// touch and the best order, and keeps the far end.
     pub(crate) fn settle(
         &mut self,
         side: Side,
@@ -63,9 +64,12 @@ impl Maker {
         chance: &mut Chance,
     ) {
         self.withdraw(side, worse(side, touch, -1), house);
-        let best = self.sides[side.index()].back().map(|rung| rung.price);
-        if best != Some(touch) {
-            self.fill(side, touch, best, house, chance);
+        if let Some(best) = self.best(side).filter(|&best| best != touch) {
+            // The touch has moved on, and what stood there goes with it: levels behind it are thin.
+            self.withdraw(side, best, house);
+        }
+        if self.best(side) != Some(touch) {
+            self.fill(side, touch, house, chance);
         }
         self.keep_far_end(side, touch, house, chance);
     }
@@ -83,9 +87,10 @@ impl Maker {
         }
     }
 
-    /// Takes away the orders at the best price but for one small one, as makers do who see a jump coming.
+    /// Takes away the orders at the best price but for one small one, as makers do who see a jump
+    /// coming.
     pub(crate) fn thin(&mut self, side: Side, house: &mut House<'_>, chance: &mut Chance) {
-        let Some(best) = self.sides[side.index()].back().map(|rung| rung.price) else { return };
+        let Some(best) = self.best(side) else { return };
         self.withdraw(side, best, house);
         let size = chance.exponential() * THIN_LOTS;
         self.push(side, best, self.lots(size), house);
@@ -99,9 +104,8 @@ impl Maker {
         house: &mut House<'_>,
         chance: &mut Chance,
     ) {
-        if self.sides[side.index()].back().map(|rung| rung.price) != Some(touch)
-            || self.at_touch(side) == 0
-        {
+        self.withdraw(side, worse(side, touch, -1), house);
+        if self.best(side) != Some(touch) {
             self.settle(side, touch, house, chance);
             return;
         }
@@ -113,7 +117,7 @@ impl Maker {
     }
 
     fn stir_touch(&mut self, side: Side, touch: i64, house: &mut House<'_>, chance: &mut Chance) {
-        let count = self.at_touch(side);
+        let count = self.at_best(side);
         let leaves = count >= TOUCH_ORDERS_MAX || (count > 1 && chance.happens(0.5));
         if leaves {
             // The youngest goes: the queue's head keeps its place.
@@ -155,16 +159,9 @@ impl Maker {
         }
     }
 
-    fn fill(
-        &mut self,
-        side: Side,
-        touch: i64,
-        best: Option<i64>,
-        house: &mut House<'_>,
-        chance: &mut Chance,
-    ) {
+    fn fill(&mut self, side: Side, touch: i64, house: &mut House<'_>, chance: &mut Chance) {
         let reach = self.shape.reach();
-        let end = best.map_or(reach, |best| (best - touch).abs().min(reach));
+        let end = self.best(side).map_or(reach, |best| (best - touch).abs().min(reach));
         self.steps.clear();
         let mut distance = 0;
         while distance < end {
@@ -208,11 +205,16 @@ impl Maker {
         }
     }
 
-    /// Orders at the best price, having forgotten those filled.
-    fn at_touch(&self, side: Side) -> usize {
+    /// The best price at which the makers rest, as far as they know.
+    fn best(&self, side: Side) -> Option<i64> {
+        self.sides[side.index()].back().map(|rung| rung.price)
+    }
+
+    /// How many orders they have at that price.
+    fn at_best(&self, side: Side) -> usize {
         let rungs = &self.sides[side.index()];
-        let Some(best) = rungs.back().map(|rung| rung.price) else { return 0 };
-        rungs.iter().rev().take_while(|rung| rung.price == best).count()
+        let best = self.best(side);
+        rungs.iter().rev().take_while(|rung| Some(rung.price) == best).count()
     }
 
     fn touch_size(&self, chance: &mut Chance) -> i64 {
@@ -222,7 +224,7 @@ impl Maker {
     /// Half of the levels are small, the others grow with the distance.
     fn size(&self, distance: i64, chance: &mut Chance) -> i64 {
         let bps = distance as f64 * self.shape.tick_bps;
-        let mean = if chance.happens(0.5) { SMALL_LOTS } else { NEAR_LOTS + GROWTH_LOTS * bps };
+        let mean = if chance.happens(0.6) { SMALL_LOTS } else { NEAR_LOTS + GROWTH_LOTS * bps };
         self.lots(mean * chance.exponential())
     }
 
@@ -257,7 +259,7 @@ pub(crate) const fn worse(side: Side, price: i64, ticks: i64) -> i64 {
 /// How far the book goes.
 const REACH_BPS: f64 = 35.0;
 /// The mean distance of two levels near the touch.
-const NEAR_SPACING_BPS: f64 = 0.04;
+const NEAR_SPACING_BPS: f64 = 0.06;
 /// How much that distance grows a tick.
 const SPACING_GROWTH: f64 = 0.01;
 /// Where small changes happen behind the touch.
@@ -268,10 +270,10 @@ const AT_TOUCH: f64 = 0.5;
 const TOUCH_ORDERS_MAX: usize = 4;
 /// Orders that the makers have on a side, beyond which the far end is thinned.
 const ORDERS_MAX: usize = 400;
-/// Mean sizes in lots of the recorded prints: an order at the touch, a small level, a level near the
-/// touch, what a level grows a bp, what is left at the touch before a jump.
+/// Mean sizes in lots of the recorded prints: an order at the touch, a small level, a level near
+/// the touch, what a level grows a bp, what is left at the touch before a jump.
 const TOUCH_LOTS: f64 = 12_000.0;
-const SMALL_LOTS: f64 = 40.0;
-const NEAR_LOTS: f64 = 400.0;
-const GROWTH_LOTS: f64 = 900.0;
-const THIN_LOTS: f64 = 500.0;
+const SMALL_LOTS: f64 = 7.0;
+const NEAR_LOTS: f64 = 150.0;
+const GROWTH_LOTS: f64 = 700.0;
+const THIN_LOTS: f64 = 200.0;

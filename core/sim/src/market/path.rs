@@ -1,9 +1,10 @@
 //! Path: where the price of a contract is drawn to, made of the record.
 //!
 //! The clock of the path runs a whole number of days after the record, so that candles, funding
-//! instants and UTC days of the record fall on those of the clock. Inside a candle the price goes from
-//! open over both extremes to close, with noise that the seed decides; joined again, the minutes give
-//! the recorded candle exactly. Past either end of the record the path turns round and walks back.
+//! instants and UTC days of the record fall on those of the clock. Inside a candle the price goes
+//! from open over both extremes to close, with noise that the seed decides; joined again, the
+//! minutes give the recorded candle exactly. Past either end of the record the path turns round and
+//! walks back.
 
 use keel_core::units::{Price, Rate, UnixNanos};
 
@@ -69,8 +70,8 @@ impl Path {
         }
     }
 
-    /// ETHUSDT. Its mark and index are not recorded: they stand from its price as those of BTCUSDT do
-    /// from theirs, as a share.
+    /// ETHUSDT. Its mark and index are not recorded: they stand from its price as those of BTCUSDT
+    /// do from theirs, as a share.
     pub(crate) fn ethusdt(seed: u64, shift: i64) -> Self {
         Self {
             record: Record::ethusdt(),
@@ -207,9 +208,10 @@ impl Path {
 /// around the recorded prints, drawn by the seed.
 ///
 /// Calm is: over the next four hours the candles of BTCUSDT (those of ETHUSDT in parentheses) range
-/// over 15 to 26 bp (at most 50) in the mean and 60 bp (110) at most. The four candles of the recorded
-/// prints range over 16 to 24 bp; the median of all is 24 bp (41). When no drawn day is calm, the
-/// calmest of them is taken.
+/// over 15 to 26 bp (at most 50) in the mean and 60 bp (110) at most; and the five candles around
+/// `now` range over 16 to 24 bp in the mean. The four candles of the recorded prints range over 16
+/// to 24 bp; the median of all is 24 bp (41). When no drawn day is such, the calmest of them is
+/// taken.
 pub(crate) fn calm_shift(seed: u64, now: UnixNanos) -> i64 {
     let record = Record::btcusdt();
     let mut chance = Chance::new(seed, u64::MAX);
@@ -220,7 +222,8 @@ pub(crate) fn calm_shift(seed: u64, now: UnixNanos) -> i64 {
         let (high, mean) = Path::btcusdt(seed, shift).ranges_ahead(CALM_QUARTERS, now);
         let (eth_high, eth_mean) = Path::ethusdt(seed, shift).ranges_ahead(CALM_QUARTERS, now);
         let calm = high <= 60.0 && eth_high <= 110.0 && eth_mean <= 50.0;
-        if calm && (15.0..=26.0).contains(&mean) {
+        let around = Path::btcusdt(seed, shift).range_bps(now);
+        if calm && (15.0..=26.0).contains(&mean) && (16.0..=24.0).contains(&around) {
             return shift;
         }
         if high < calmest.0 {
@@ -368,7 +371,7 @@ const NOISE: f64 = 0.08;
 /// How far a minute reaches beyond its ends in the mean, as a share of the candle's range.
 const WICK: f64 = 0.03;
 /// Days drawn at most in search of a calm one.
-const DRAWS: usize = 64;
+const DRAWS: usize = 256;
 /// Days of the record that stay before the first instant, for the history.
 const DAYS_BEFORE: i64 = 8;
 /// Candles that must be calm: four hours.

@@ -1,6 +1,6 @@
 //! Pit: the market of one contract, and when what happens in it.
 
-use keel_core::units::{Price, Side, UnixNanos};
+use keel_core::units::{Lots, Price, Side, Ticks, UnixNanos};
 
 use crate::account::AccountId;
 use crate::instrument::{Grids, InstrumentId, Status};
@@ -42,8 +42,8 @@ struct Pace {
     flow: f64,
 }
 
-/// What happens in a pit; the numbers are places in [`Pit::due`], and of two acts due at one instant the
-/// lower comes first.
+/// What happens in a pit; the numbers are places in [`Pit::due`], and of two acts due at one
+/// instant the lower comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     /// Makers bring the book to their touch.
@@ -184,16 +184,15 @@ impl Pit {
         self.publish(venue, now, now);
     }
 
-    /// The candle around `at` sets how often and how far the price jumps: with `v` its range against
-    /// that of the candles of the recorded prints, `v^(1/2)` and `v^(3/4)`, so that the deviation of the
-    /// price goes with `v`.
+    /// The candle around `at` sets how often and how far the price jumps: with `v` its range
+    /// against that of the candles of the recorded prints, `v^(1/2)` and `v^(3/4)`, so that the
+    /// deviation of the price goes with `v`.
     fn set_pace(&mut self, at: UnixNanos) {
         let range = self.path.range_bps(at);
         let lively = (range / CALM_RANGE_BPS).clamp(0.3, 30.0);
         let root = lively.sqrt();
         let tick_bps = self.tick() / self.path.price(at) * 1e4;
-        let lot_value =
-            self.grids.size_e8(keel_core::units::Lots(1)) as f64 / 1e16 * self.path.price(at);
+        let lot_value = self.grids.size_e8(Lots(1)) as f64 / 1e16 * self.path.price(at);
         // Lots of BTCUSDT are those of the record, whatever its price.
         let unit =
             if lot_value < 2.0 * RECORDED_LOT_USDT { 1.0 } else { RECORDED_LOT_USDT / lot_value };
@@ -244,18 +243,19 @@ impl Pit {
         }
         let taker = self.flow;
         let limit = worse(taker, self.touch[taker.opposite().index()], -2);
-        let mut prints = 1;
-        while prints < PRINTS_MAX && self.chance.happens(ANOTHER) {
-            prints += 1;
-        }
-        for _ in 0..prints {
-            let size = self.chance.quantile(&PRINT_LOTS);
+        let mut size = self.chance.quantile(&PRINT_LOTS);
+        for _ in 0..PRINTS_MAX {
             house.take(taker, limit, self.lots(size));
+            if !self.chance.happens(ANOTHER) {
+                break;
+            }
+            // What follows within the instant is mostly dust.
+            size = self.chance.quantile(&PRINT_LOTS).min(self.chance.quantile(&PRINT_LOTS));
         }
     }
 
-    /// The fair price jumps, rather toward the path than away from it. Takers run ahead of it, or the
-    /// makers are quicker and clear the way; what others rest in it is taken in either case.
+    /// The fair price jumps, rather toward the path than away from it. Takers run ahead of it, or
+    /// the makers are quicker and clear the way; what others rest in it is taken in either case.
     fn jump(&mut self, house: &mut House<'_>, at: UnixNanos) {
         let target = self.path.price(at) / self.tick();
         let mid = (self.touch[0] + self.touch[1]) as f64 / 2.0;
@@ -292,7 +292,8 @@ impl Pit {
             self.smooth += (mid - self.smooth) * SMOOTHING;
         }
         let marks = marks_around(self.smooth, &mut self.path, at);
-        venue.set_marks(self.instrument, marks, now);
+        // Rules that somebody has changed may refuse the price; it then stands where it was.
+        let _ = venue.set_marks(self.instrument, marks, now);
     }
 
     fn lots(&self, recorded: f64) -> i64 {
@@ -301,7 +302,7 @@ impl Pit {
 
     /// A tick in 1e-8 USDT.
     fn tick(&self) -> f64 {
-        self.grids.price_of(keel_core::units::Ticks(1)).0 as f64
+        self.grids.price_of(Ticks(1)).0 as f64
     }
 }
 
@@ -326,7 +327,8 @@ const ALL: [Act; ACTS] = [Act::Settle, Act::Take, Act::Jump, Act::Stir, Act::Mar
 const NEVER: UnixNanos = UnixNanos(i64::MAX);
 const MILLI: i64 = 1_000_000;
 
-/// The range of a candle at which the figures below hold: that of the candles of the recorded prints.
+/// The range of a candle at which the figures below hold: that of the candles of the recorded
+/// prints.
 const CALM_RANGE_BPS: f64 = 20.0;
 /// Jumps a second.
 const JUMPS: f64 = 0.4;
@@ -337,7 +339,7 @@ const PULL_JUMPS: f64 = 24.0;
 /// The share of jumps in which takers are quicker than makers.
 const SWEPT: f64 = 0.45;
 /// The share of those before which the makers have taken most of the touch away.
-const THINNED: f64 = 0.7;
+const THINNED: f64 = 0.9;
 /// What a jump takes at most, in lots of the recorded prints: 30 BTC.
 const SWEEP_LOTS: f64 = 300_000.0;
 /// The share of jumps after which the spread is one tick.
