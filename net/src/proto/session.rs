@@ -33,6 +33,8 @@ pub struct Session {
     reader: ws::Reader,
     out: ByteQueue,
     queue: Queue,
+    /// When the pace allows the next queued text.
+    release_at: MonoNanos,
     pace: Pace,
     random: Random,
     acks_due: u32,
@@ -62,6 +64,7 @@ impl Session {
             reader: ws::Reader::new(settings.message_bytes_max),
             out: ByteQueue::new(settings.out_bytes_max),
             queue: Queue::new(),
+            release_at: MonoNanos::NEVER,
             pace: Pace::new(settings.pace),
             random: Random::new(seed),
             settings,
@@ -256,11 +259,7 @@ impl Session {
 
     /// The earliest time at which [`Session::step`] has something to do.
     pub fn deadline(&self) -> MonoNanos {
-        let queued = match self.queue.is_empty() {
-            true => MonoNanos::NEVER,
-            false => self.pace.free_at(PING_RESERVE),
-        };
-        self.deadlines.next().min(queued)
+        self.deadlines.next().min(self.release_at)
     }
 
     /// Does what is due at `now`.
@@ -301,6 +300,7 @@ impl Session {
         }
         self.deadlines.clear_all();
         self.queue.clear();
+        self.release_at = MonoNanos::NEVER;
         self.deadlines.set(Timer::Close as usize, now.after(CLOSE_NS_MAX));
         if framed {
             // Without room the peer sees the stream end, which closes as well.
@@ -462,8 +462,10 @@ impl Session {
 
     /// Sends queued texts as far as pace and room allow.
     fn release(&mut self, now: MonoNanos) {
+        self.release_at = MonoNanos::NEVER; // without room, `sent` releases on
         while let Some((kind, text)) = self.queue.front() {
             if !self.pace.allows(PING_RESERVE, now) {
+                self.release_at = self.pace.free_at(PING_RESERVE);
                 return;
             }
             if let Kind::Subscribe { .. } = kind
@@ -537,6 +539,7 @@ impl Session {
         self.reader.reset();
         self.out.clear();
         self.queue.clear();
+        self.release_at = MonoNanos::NEVER;
         self.upgrade = None;
         self.acks_due = 0;
         self.pong_due = false;
@@ -937,10 +940,6 @@ impl Queue {
             .sum()
     }
 
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
@@ -1094,3 +1093,553 @@ const PING_RESERVE: usize = 1;
 const QUEUE_ENTRIES_MAX: usize = 128;
 const QUEUE_BYTES_MAX: usize = 128 << 10;
 const CLOSE_NORMAL: u16 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::ws::peer;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a session yielded, owned.
+    #[derive(Clone, Debug, PartialEq)]
+    enum Seen {
+        Lost(Cause),
+        Opened,
+        Failed(Cause),
+        Payload(String),
+    }
+
+    /// A session, its time, and the venue's side written by hand.
+    struct Stage {
+        session: Session,
+        now: MonoNanos,
+    }
+
+    impl Stage {
+        fn new(login: bool) -> Self {
+            let settings = Settings::new("ws.example", "/v3/ws/public", login);
+            Self { session: Session::new(settings, [7; 32]), now: MonoNanos(1_000 * SECONDS) }
+        }
+
+        /// A session that is live, with a payload's worth of history.
+        fn live() -> Self {
+            let mut stage = Self::new(false);
+            assert_eq!(stage.open(), [Seen::Opened]);
+            stage.sync();
+            stage
+        }
+
+        fn open(&mut self) -> Vec<Seen> {
+            assert!(self.session.open(self.now));
+            let request = self.sent_bytes();
+            self.receive(&peer::accept(&request))
+        }
+
+        fn sync(&mut self) {
+            assert!(self.session.subscribe(b"subscribe", 1, self.now));
+            self.session.on_subscribed(1);
+            assert!(self.session.on_synced(self.now));
+            assert_eq!(self.session.state(), State::Live);
+            self.sent();
+        }
+
+        fn receive(&mut self, bytes: &[u8]) -> Vec<Seen> {
+            assert_eq!(crate::proto::receive(&mut self.session, bytes, self.now), bytes.len());
+            self.seen()
+        }
+
+        fn seen(&mut self) -> Vec<Seen> {
+            let mut seen = Vec::new();
+            while let Some(incoming) = self.session.next(self.now) {
+                seen.push(match incoming {
+                    Incoming::Lost(cause) => Seen::Lost(cause),
+                    Incoming::Opened => Seen::Opened,
+                    Incoming::Failed(cause) => Seen::Failed(cause),
+                    Incoming::Payload(bytes) => {
+                        Seen::Payload(String::from_utf8(bytes.to_vec()).unwrap())
+                    }
+                });
+            }
+            seen
+        }
+
+        fn sent_bytes(&mut self) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            while !self.session.transmit().is_empty() {
+                let pending = self.session.transmit().to_vec();
+                self.session.sent(pending.len(), self.now);
+                bytes.extend(pending);
+            }
+            bytes
+        }
+
+        fn sent(&mut self) -> Vec<String> {
+            let frames = peer::read_client(&self.sent_bytes());
+            frames.into_iter().map(|(_, _, plain)| String::from_utf8(plain).unwrap()).collect()
+        }
+
+        fn pass(&mut self, nanos: u64) -> Vec<Seen> {
+            self.now = self.now.after(nanos);
+            self.session.step(self.now);
+            self.seen()
+        }
+
+        fn until_down(&mut self) -> u64 {
+            let began = self.now;
+            while self.session.state() != State::Down {
+                self.now = self.session.deadline();
+                self.session.step(self.now);
+            }
+            self.now.since(began)
+        }
+    }
+
+    fn lost(cause: Cause) -> [Seen; 2] {
+        [Seen::Lost(cause), Seen::Failed(cause)]
+    }
+
+    #[test]
+    fn a_public_session_opens_subscribes_and_lives() {
+        let mut stage = Stage::new(false);
+        assert!(stage.session.is_offline());
+        assert_eq!(stage.open(), [Seen::Opened]);
+        assert_eq!(stage.session.state(), State::Syncing);
+        assert!(stage.session.subscribe(b"{books,trades}", 2, stage.now));
+        assert_eq!(stage.sent(), ["{books,trades}"]);
+        assert_eq!(stage.receive(&peer::text("ack")), [Seen::Payload("ack".into())]);
+        stage.session.on_subscribed(1);
+        assert!(!stage.session.on_synced(stage.now), "one answer is due");
+        stage.session.on_subscribed(1);
+        assert!(stage.session.on_synced(stage.now));
+        assert_eq!(stage.session.state(), State::Live);
+        assert_eq!(stage.receive(&peer::text("data")), [Seen::Payload("data".into())]);
+        assert_eq!(stage.session.counters().unexpected, 0);
+    }
+
+    #[test]
+    fn a_private_session_logs_in_before_it_subscribes() {
+        let mut stage = Stage::new(true);
+        assert_eq!(stage.open(), [Seen::Opened]);
+        assert_eq!(stage.session.state(), State::LoggingIn);
+        assert!(!stage.session.subscribe(b"early", 1, stage.now));
+        assert_eq!(stage.session.send(b"order", stage.now), Err(NotSent::NotOpen));
+        assert!(stage.session.login(b"login", stage.now));
+        assert_eq!(stage.sent(), ["login"]);
+        stage.session.on_login(true, stage.now);
+        assert_eq!(stage.session.state(), State::Syncing);
+        assert!(stage.session.subscribe(b"orders", 1, stage.now));
+        assert_eq!(stage.sent(), ["orders"]);
+    }
+
+    #[test]
+    fn leaving_live_is_told_once_and_before_anything_else() {
+        type Leave = fn(&mut Stage) -> Vec<Seen>;
+        let ways: [(Leave, &[Seen]); 9] = [
+            (|s| s.receive(&[0xC1, 0]), &lost(Cause::Frame(FrameError::ReservedBits))),
+            (|s| s.receive(&peer::close(1001)), &lost(Cause::ClosedByPeer)),
+            (|s| s.receive(&[0x82, 0]), &lost(Cause::Binary)),
+            (
+                |s| {
+                    s.session.closed(false, s.now);
+                    s.seen()
+                },
+                &lost(Cause::StreamCut),
+            ),
+            (
+                |s| {
+                    s.session.closed(true, s.now);
+                    s.seen()
+                },
+                &lost(Cause::StreamEnded),
+            ),
+            (
+                |s| {
+                    s.session.close(s.now);
+                    s.seen()
+                },
+                &[Seen::Lost(Cause::Closed)],
+            ),
+            (
+                |s| {
+                    assert!(s.session.resync(s.now));
+                    s.seen()
+                },
+                &[Seen::Lost(Cause::Resync)],
+            ),
+            (
+                |s| {
+                    s.session.fail(Cause::Unconnected, s.now);
+                    s.seen()
+                },
+                &lost(Cause::Unconnected),
+            ),
+            (
+                |s| {
+                    s.pass(20 * SECONDS);
+                    s.pass(5 * SECONDS)
+                },
+                &lost(Cause::PongMissing),
+            ),
+        ];
+        for (leave, expected) in ways {
+            let mut stage = Stage::live();
+            assert_eq!(leave(&mut stage), expected);
+            assert_ne!(stage.session.state(), State::Live);
+            assert_eq!(stage.seen(), []);
+            assert_eq!(stage.session.counters().lost, 1);
+        }
+    }
+
+    #[test]
+    fn what_was_received_before_the_stream_broke_is_yielded_first() {
+        let mut stage = Stage::live();
+        let mut bytes = peer::text("fill");
+        bytes.extend(&peer::text("cut off")[..5]);
+        assert_eq!(crate::proto::receive(&mut stage.session, &bytes, stage.now), bytes.len());
+        stage.session.closed(true, stage.now);
+        let expected = [&[Seen::Payload("fill".into())][..], &lost(Cause::StreamCut)].concat();
+        assert_eq!(stage.seen(), expected, "an end inside a message is a cut");
+    }
+
+    #[test]
+    fn a_resync_goes_back_to_syncing_and_may_live_again() {
+        let mut stage = Stage::live();
+        assert!(stage.session.resync(stage.now));
+        assert_eq!(stage.session.state(), State::Syncing);
+        assert!(stage.session.request(b"unsubscribe", stage.now));
+        stage.sync();
+        assert_eq!(stage.seen(), [Seen::Lost(Cause::Resync)], "told although live again");
+        assert!(stage.session.resync(stage.now));
+        assert!(!stage.session.resync(stage.now), "it is syncing already");
+        assert_eq!(stage.seen(), [Seen::Lost(Cause::Resync)]);
+    }
+
+    #[test]
+    fn every_wait_has_its_deadline() {
+        let mut stage = Stage::new(false);
+        stage.session.open(stage.now);
+        assert_eq!(stage.session.deadline(), stage.now.after(5 * SECONDS));
+        assert_eq!(stage.pass(5 * SECONDS - 1), []);
+        assert_eq!(stage.pass(1), [Seen::Failed(Cause::OpenTimeout)]);
+
+        let mut stage = Stage::new(true);
+        stage.open();
+        assert_eq!(stage.pass(3 * SECONDS), []);
+        stage.session.login(b"login", stage.now);
+        assert_eq!(stage.pass(5 * SECONDS - 1), []);
+        assert_eq!(stage.pass(1), [Seen::Failed(Cause::LoginTimeout)]);
+
+        let mut stage = Stage::new(false);
+        stage.open();
+        stage.session.subscribe(b"subscribe", 2, stage.now);
+        stage.session.on_subscribed(1);
+        assert_eq!(stage.pass(5 * SECONDS - 1), []);
+        assert_eq!(stage.pass(1), [Seen::Failed(Cause::SubscribeTimeout)]);
+
+        let mut stage = Stage::new(false);
+        stage.open();
+        assert_eq!(stage.pass(10 * SECONDS - 1), []);
+        assert_eq!(stage.pass(1), [Seen::Failed(Cause::SyncTimeout)]);
+    }
+
+    #[test]
+    fn silence_is_measured_from_the_last_byte() {
+        let mut stage = Stage::live();
+        stage.session.settings.pong_ns_max = 60 * SECONDS;
+        stage.pass(20 * SECONDS);
+        stage.receive(&peer::text("half a frame")[..3]);
+        assert_eq!(stage.pass(30 * SECONDS - 1), []);
+        assert_eq!(stage.pass(1), lost(Cause::Silence));
+    }
+
+    #[test]
+    fn a_text_ping_goes_out_every_20_seconds_and_its_answer_is_not_yielded() {
+        let mut stage = Stage::live();
+        for _ in 0..10 {
+            assert_eq!(stage.session.deadline(), stage.now.after(20 * SECONDS));
+            assert_eq!(stage.pass(20 * SECONDS), []);
+            assert_eq!(stage.sent(), ["ping"]);
+            for byte in peer::text("pong") {
+                assert_eq!(stage.receive(&[byte]), []);
+            }
+        }
+        assert_eq!(stage.session.counters().pings, 10);
+        assert_eq!(stage.session.counters().pongs, 10);
+        assert_eq!(stage.session.state(), State::Live);
+    }
+
+    #[test]
+    fn data_does_not_stand_for_the_answer_to_a_ping() {
+        let mut stage = Stage::live();
+        stage.pass(20 * SECONDS);
+        assert_eq!(stage.receive(&peer::text("data")), [Seen::Payload("data".into())]);
+        assert_eq!(stage.pass(5 * SECONDS), lost(Cause::PongMissing));
+    }
+
+    #[test]
+    fn a_flood_of_pings_is_answered_by_the_last_one_that_fits() {
+        let mut stage = Stage::live();
+        for round in 0..10_000u32 {
+            assert_eq!(stage.receive(&peer::frame(0x89, &round.to_be_bytes())), []);
+        }
+        let frames = peer::read_client(&stage.sent_bytes());
+        let answers: Vec<_> = frames.iter().map(|(first, _, plain)| (*first, &plain[..])).collect();
+        assert_eq!(answers, [(0x8A, &[0, 0, 0, 0][..]), (0x8A, &9_999u32.to_be_bytes()[..])]);
+    }
+
+    #[test]
+    fn no_window_sees_more_messages_than_the_pace_and_the_ping_has_its_place() {
+        let mut stage = Stage::live();
+        stage.now = stage.now.after(19 * SECONDS + 500 * MILLIS);
+        for n in 0..40 {
+            assert!(stage.session.subscribe(format!("batch {n}").as_bytes(), 10, stage.now));
+        }
+        let mut sent = Vec::new();
+        while sent.len() < 41 {
+            for text in stage.sent() {
+                sent.push((stage.now, text));
+            }
+            stage.session.on_subscribed(stage.session.acks_due);
+            stage.now = stage.session.deadline();
+            stage.session.step(stage.now);
+        }
+        for window in sent.windows(11) {
+            assert!(window[10].0.since(window[0].0) >= 1_100 * MILLIS, "{window:?}");
+        }
+        let ping = sent.iter().find(|(_, text)| text == "ping").unwrap();
+        assert_eq!(ping.0, MonoNanos(1_020 * SECONDS), "on time although 40 batches wait");
+        let batches: Vec<_> = sent.iter().filter(|(_, text)| text != "ping").collect();
+        for (n, (_, text)) in batches.into_iter().enumerate() {
+            assert_eq!(*text, format!("batch {n}"));
+        }
+    }
+
+    #[test]
+    fn an_order_is_sent_now_or_not_at_all() {
+        let mut stage = Stage::live();
+        stage.now = stage.now.after(2 * SECONDS);
+        for _ in 0..9 {
+            assert_eq!(stage.session.send(b"order", stage.now), Ok(()));
+        }
+        assert_eq!(stage.session.send(b"order", stage.now), Err(NotSent::Paced));
+        assert_eq!(stage.sent().len(), 9);
+        stage.now = stage.now.after(1_100 * MILLIS);
+        assert_eq!(stage.session.send(b"order", stage.now), Ok(()));
+        assert_eq!(stage.session.send(&[b'x'; 4097], stage.now), Err(NotSent::TooLong));
+        assert_eq!(stage.sent(), ["order"]);
+        assert_eq!(stage.session.counters().paced, 1);
+    }
+
+    #[test]
+    fn the_budget_of_subscribe_requests_is_never_exceeded() {
+        let mut stage = Stage::live();
+        let mut sent = 1;
+        let seen = loop {
+            if stage.session.state() == State::Live {
+                stage.session.subscribe(b"again", 1, stage.now);
+            }
+            sent += stage.sent().iter().filter(|text| *text == "again").count();
+            stage.session.on_subscribed(1);
+            let mut seen = stage.receive(&peer::text("pong"));
+            seen.extend(stage.pass(2 * SECONDS));
+            if !seen.is_empty() {
+                break seen;
+            }
+        };
+        assert_eq!(seen, lost(Cause::SubscribeBudget));
+        assert_eq!(sent, SUBSCRIBES_MAX as usize);
+    }
+
+    #[test]
+    fn backoff_doubles_with_jitter_to_its_limit_and_begins_anew_after_a_steady_time() {
+        let mut stage = Stage::new(false);
+        let mut most = 100 * MILLIS;
+        for _ in 0..12 {
+            stage.session.open(stage.now);
+            stage.session.fail(Cause::Unconnected, stage.now);
+            assert_eq!(stage.seen(), [Seen::Failed(Cause::Unconnected)]);
+            assert!(!stage.session.open(stage.now), "it backs off");
+            let waited = stage.until_down();
+            assert!((most / 2..=most).contains(&waited), "{waited} of {most}");
+            most = (most * 2).min(10 * SECONDS);
+        }
+        stage.open();
+        stage.sync();
+        stage.session.fail(Cause::Unconnected, stage.now);
+        stage.seen();
+        assert!(stage.until_down() >= 5 * SECONDS, "a short life changes nothing");
+        stage.open();
+        stage.sync();
+        stage.pass(10 * SECONDS);
+        stage.now = stage.now.after(20 * SECONDS);
+        stage.session.fail(Cause::Unconnected, stage.now);
+        assert!(stage.until_down() <= 100 * MILLIS);
+    }
+
+    #[test]
+    fn a_refused_login_waits_long_and_the_third_one_for_a_person() {
+        let mut stage = Stage::new(true);
+        for refusal in 1..=3 {
+            stage.open();
+            stage.session.login(b"login", stage.now);
+            stage.session.on_login(false, stage.now);
+            assert_eq!(stage.seen(), [Seen::Failed(Cause::LoginRefused)]);
+            assert_eq!(stage.session.login_refusals(), refusal);
+            if refusal < 3 {
+                assert!(stage.until_down() >= 10 * SECONDS);
+            }
+        }
+        assert_eq!(stage.session.state(), State::BackingOff { until: MonoNanos::NEVER });
+        assert_eq!(stage.session.deadline(), MonoNanos::NEVER);
+        stage.session.retry(stage.now);
+        assert_eq!(stage.session.state(), State::Down);
+        stage.open();
+        stage.session.on_login(true, stage.now);
+        assert_eq!(stage.session.login_refusals(), 0);
+    }
+
+    #[test]
+    fn closing_says_goodbye_and_ends_by_answer_by_end_or_by_time() {
+        let endings: [fn(&mut Stage) -> Vec<Seen>; 3] = [
+            |s| s.receive(&peer::close(1000)),
+            |s| {
+                s.session.closed(true, s.now);
+                s.seen()
+            },
+            |s| s.pass(SECONDS),
+        ];
+        for end in endings {
+            let mut stage = Stage::live();
+            stage.session.send(b"last order", stage.now).unwrap();
+            stage.session.close(stage.now);
+            assert_eq!(stage.session.state(), State::Closing);
+            let frames = peer::read_client(&stage.sent_bytes());
+            assert_eq!(frames[0].2, b"last order");
+            assert_eq!((frames[1].0, &frames[1].2[..]), (0x88, &[3, 0xE8][..]));
+            let late = stage.receive(&peer::text("late fill"));
+            assert_eq!(late, [Seen::Lost(Cause::Closed), Seen::Payload("late fill".into())]);
+            assert_eq!(end(&mut stage), []);
+            assert_eq!(stage.session.state(), State::Down);
+            assert_eq!(stage.open(), [Seen::Opened], "a new connection may follow");
+        }
+    }
+
+    #[test]
+    fn a_session_without_a_connection_closes_at_once() {
+        let mut stage = Stage::new(false);
+        stage.session.open(stage.now);
+        stage.session.close(stage.now);
+        assert_eq!(stage.session.state(), State::Down);
+        assert!(stage.session.transmit().is_empty());
+        stage.session.open(stage.now);
+        stage.session.fail(Cause::Unconnected, stage.now);
+        stage.session.close(stage.now);
+        assert_eq!(stage.session.state(), State::Down);
+        assert_eq!(stage.session.deadline(), MonoNanos::NEVER);
+    }
+
+    #[test]
+    fn a_refused_upgrade_names_its_status() {
+        let mut stage = Stage::new(false);
+        stage.session.open(stage.now);
+        stage.sent_bytes();
+        let seen = stage.receive(b"HTTP/1.1 429 Too Many Requests\r\n\r\nslow down");
+        assert_eq!(seen, [Seen::Failed(Cause::Upgrade(UpgradeError::Status(429)))]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_counted_and_changes_nothing() {
+        let mut stage = Stage::live();
+        stage.session.on_login(false, stage.now);
+        stage.session.on_subscribed(3);
+        assert!(!stage.session.login(b"again", stage.now));
+        assert!(!stage.session.on_synced(stage.now));
+        assert_eq!(stage.session.counters().unexpected, 1 + 3 + 1 + 1);
+        assert_eq!(stage.session.state(), State::Live);
+        assert_eq!(stage.sent(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn masks_are_fresh_and_one_seed_gives_one_stream() {
+        let run = |seed| {
+            let settings = Settings::new("ws.example", "/", false);
+            let mut stage =
+                Stage { session: Session::new(settings, seed), now: MonoNanos(SECONDS) };
+            stage.open();
+            let mut bytes = Vec::new();
+            for _ in 0..200 {
+                stage.pass(2 * SECONDS);
+                stage.receive(&peer::text("pong"));
+                if stage.session.send(b"order", stage.now).is_err() {
+                    break;
+                }
+                bytes.extend(stage.sent_bytes());
+            }
+            bytes
+        };
+        let bytes = run([1; 32]);
+        assert_eq!(bytes, run([1; 32]));
+        assert_ne!(bytes, run([2; 32]));
+        let masks: std::collections::BTreeSet<_> =
+            peer::read_client(&bytes).into_iter().map(|(_, mask, _)| mask).collect();
+        assert_eq!(masks.len(), peer::read_client(&bytes).len());
+    }
+
+    #[test]
+    fn the_drawing_shows_the_table() {
+        let drawn =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/states/session.dot"));
+        assert_eq!(dot(), drawn, "write this into docs/states/session.dot:\n{}", dot());
+    }
+
+    #[test]
+    fn the_table_has_one_move_for_each_state_and_trigger() {
+        for (n, one) in MOVES.iter().enumerate() {
+            let same = |other: &&(Phase, Trigger, Phase)| (other.0, other.1) == (one.0, one.1);
+            assert_eq!(MOVES.iter().position(|other| same(&other)), Some(n), "{one:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_a_step_leaves_nothing_due_and_every_loss_is_told(
+            steps in prop::collection::vec((0u8..16, 0u64..8_000), 0..200),
+            login in any::<bool>(),
+        ) {
+            let mut stage = Stage::new(login);
+            let mut was_live = 0;
+            let mut told = 0;
+            for (action, millis) in steps {
+                let now = stage.now;
+                let session = &mut stage.session;
+                match action {
+                    0 | 1 | 2 if session.state() == State::Down => {
+                        told += stage.open().iter().filter(|s| matches!(s, Seen::Lost(_))).count();
+                    }
+                    3 => session.on_login(millis % 8 != 0, now),
+                    4 => { session.login(b"login", now); }
+                    5 => { session.subscribe(b"topics", 3, now); }
+                    6 => session.on_subscribed(3),
+                    7 | 8 => was_live += usize::from(session.on_synced(now)),
+                    9 => { session.resync(now); }
+                    10 => { let _ = session.send(b"order", now); }
+                    11 => { crate::proto::receive(session, &peer::text("pong"), now); }
+                    12 => { crate::proto::receive(session, &peer::text("data"), now); }
+                    13 if millis < 800 => session.close(now),
+                    14 if millis < 800 => session.closed(millis % 2 == 0, now),
+                    15 if millis < 400 => session.retry(now),
+                    _ => {}
+                }
+                if millis % 3 > 0 {
+                    stage.sent_bytes();
+                }
+                let seen = stage.pass(millis * MILLIS);
+                told += seen.iter().filter(|s| matches!(s, Seen::Lost(_))).count();
+                prop_assert!(stage.session.deadline() > stage.now);
+                prop_assert_eq!(stage.session.counters().lost as usize, told);
+                let live = usize::from(stage.session.state() == State::Live);
+                prop_assert_eq!(was_live, told + live);
+            }
+        }
+    }
+}
