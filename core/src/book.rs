@@ -715,7 +715,7 @@ const _: () = assert!(LADDER_TICKS.is_power_of_two() && WORDS == u32::BITS as us
 const _: () = assert!(SPAN - HEADROOM > MARGIN + 1 && SPAN - HEADROOM > EDGE_TICKS + 1);
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::event::PAGE_LEVELS;
     use crate::instrument::InstrumentId;
@@ -726,14 +726,14 @@ pub(crate) mod tests {
     use std::vec::Vec;
 
     /// Memory for one book.
-    pub(crate) struct Owned {
+    struct Owned {
         ladder: Vec<LevelSize>,
         rest_ticks: Vec<u32>,
         rest_sizes: Vec<LevelSize>,
     }
 
     impl Owned {
-        pub(crate) fn new() -> Self {
+        fn new() -> Self {
             Self {
                 ladder: std::vec![LevelSize::default(); LADDER_CELLS],
                 rest_ticks: std::vec![0; REST_CELLS],
@@ -741,7 +741,7 @@ pub(crate) mod tests {
             }
         }
 
-        pub(crate) fn book(&mut self) -> Book<'_> {
+        fn book(&mut self) -> Book<'_> {
             let mut book = Book::new(BookMemory {
                 ladder: &mut self.ladder,
                 rest_ticks: &mut self.rest_ticks,
