@@ -189,6 +189,83 @@ impl Channel {
     }
 }
 
+/// One thing to subscribe to: a channel, with a symbol if it is public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    channel: Channel,
+    symbol: Option<Symbol>,
+}
+
+impl Subscription {
+    /// Market data of one instrument.
+    ///
+    /// # Panics
+    /// When `channel` is private.
+    pub fn market(channel: Channel, symbol: Symbol) -> Self {
+        assert!(!channel.is_private(), "a private channel takes no symbol");
+        Self { channel, symbol: Some(symbol) }
+    }
+
+    /// A channel of the account.
+    ///
+    /// # Panics
+    /// When `channel` is public.
+    pub fn account(channel: Channel) -> Self {
+        assert!(channel.is_private(), "a public channel takes a symbol");
+        Self { channel, symbol: None }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.symbol {
+            Some(_) => br#"{"instType":"usdt-futures","topic":""#,
+            None => br#"{"instType":"UTA","topic":""#,
+        });
+        out.extend_from_slice(self.channel.text().as_bytes());
+        if let Some(symbol) = &self.symbol {
+            out.extend_from_slice(br#"","symbol":""#);
+            out.extend_from_slice(symbol.as_str().as_bytes());
+        }
+        out.extend_from_slice(br#""}"#);
+    }
+}
+
+/// Writes the request that begins `subscriptions` into `out`.
+///
+/// # Panics
+/// When there are none, or more than [`SUBSCRIPTIONS_MAX`].
+pub fn subscribe(subscriptions: &[Subscription], out: &mut Vec<u8>) {
+    request(br#"{"op":"subscribe","args":["#, subscriptions, out);
+}
+
+/// Writes the request that ends `subscriptions` into `out`.
+///
+/// # Panics
+/// As [`subscribe`].
+pub fn unsubscribe(subscriptions: &[Subscription], out: &mut Vec<u8>) {
+    request(br#"{"op":"unsubscribe","args":["#, subscriptions, out);
+}
+
+fn request(open: &[u8], subscriptions: &[Subscription], out: &mut Vec<u8>) {
+    let fits = (1..=SUBSCRIPTIONS_MAX).contains(&subscriptions.len());
+    assert!(fits, "a request has 1 to {SUBSCRIPTIONS_MAX} subscriptions");
+    out.clear();
+    out.extend_from_slice(open);
+    for (place, subscription) in subscriptions.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        subscription.write(out);
+    }
+    out.extend_from_slice(b"]}");
+}
+
+/// The text frame that keeps a socket open, and the one that answers it (bitget reference §10).
+pub const PING: &[u8] = b"ping";
+/// The answer to [`PING`].
+pub const PONG: &[u8] = b"pong";
+/// Most subscriptions of one request: more have closed the socket (bitget reference §10).
+pub const SUBSCRIPTIONS_MAX: usize = 10;
+
 /// Longest symbol, in bytes.
 pub const SYMBOL_BYTES_MAX: usize = 16;
 
@@ -220,6 +297,26 @@ mod tests {
         let coarse = Instrument { orders_max: 7, ..btc() };
         directory.update(InstrumentId(0), coarse);
         assert_eq!(directory.find(b"BTCUSDT"), Some((InstrumentId(0), &coarse)));
+    }
+
+    #[test]
+    fn subscriptions_read_as_the_venue_documents_them() {
+        let mut out = b"left over".to_vec();
+        let btc = Symbol::parse(b"BTCUSDT").unwrap();
+        subscribe(&[Subscription::market(Channel::Books, btc)], &mut out);
+        let documented =
+            include_str!("../../../tests/golden/bitget/ws_v3/books-request__bitgetdocs__1.json");
+        let ours: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(ours, serde_json::from_str::<serde_json::Value>(documented).unwrap());
+        unsubscribe(
+            &[Subscription::account(Channel::Order), Subscription::account(Channel::FastFill)],
+            &mut out,
+        );
+        let expected = concat!(
+            r#"{"op":"unsubscribe","args":[{"instType":"UTA","topic":"order"},"#,
+            r#"{"instType":"UTA","topic":"fast-fill"}]}"#
+        );
+        assert_eq!(std::str::from_utf8(&out), Ok(expected));
     }
 
     #[test]

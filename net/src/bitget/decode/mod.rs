@@ -5,15 +5,150 @@
 //! else, is read by the second reader (simd-json over a scratch copy). Both give the same events;
 //! neither allocates once its buffers have grown, or trusts a byte.
 
+mod control;
+mod fast;
+mod page;
+mod push;
+pub(super) mod row;
+pub(super) mod tape;
+#[cfg(test)]
+mod tests;
+
 use keel_core::event::{Event, RequestKind};
 use keel_core::instrument::InstrumentId;
 
-use super::topics::Channel;
+use super::client::Instance;
+use super::topics::{Channel, Directory, PONG};
+use page::{Books, Level, Pages};
+use tape::Scratch;
+
+use crate::link::Sender;
+
+/// Reads payloads of both sockets. Buffers are its own and are used again.
+#[derive(Debug)]
+pub struct Decoder {
+    instance: Instance,
+    levels: Vec<Level>,
+    events: Vec<Event>,
+    scratch: Scratch,
+    counters: Counters,
+}
+
+impl Decoder {
+    /// A decoder for the engine called `instance`, whose client ids it knows as own.
+    pub fn new(instance: Instance) -> Self {
+        Self {
+            instance,
+            levels: Vec::with_capacity(LEVELS_MAX),
+            events: Vec::with_capacity(ROWS_MAX),
+            scratch: Scratch::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Reads one payload, a whole text message, and puts its events into `sink`.
+    ///
+    /// # Errors
+    /// See [`DecodeError`]; the sink has taken nothing then, and the error is counted.
+    pub fn read<S: Sink>(
+        &mut self,
+        payload: &[u8],
+        directory: &Directory,
+        sink: &mut S,
+    ) -> Result<Message, DecodeError> {
+        self.counters.payloads += 1;
+        let message = self.find(payload, directory).and_then(|found| self.deliver(&found, sink));
+        if let Err(error) = message {
+            self.counters.errors[error as usize] += 1;
+        }
+        message
+    }
+
+    /// What has been seen so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn find(&mut self, payload: &[u8], directory: &Directory) -> Result<Found, DecodeError> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(DecodeError::TooLong);
+        }
+        if let Some(found) = fast::read(payload, directory, &mut self.levels, &mut self.events) {
+            self.counters.fast += 1;
+            return Ok(found);
+        }
+        if payload == PONG {
+            return Ok(Found::Control(Control::Pong));
+        }
+        let Self { instance, levels, events, scratch, counters } = self;
+        levels.clear();
+        events.clear();
+        let out = push::Out { directory, instance, levels, events, skipped: &mut counters.skipped };
+        scratch.read(payload, |root| second(root, out))
+    }
+
+    fn deliver<S: Sink>(&self, found: &Found, sink: &mut S) -> Result<Message, DecodeError> {
+        let (taken, len) = match found {
+            Found::Control(control) => return Ok(Message::Control(*control)),
+            Found::Unread => return Ok(Message::Unread),
+            Found::Books(books) => {
+                let pages = Pages::new(*books, &self.levels);
+                let len = pages.len();
+                (sink.put(pages), len)
+            }
+            Found::Rows => (sink.put(self.events.iter().copied()), self.events.len()),
+        };
+        if taken { Ok(Message::Events(len as u32)) } else { Err(DecodeError::Full) }
+    }
+}
+
+/// The second reader: any message of the sockets.
+fn second(root: tape::Item<'_>, out: push::Out<'_>) -> Result<Found, DecodeError> {
+    let names = ["event", "action", "arg", "data", "ts", "id", "topic", "args", "code"];
+    let [event, action, arg, data, ts, id, topic, args, code] = root.fields(names)?;
+    if let Some(event) = event {
+        return control::read(&control::Answer { event, arg, id, topic, args, code }, out);
+    }
+    let (Some(action), Some(arg), Some(data)) = (action, arg, data) else {
+        return Err(DecodeError::Missing);
+    };
+    push::read(&push::Push { action, arg, data, ts }, out)
+}
+
+/// What a payload holds; levels and rows stand in the decoder's buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Books(Books),
+    Rows,
+    Control(Control),
+    Unread,
+}
 
 /// Where the events of one payload go.
 pub trait Sink {
-    /// Takes all of `events`, in order, or, without room for all, none of them.
-    fn put(&mut self, events: &mut dyn ExactSizeIterator<Item = Event>) -> bool;
+    /// Takes all of `events`, in order, or, without room for all, none of them and says `false`.
+    fn put<I: ExactSizeIterator<Item = Event>>(&mut self, events: I) -> bool;
+}
+
+/// Cold readers collect; a vector takes everything.
+impl Sink for Vec<Event> {
+    fn put<I: ExactSizeIterator<Item = Event>>(&mut self, events: I) -> bool {
+        self.extend(events);
+        true
+    }
+}
+
+/// A link takes the events of a payload as one run, and marks a gap when it has no room for it.
+impl<T: Copy + Send + From<Event>> Sink for Sender<T> {
+    fn put<I: ExactSizeIterator<Item = Event>>(&mut self, events: I) -> bool {
+        let mut run = self.run(events.len());
+        for event in events {
+            if run.push(T::from(event)).is_err() {
+                break;
+            }
+        }
+        run.commit().is_ok()
+    }
 }
 
 /// What a payload was.
@@ -73,7 +208,7 @@ pub enum DecodeError {
     Missing,
     /// A number is no plain decimal text.
     Number,
-    /// A number is too large for its place.
+    /// A number is too large for its place, or negative where none can be.
     Range,
     /// A price or a size is no multiple of its step. Nothing is ever rounded.
     OffGrid,
@@ -107,6 +242,28 @@ impl DecodeError {
         Self::Full,
     ];
 }
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "longer than 1 MiB",
+            Self::Syntax => "no JSON",
+            Self::Shape => "JSON of a shape that the venue does not send",
+            Self::Repeated => "a key stands twice",
+            Self::Missing => "a key is missing",
+            Self::Number => "no plain decimal number",
+            Self::Range => "a number beyond its range",
+            Self::OffGrid => "a price or size off its step",
+            Self::Symbol => "a symbol that is not configured",
+            Self::Word => "an unknown word",
+            Self::Id => "an id that is no number",
+            Self::TooMany => "too many levels or rows",
+            Self::Full => "no room for the events",
+        })
+    }
+}
+
+impl std::error::Error for DecodeError {}
 
 /// What a decoder has seen so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
