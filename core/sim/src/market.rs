@@ -1,6 +1,6 @@
 //! The living market: agents that keep the books and trade in them, around the recorded prices.
 //!
-//! Each contract has a *path* ([`path`]), made of the recorded candles; makers that keep some two
+//! Each contract has a *path*, made of the recorded candles; makers that keep some two
 //! hundred levels a side around a fair price of theirs; takers that print in clusters; and now and
 //! then a jump of the fair price, drawn toward the path, which takes or clears every order in its
 //! way. Mark, index and funding rate follow the record. What a client rests in the way of a jump is
@@ -26,7 +26,7 @@ mod path;
 mod pit;
 mod recorded;
 
-use keel_core::units::{Price, UnixNanos};
+use keel_core::units::{Lots, Price, UnixNanos};
 
 use crate::instrument::{InstrumentId, Rules};
 use crate::venue::{FundingRate, Venue};
@@ -69,13 +69,14 @@ impl Market {
         let makers = venue.open_house("market-makers", now);
         let takers = venue.open_house("market-takers", now);
         let listings = [
-            (Rules::btcusdt(), Path::btcusdt(settings.seed, shift)),
-            (Rules::ethusdt(), Path::ethusdt(settings.seed, shift)),
+            (Rules::btcusdt(), Path::btcusdt(settings.seed, shift), BTC_OUTSIDE),
+            (Rules::ethusdt(), Path::ethusdt(settings.seed, shift), ETH_OUTSIDE),
         ];
         let mut pits = Vec::new();
-        for (rules, mut path) in listings {
+        for (rules, mut path, outside) in listings {
             let marks = Pit::marks_at(&mut path, now);
             let instrument = venue.list(rules, marks).expect("the market's own rules hold");
+            venue.set_outside_interest(instrument, outside);
             seed_history(venue, instrument, &mut path, settings, now);
             let seed = settings.seed.wrapping_add(u64::from(instrument.0));
             pits.push(Pit::open(venue, instrument, path, [makers, takers], seed, now));
@@ -141,6 +142,10 @@ fn seed_history(
 pub const HISTORY_MINUTES_MAX: u32 = crate::candle::CANDLES_MAX as u32;
 /// The longest pause, in nanoseconds, that the agents make up for.
 pub const PAUSE_NS_MAX: i64 = 5_000_000_000;
+/// What people who are not modeled hold; the record does not say, so these are round numbers: 30,000
+/// BTC and 400,000 ETH.
+const BTC_OUTSIDE: Lots = Lots(300_000_000);
+const ETH_OUTSIDE: Lots = Lots(40_000_000);
 /// Fundings of the past that a contract is given.
 const FUNDINGS_SEEDED: i64 = 100;
 

@@ -265,7 +265,9 @@ impl Pit {
         } else {
             Side::Sell
         };
-        let ticks = (self.chance.exponential() * self.pace.jump_ticks) as i64 + 1;
+        // Left behind by a leap of the record, the price runs after it.
+        let mean = self.pace.jump_ticks * pull.abs().max(1.0);
+        let ticks = (self.chance.exponential() * mean) as i64 + 1;
         let gap = if self.chance.happens(TIGHT) { 1 } else { self.chance.between(2, 4) };
         let bid = (self.touch[0] + taker.sign() * ticks).max(1);
         self.touch = [bid, bid + gap];
