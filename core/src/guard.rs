@@ -174,8 +174,10 @@ impl Guard {
     }
 
     fn changed_from(&self, before: &Self) -> Option<GuardChanged> {
-        let same = (self.state, self.soft, self.hard) == (before.state, before.soft, before.hard);
-        (!same).then_some(GuardChanged {
+        // While stopped, causes of a pause come and go and mean nothing.
+        let soft = self.state != GuardState::HardStop && self.soft != before.soft;
+        let changed = self.state != before.state || self.hard != before.hard || soft;
+        changed.then_some(GuardChanged {
             from: before.state,
             to: self.state,
             soft: self.soft.0,
@@ -381,5 +383,135 @@ impl Opinion {
         } else {
             GuardState::Running
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    const HOLD: u64 = 2_000;
+    const FINE: Opinion = Opinion::FINE;
+
+    fn soft(reason: Reason) -> Opinion {
+        Opinion { soft: Reasons::NONE.with(reason), ..FINE }
+    }
+
+    fn hard(reason: Reason) -> Opinion {
+        Opinion { hard: Reasons::NONE.with(reason), ..FINE }
+    }
+
+    fn at(nanos: u64) -> MonoNanos {
+        MonoNanos(nanos)
+    }
+
+    fn running() -> Guard {
+        let mut guard = Guard::new(7);
+        guard.advance(FINE, at(0), HOLD);
+        guard.advance(FINE, at(HOLD), HOLD);
+        assert_eq!(guard.state(), GuardState::Running);
+        guard
+    }
+
+    #[test]
+    fn the_drawing_in_docs_is_the_table() {
+        let kept = include_str!("../../docs/states/guard.dot");
+        assert_eq!(Drawing.to_string(), kept, "docs/states/guard.dot is old; it should read so");
+    }
+
+    #[test]
+    fn a_guard_starts_paused_and_runs_after_the_hold_down() {
+        let mut guard = Guard::new(1);
+        assert_eq!(guard.state(), GuardState::SoftPause);
+        assert!(guard.soft().contains(Reason::Starting));
+        assert_eq!(guard.advance(FINE, at(10), HOLD), None);
+        assert_eq!(guard.deadline(), at(10 + HOLD));
+        assert_eq!(guard.advance(FINE, at(9 + HOLD), HOLD), None);
+        let change = guard.advance(FINE, at(10 + HOLD), HOLD).expect("it runs");
+        assert_eq!((change.from, change.to), (GuardState::SoftPause, GuardState::Running));
+        assert_eq!((change.soft, guard.deadline()), (0, MonoNanos::NEVER));
+    }
+
+    #[test]
+    fn a_pause_ends_only_after_every_cause_was_clear_for_the_hold_down() {
+        let mut guard = running();
+        assert!(guard.advance(soft(Reason::BookStale), at(5_000), HOLD).is_some());
+        guard.advance(FINE, at(5_500), HOLD);
+        assert!(guard.advance(soft(Reason::Clock), at(7_000), HOLD).is_some(), "another cause");
+        guard.advance(FINE, at(7_100), HOLD);
+        assert_eq!(guard.advance(FINE, at(7_600), HOLD), None, "the first alone was clear");
+        assert_eq!(guard.state(), GuardState::SoftPause);
+        assert!(guard.soft().contains(Reason::Clock), "a pause always has a reason");
+        guard.advance(FINE, at(9_100), HOLD);
+        assert_eq!(guard.state(), GuardState::Running);
+    }
+
+    #[test]
+    fn a_stop_does_not_end_when_its_reason_clears_nor_with_time() {
+        let mut guard = running();
+        let change = guard.advance(hard(Reason::DailyLoss), at(5_000), HOLD).expect("a stop");
+        assert_eq!((change.to, change.incident), (GuardState::HardStop, 7 << 32 | 1));
+        for day in 1..100 {
+            assert_eq!(guard.advance(FINE, at(day * 86_400_000_000_000), HOLD), None);
+            assert_eq!(guard.state(), GuardState::HardStop);
+        }
+        assert!(guard.hard().contains(Reason::DailyLoss));
+    }
+
+    #[test]
+    fn reasons_of_a_stop_add_up_under_one_incident() {
+        let mut guard = running();
+        guard.advance(hard(Reason::DailyLoss), at(5_000), HOLD);
+        let more = guard.advance(hard(Reason::Drawdown), at(6_000), HOLD).expect("a new reason");
+        assert_eq!(more.incident, guard.incident());
+        assert_eq!(guard.hard().iter().count(), 2);
+        assert_eq!(guard.advance(soft(Reason::BookStale), at(6_500), HOLD), None);
+        assert_eq!(guard.advance(hard(Reason::Drawdown), at(7_000), HOLD), None, "nothing new");
+    }
+
+    #[test]
+    fn only_a_rearm_that_names_the_incident_clears_a_stop_and_leads_to_a_pause() {
+        let mut guard = running();
+        assert_eq!(guard.rearm(0), Err(RearmError::NotStopped));
+        guard.advance(hard(Reason::Contradiction), at(5_000), HOLD);
+        let incident = guard.incident();
+        for wrong in [0, incident + 1, incident - 1, 1] {
+            assert_eq!(guard.rearm(wrong), Err(RearmError::WrongIncident));
+            assert_eq!(guard.state(), GuardState::HardStop);
+        }
+        let change = guard.rearm(incident).expect("the right incident");
+        assert_eq!((change.to, guard.incident()), (GuardState::SoftPause, 0));
+        assert_eq!(guard.rearm(incident), Err(RearmError::NotStopped), "a command replayed");
+        guard.advance(FINE, at(6_000), HOLD);
+        guard.advance(FINE, at(6_000 + HOLD), HOLD);
+        assert_eq!(guard.state(), GuardState::Running);
+    }
+
+    #[test]
+    fn a_cause_that_persists_stops_again_under_another_incident() {
+        let mut guard = running();
+        guard.advance(hard(Reason::Drawdown), at(5_000), HOLD);
+        let first = guard.incident();
+        guard.rearm(first).expect("the right incident");
+        guard.advance(hard(Reason::Drawdown), at(5_001), HOLD);
+        assert_eq!(guard.state(), GuardState::HardStop);
+        assert_ne!(guard.incident(), first);
+        assert_eq!(guard.rearm(first), Err(RearmError::WrongIncident), "an old command replayed");
+    }
+
+    #[test]
+    fn a_latch_survives_a_restart_with_its_incident_and_reasons() {
+        let mut before = running();
+        before.advance(hard(Reason::Drawdown), at(5_000), HOLD);
+        let mut guard = Guard::new(8);
+        guard.restore(before.incident(), before.hard());
+        assert_eq!(guard.state(), GuardState::HardStop);
+        assert_eq!(guard.advance(FINE, at(0), 0), None);
+        assert_eq!(guard.incident(), before.incident());
+        guard.rearm(before.incident()).expect("the right incident");
+        guard.advance(hard(Reason::Drawdown), at(1), HOLD);
+        assert_eq!(guard.incident(), 8 << 32 | 1, "incidents of another epoch never collide");
     }
 }

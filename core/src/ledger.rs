@@ -1,10 +1,12 @@
 //! The ledger: one account in exact integers, for every mode.
 //!
 //! `equity = start + realized + unrealized − fees + funding + transfers + other`, to the last unit.
+//! A fill is booked by its trade id and a bill by its bill id, once each. Transfers are no profit: the
+//! day's open, its peak and the high-water mark move with them.
 
 use crate::command::Day;
 use crate::digest::Digest;
-use crate::event::{Bill, Fill, RestoreDay, RestorePosition};
+use crate::event::{Bill, BillKind, Fill, RestoreDay, RestorePosition};
 use crate::instrument::{Instrument, InstrumentId};
 use crate::position::Position;
 use crate::units::{Lots, Price, Quote, UnixNanos};
@@ -13,6 +15,19 @@ use crate::units::{Lots, Price, Quote, UnixNanos};
 pub struct Ledger<'m> {
     lines: &'m mut [Line],
     bills: &'m mut [u64],
+    bills_len: usize,
+    /// What the balance was before anything in `flow`; `None` before [`Ledger::start`].
+    start: Option<Quote>,
+    flow: Flow,
+    unrealized: Quote,
+    position_value: Quote,
+    /// Instruments that hold something and have no usable mark.
+    unmarked: u32,
+    fees_missing: u32,
+    today: Option<Today>,
+    /// Day-open equities of the last days by `day % 7`.
+    week: [Option<(i64, Quote)>; 7],
+    high_water: Option<Quote>,
 }
 
 /// Memory for one instrument.
@@ -22,6 +37,38 @@ pub struct Line {
     position: Position,
     mark: Price,
     unrealized: Quote,
+    value: Quote,
+    unmarked: bool,
+}
+
+/// Money that has moved since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Profit realized, before fees.
+    pub realized: Quote,
+    /// Fees paid; negative is a rebate.
+    pub fees: Quote,
+    /// Funding received; negative is paid.
+    pub funding: Quote,
+    /// Deposits less withdrawals.
+    pub transfers: Quote,
+    /// Bills of any other kind.
+    pub other: Quote,
+}
+
+/// The UTC day that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Today {
+    day: i64,
+    open: Quote,
+    peak: Quote,
+    traded: Quote,
+    realized: Quote,
+    fees: Quote,
+    /// Paid; negative is received.
+    funding: Quote,
+    fills: u32,
+    cancel_episodes: u32,
 }
 
 /// What booking a fill did.
@@ -40,155 +87,381 @@ pub struct Booking {
 pub enum LedgerError {
     /// No such instrument, or its rules are not known.
     NoRules,
-    /// Money or size out of range.
+    /// Money or size out of range, or a size that is not positive.
     Range,
-    /// The table of bills is full.
-    Full,
+    /// The table of bills is full, or the bill has no id.
+    Bill,
     /// New rules cannot express the position that is held.
     Grid,
 }
 
 impl<'m> Ledger<'m> {
-    /// An account without money over `lines` (one for each instrument) and `bills`, whose number is a
-    /// power of two.
+    /// An account without money over `lines` (one for each instrument) and `bills`.
+    ///
+    /// # Panics
+    /// When the number of `bills` is no power of two from 8 on.
     pub fn new(lines: &'m mut [Line], bills: &'m mut [u64]) -> Self {
-        unimplemented!()
+        assert!(bills.len().is_power_of_two() && bills.len() >= 8, "a power of two from 8 on");
+        lines.fill(Line::EMPTY);
+        bills.fill(0);
+        Self {
+            lines,
+            bills,
+            bills_len: 0,
+            start: None,
+            flow: Flow::default(),
+            unrealized: Quote::ZERO,
+            position_value: Quote::ZERO,
+            unmarked: 0,
+            fees_missing: 0,
+            today: None,
+            week: [None; 7],
+            high_water: None,
+        }
     }
 
-    /// Takes an instrument's rules in.
+    /// Takes an instrument's rules in. A held position is carried over to new grids exactly.
     ///
     /// # Errors
-    /// [`LedgerError::Grid`] when a held position is no whole number of the new lots.
+    /// [`LedgerError::Grid`], and nothing changes, when it is no whole number there;
+    /// [`LedgerError::NoRules`] when there is no such instrument.
     pub fn rules(&mut self, id: InstrumentId, rules: &Instrument) -> Result<(), LedgerError> {
-        unimplemented!()
+        let line = self.lines.get_mut(id.index()).ok_or(LedgerError::NoRules)?;
+        let moved = match &line.rules {
+            Some(old) => line.position.on_grid(old, rules).ok_or(LedgerError::Grid)?,
+            None => line.position,
+        };
+        line.rules = Some(*rules);
+        line.position = moved;
+        self.revalue(id);
+        Ok(())
     }
 
-    /// Sets the balance that the venue states once its fills and ours agree; later calls do nothing
-    /// but give the difference (venue minus ours).
+    /// Sets the balance to what the venue states; do so once its fills and ours agree. Later calls
+    /// change nothing. Gives venue minus ours, zero at the first call.
     pub fn start(&mut self, balance: Quote) -> Quote {
-        unimplemented!()
+        match self.balance() {
+            Some(ours) => balance - ours,
+            None => {
+                self.start = Some(balance - self.flow.net());
+                self.observe();
+                Quote::ZERO
+            }
+        }
     }
 
-    /// Remembers the day of an earlier run; call it for past days too, oldest first.
+    /// Remembers a day of an earlier run; the newest is the one that goes on, older ones serve the
+    /// trailing week.
     pub fn restore_day(&mut self, day: &RestoreDay) {
-        unimplemented!()
+        self.remember_open(day.day, day.equity_open);
+        if self.today.is_some_and(|today| today.day > day.day) {
+            return;
+        }
+        self.high_water = Some(day.high_water);
+        self.today = Some(Today {
+            day: day.day,
+            open: day.equity_open,
+            peak: day.equity_open,
+            traded: day.traded,
+            realized: day.realized,
+            fees: day.fees,
+            funding: day.funding,
+            fills: day.fills,
+            cancel_episodes: day.cancel_episodes,
+        });
     }
 
     /// Remembers a position of an earlier run.
-    pub fn restore_position(&mut self, position: &RestorePosition) {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`LedgerError::NoRules`] when there is no such instrument.
+    pub fn restore_position(&mut self, held: &RestorePosition) -> Result<(), LedgerError> {
+        let line = self.lines.get_mut(held.instrument.index()).ok_or(LedgerError::NoRules)?;
+        line.position = Position { lots: held.lots, entry_value: held.entry_value };
+        self.revalue(held.instrument);
+        Ok(())
     }
 
     /// Books an execution that [`TradeIds`](crate::trades::TradeIds) says is new.
+    ///
+    /// # Errors
+    /// See [`LedgerError`]; nothing is booked then.
     pub fn fill(&mut self, fill: &Fill) -> Result<Booking, LedgerError> {
-        unimplemented!()
+        let line = self.lines.get_mut(fill.instrument.index()).ok_or(LedgerError::NoRules)?;
+        let rules = line.rules.as_ref().ok_or(LedgerError::NoRules)?;
+        let fee_fits = !fill.fee_known || in_range(fill.fee);
+        if fill.lots.0 <= 0 || fill.price.0 <= 0 || !fee_fits {
+            return Err(LedgerError::Range);
+        }
+        let unit = i128::from(rules.quote_per_tick_lot());
+        let value = i128::from(fill.price.0) * i128::from(fill.lots.0);
+        let notional = money(value, unit).ok_or(LedgerError::Range)?;
+        let mut position = line.position;
+        let tick_lots =
+            position.fill(fill.side, fill.price, fill.lots).ok_or(LedgerError::Range)?;
+        let realized = money(tick_lots, unit).ok_or(LedgerError::Range)?;
+        line.position = position;
+
+        self.flow.realized += realized;
+        if let Some(today) = &mut self.today {
+            today.traded += notional;
+            today.realized += realized;
+            today.fills += 1;
+        }
+        if fill.fee_known {
+            self.pay(fill.fee);
+        } else {
+            self.fees_missing += 1;
+        }
+        self.revalue(fill.instrument);
+        Ok(Booking { realized, notional, position: position.lots })
     }
 
-    /// Books the fee of an execution that came without one.
+    /// Books the fee of an execution that was booked without one.
     pub fn late_fee(&mut self, fee: Quote) {
-        unimplemented!()
+        self.fees_missing = self.fees_missing.saturating_sub(1);
+        self.pay(fee);
     }
 
     /// Books a bill once; false when its id is booked already.
+    ///
+    /// # Errors
+    /// [`LedgerError::Bill`] or [`LedgerError::Range`], and nothing is booked.
     pub fn bill(&mut self, bill: &Bill) -> Result<bool, LedgerError> {
-        unimplemented!()
+        if !in_range(bill.amount) {
+            return Err(LedgerError::Range);
+        }
+        if !self.admit_bill(bill.bill_id)? {
+            return Ok(false);
+        }
+        match bill.kind {
+            BillKind::Funding => {
+                self.flow.funding += bill.amount;
+                if let Some(today) = &mut self.today {
+                    today.funding -= bill.amount;
+                }
+            }
+            BillKind::Transfer => self.transfer(bill.amount),
+            BillKind::Other => self.flow.other += bill.amount,
+        }
+        Ok(true)
     }
 
-    /// Values an instrument's position at `mark`.
+    /// Values an instrument's position at `mark`; one that is not positive is no mark.
     pub fn mark(&mut self, id: InstrumentId, mark: Price) {
-        unimplemented!()
+        if let Some(line) = self.lines.get_mut(id.index()) {
+            line.mark = mark;
+            self.revalue(id);
+        }
     }
 
     /// Begins a new UTC day when `utc` lies in one and equity is known: once a date, however long the
-    /// process was away, never backwards. Gives the new day's record.
+    /// process was away, and never backwards. Gives the new day's record.
     pub fn roll(&mut self, utc: UnixNanos) -> Option<Day> {
-        unimplemented!()
+        let day = utc.day();
+        if utc.0 <= 0 || self.today.is_some_and(|today| today.day >= day) {
+            return None;
+        }
+        let open = self.equity()?;
+        self.today = Some(Today::begin(day, open));
+        self.remember_open(day, open);
+        self.observe();
+        Some(self.day(true))
     }
 
-    /// Notes equity for peak and high-water mark; call it after events that move money or marks.
+    /// Notes equity for the day's peak and the high-water mark; call it after events that move money
+    /// or marks.
     pub fn observe(&mut self) {
-        unimplemented!()
+        let Some(equity) = self.equity() else { return };
+        self.high_water = Some(self.high_water.map_or(equity, |high| high.max(equity)));
+        if let Some(today) = &mut self.today {
+            today.peak = today.peak.max(equity);
+        }
     }
 
     /// Counts a cancel episode; gives its number today.
     pub fn cancel_episode(&mut self) -> u32 {
-        unimplemented!()
+        let Some(today) = &mut self.today else { return 0 };
+        today.cancel_episodes += 1;
+        today.cancel_episodes
     }
 
     /// Cancel episodes today.
     pub fn cancel_episodes(&self) -> u32 {
-        unimplemented!()
+        self.today.map_or(0, |today| today.cancel_episodes)
     }
 
     /// Sets the high-water mark to the equity of now, at an operator's rearm.
     pub fn rearm(&mut self) {
-        unimplemented!()
+        if let Some(equity) = self.equity() {
+            self.high_water = Some(equity);
+        }
     }
 
-    /// The durable day.
+    /// The durable day; zeros before the first has begun.
     pub fn day(&self, rolled: bool) -> Day {
-        unimplemented!()
+        let today = self.today.unwrap_or(Today::begin(0, Quote::ZERO));
+        Day {
+            day: today.day,
+            equity_open: today.open,
+            equity_peak: today.peak,
+            high_water: self.high_water.unwrap_or_default(),
+            traded: today.traded,
+            realized: today.realized,
+            fees: today.fees,
+            funding: today.funding,
+            fills: today.fills,
+            cancel_episodes: today.cancel_episodes,
+            rolled,
+        }
     }
 
     /// Balance and unrealized profit; `None` before [`Ledger::start`] or while a held position has no
-    /// mark.
+    /// usable mark.
     pub fn equity(&self) -> Option<Quote> {
-        unimplemented!()
+        if self.unmarked > 0 {
+            return None;
+        }
+        self.balance().map(|balance| balance + self.unrealized)
     }
 
     /// Balance without unrealized profit; `None` before [`Ledger::start`].
     pub fn balance(&self) -> Option<Quote> {
-        unimplemented!()
+        self.start.map(|start| start + self.flow.net())
     }
 
-    /// Unrealized profit of all instruments.
+    /// Money that has moved since the start of the run.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// Unrealized profit of all instruments that have a mark.
     pub fn unrealized(&self) -> Quote {
-        unimplemented!()
+        self.unrealized
     }
 
     /// Equity when the UTC day began, transfers since added, so that a loss is only ever trading's.
     pub fn day_open(&self) -> Option<Quote> {
-        unimplemented!()
+        self.today.map(|today| today.open)
     }
 
-    /// The oldest day-open equity of the last seven days that is known, transfers since added.
+    /// The oldest known day-open equity of the last seven days, transfers since added.
     pub fn week_open(&self) -> Option<Quote> {
-        unimplemented!()
+        let first = self.today?.day - 6;
+        let days = self.week.iter().flatten().filter(|(day, _)| *day >= first);
+        days.min_by_key(|(day, _)| *day).map(|&(_, open)| open)
     }
 
     /// Highest equity since the last rearm, transfers since added.
     pub fn high_water(&self) -> Option<Quote> {
-        unimplemented!()
+        self.high_water
     }
 
     /// Traded today.
     pub fn traded(&self) -> Quote {
-        unimplemented!()
+        self.today.map_or(Quote::ZERO, |today| today.traded)
     }
 
     /// Value at mark of all positions, each without its sign.
     pub fn position_value(&self) -> Quote {
-        unimplemented!()
+        self.position_value
     }
 
-    /// Executions booked without a fee.
+    /// Executions booked whose fee has not come yet.
     pub fn fees_missing(&self) -> u32 {
-        unimplemented!()
+        self.fees_missing
     }
 
     /// One instrument's position.
     pub fn position(&self, id: InstrumentId) -> Position {
-        unimplemented!()
+        self.lines.get(id.index()).map_or(Position::FLAT, |line| line.position)
     }
 
-    /// One instrument's unrealized profit at its last mark.
+    /// One instrument's unrealized profit at its last mark; zero without one.
     pub fn unrealized_of(&self, id: InstrumentId) -> Quote {
-        unimplemented!()
+        self.lines.get(id.index()).map_or(Quote::ZERO, |line| line.unrealized)
+    }
+
+    /// How many instruments it keeps.
+    pub fn instruments(&self) -> usize {
+        self.lines.len()
     }
 
     /// Folds the account into `digest`.
     pub fn fold(&self, digest: &mut Digest) {
-        unimplemented!()
+        for line in &*self.lines {
+            line.position.fold(digest);
+            digest.fold_signed(line.mark.0);
+        }
+        let Flow { realized, fees, funding, transfers, other } = self.flow;
+        let start = self.start.unwrap_or(Quote(i64::MIN));
+        let high = self.high_water.unwrap_or(Quote(i64::MIN));
+        for money in [start, realized, fees, funding, transfers, other, high] {
+            digest.fold_signed(money.0);
+        }
+        let day = self.day(false);
+        digest.fold_signed(day.day);
+        for money in [day.equity_open, day.equity_peak, day.traded, day.fees, day.funding] {
+            digest.fold_signed(money.0);
+        }
+        digest.fold(u64::from(day.fills) << 32 | u64::from(day.cancel_episodes));
+        digest.fold(u64::from(self.fees_missing) << 32 | self.bills_len as u64);
+    }
+
+    fn pay(&mut self, fee: Quote) {
+        self.flow.fees += fee;
+        if let Some(today) = &mut self.today {
+            today.fees += fee;
+        }
+    }
+
+    fn transfer(&mut self, amount: Quote) {
+        self.flow.transfers += amount;
+        if let Some(today) = &mut self.today {
+            today.open += amount;
+            today.peak += amount;
+        }
+        if let Some(high) = &mut self.high_water {
+            *high += amount;
+        }
+        for (_, open) in self.week.iter_mut().flatten() {
+            *open += amount;
+        }
+    }
+
+    fn remember_open(&mut self, day: i64, open: Quote) {
+        let place = &mut self.week[usize::try_from(day.rem_euclid(7)).expect("below seven")];
+        if place.is_none_or(|(known, _)| known <= day) {
+            *place = Some((day, open));
+        }
+    }
+
+    /// Takes one line out of the sums, values it anew, and puts it in again.
+    fn revalue(&mut self, id: InstrumentId) {
+        let line = &mut self.lines[id.index()];
+        self.unrealized -= line.unrealized;
+        self.position_value -= line.value;
+        self.unmarked -= u32::from(line.unmarked);
+        line.revalue();
+        self.unrealized += line.unrealized;
+        self.position_value += line.value;
+        self.unmarked += u32::from(line.unmarked);
+    }
+
+    /// False when the id is known already; open addressing, nothing is ever forgotten.
+    fn admit_bill(&mut self, id: u64) -> Result<bool, LedgerError> {
+        let mask = self.bills.len() - 1;
+        let mut at = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+        while self.bills[at] != 0 && self.bills[at] != id {
+            at = (at + 1) & mask;
+        }
+        if id == 0 || (self.bills[at] == 0 && self.bills_len >= self.bills.len() / 8 * 7) {
+            return Err(LedgerError::Bill);
+        }
+        let new = self.bills[at] == 0;
+        self.bills[at] = id;
+        self.bills_len += usize::from(new);
+        Ok(new)
     }
 }
 
@@ -196,8 +469,361 @@ impl Line {
     /// Nothing held, nothing known.
     pub const EMPTY: Self = Self {
         rules: None,
-        position: Position { lots: Lots::ZERO, entry_value: 0 },
+        position: Position::FLAT,
         mark: Price::ZERO,
         unrealized: Quote::ZERO,
+        value: Quote::ZERO,
+        unmarked: false,
     };
+
+    fn revalue(&mut self) {
+        let worth = self.worth();
+        (self.unrealized, self.value) = worth.unwrap_or_default();
+        self.unmarked = worth.is_none();
+    }
+
+    /// Unrealized profit and absolute value; `None` when something is held and cannot be valued.
+    fn worth(&self) -> Option<(Quote, Quote)> {
+        if self.position.lots.is_zero() {
+            return Some((Quote::ZERO, Quote::ZERO));
+        }
+        let rules = self.rules.as_ref().filter(|_| self.mark.0 > 0)?;
+        let unrealized = self.position.unrealized(self.mark, rules)?;
+        let value = self.position.value(self.mark, rules)?;
+        (in_range(unrealized) && in_range(value)).then_some((unrealized, value.abs()))
+    }
+}
+
+impl Flow {
+    /// What all of it adds to the balance.
+    pub fn net(&self) -> Quote {
+        self.realized - self.fees + self.funding + self.transfers + self.other
+    }
+}
+
+impl Today {
+    const fn begin(day: i64, open: Quote) -> Self {
+        Self {
+            day,
+            open,
+            peak: open,
+            traded: Quote::ZERO,
+            realized: Quote::ZERO,
+            fees: Quote::ZERO,
+            funding: Quote::ZERO,
+            fills: 0,
+            cancel_episodes: 0,
+        }
+    }
+}
+
+/// Tick-lots as money; `None` beyond its range.
+fn money(tick_lots: i128, quote_per_tick_lot: i128) -> Option<Quote> {
+    let value = tick_lots.checked_mul(quote_per_tick_lot)?;
+    i64::try_from(value).ok().map(Quote).filter(|&money| in_range(money))
+}
+
+/// True for an amount that sums of amounts have room for: at most a billion USDT.
+const fn in_range(money: Quote) -> bool {
+    money.0 >= -Quote::usdt(1_000_000_000).0 && money.0 <= Quote::usdt(1_000_000_000).0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decimal::Grid;
+    use crate::event::{ClientId, Source};
+    use crate::instrument::tests::btc;
+    use crate::units::{Side, Ticks};
+
+    const BTC: InstrumentId = InstrumentId(0);
+    const ETH: InstrumentId = InstrumentId(1);
+
+    fn with_ledger(test: impl FnOnce(Ledger<'_>)) {
+        let mut lines = vec![Line::EMPTY; 2];
+        let mut bills = vec![0; 64];
+        let mut ledger = Ledger::new(&mut lines, &mut bills);
+        ledger.rules(BTC, &btc()).expect("an instrument");
+        let eth = Instrument { tick: Grid { step: 1, scale: 2 }, ..btc() };
+        ledger.rules(ETH, &eth).expect("an instrument");
+        test(ledger);
+    }
+
+    fn fill(instrument: InstrumentId, side: Side, price: i64, lots: i64, fee: i64) -> Fill {
+        Fill {
+            instrument,
+            client: ClientId::FOREIGN,
+            order_id: 1,
+            trade_id: 1,
+            side,
+            maker: true,
+            price: Ticks(price),
+            lots: Lots(lots),
+            fee: Quote(fee),
+            fee_known: true,
+            source: Source::Push,
+            ts: UnixNanos(0),
+        }
+    }
+
+    fn bill(kind: BillKind, amount: i64, bill_id: u64) -> Bill {
+        Bill { instrument: BTC, kind, amount: Quote(amount), bill_id, ts: UnixNanos(0) }
+    }
+
+    fn day(number: i64) -> UnixNanos {
+        UnixNanos(number * UnixNanos::DAY + 1)
+    }
+
+    proptest! {
+        #[test]
+        fn equity_is_explained_to_the_last_unit_under_any_flow(
+            moves in prop::collection::vec(
+                (0u8..6, any::<bool>(), 1i64..2_000_000, 1i64..5_000, -90_000i64..90_000), 1..200),
+        ) {
+            with_ledger(|mut ledger| {
+                ledger.mark(BTC, Price(77_000 * crate::units::E8));
+                ledger.mark(ETH, Price(3_000 * crate::units::E8));
+                ledger.start(Quote::usdt(10_000));
+                let before = ledger.equity().expect("known");
+                for (n, &(kind, flag, price, lots, money)) in moves.iter().enumerate() {
+                    let id = if flag { BTC } else { ETH };
+                    let side = if lots % 2 == 0 { Side::Buy } else { Side::Sell };
+                    let number = n as u64 + 1;
+                    match kind {
+                        0 | 1 => drop(ledger.fill(&fill(id, side, price, lots, money))),
+                        2 => ledger.mark(id, Price(price * 10_007)),
+                        3 => drop(ledger.bill(&bill(BillKind::Funding, money, number))),
+                        4 => drop(ledger.bill(&bill(BillKind::Transfer, money, number))),
+                        _ => drop(ledger.bill(&bill(BillKind::Other, money, number))),
+                    }
+                    let flow = *ledger.flow();
+                    let explained = flow.realized + ledger.unrealized() - flow.fees
+                        + flow.funding + flow.transfers + flow.other;
+                    let after = ledger.equity().expect("known");
+                    assert_eq!(after - before, explained);
+                }
+                // Closing everything at any price turns all unrealized profit into realized.
+                for id in [BTC, ETH] {
+                    let held = ledger.position(id).lots;
+                    let side = if held.0 > 0 { Side::Sell } else { Side::Buy };
+                    if !held.is_zero() {
+                        ledger.fill(&fill(id, side, 1_000, held.0.abs(), 0)).expect("in range");
+                    }
+                    assert_eq!(ledger.position(id), Position::FLAT);
+                }
+                assert_eq!(ledger.unrealized(), Quote::ZERO);
+                assert_eq!(ledger.equity(), ledger.balance());
+            });
+        }
+    }
+
+    #[test]
+    fn a_funding_bill_read_twice_is_paid_once() {
+        with_ledger(|mut ledger| {
+            ledger.start(Quote::usdt(100));
+            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 9)), Ok(true));
+            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 9)), Ok(false));
+            assert_eq!(ledger.balance(), Some(Quote::usdt(100) - Quote(7)));
+            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 0)), Err(LedgerError::Bill));
+        });
+    }
+
+    #[test]
+    fn a_full_table_of_bills_refuses_and_keeps_what_it_knows() {
+        with_ledger(|mut ledger| {
+            for id in 1..=56 {
+                assert_eq!(ledger.bill(&bill(BillKind::Other, 1, id)), Ok(true));
+            }
+            assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 57)), Err(LedgerError::Bill));
+            assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 56)), Ok(false));
+            assert_eq!(ledger.flow().other, Quote(56));
+        });
+    }
+
+    #[test]
+    fn a_deposit_is_no_profit_and_a_withdrawal_no_loss() {
+        with_ledger(|mut ledger| {
+            ledger.start(Quote::usdt(100));
+            ledger.roll(day(10));
+            for amount in [Quote::usdt(900).0, -Quote::usdt(950).0] {
+                let loss = |ledger: &Ledger<'_>| {
+                    let equity = ledger.equity().expect("known");
+                    [ledger.day_open(), ledger.week_open(), ledger.high_water()]
+                        .map(|from| from.expect("known") - equity)
+                };
+                let before = loss(&ledger);
+                let id = amount.unsigned_abs();
+                assert_eq!(ledger.bill(&bill(BillKind::Transfer, amount, id)), Ok(true));
+                ledger.observe();
+                assert_eq!(loss(&ledger), before);
+            }
+            assert_eq!(ledger.equity(), Some(Quote::usdt(50)));
+        });
+    }
+
+    #[test]
+    fn a_day_rolls_once_a_date_also_after_days_away_and_when_time_goes_backwards() {
+        with_ledger(|mut ledger| {
+            assert_eq!(ledger.roll(day(10)), None, "equity is not known yet");
+            ledger.start(Quote::usdt(100));
+            assert_eq!(ledger.roll(UnixNanos(0)), None, "UTC is not known yet");
+            assert!(ledger.roll(day(10)).is_some_and(|day| day.rolled && day.day == 10));
+            assert_eq!(ledger.roll(day(10)), None);
+            assert_eq!(ledger.roll(day(9)), None);
+            assert!(ledger.roll(day(14)).is_some_and(|day| day.day == 14));
+            assert_eq!(ledger.roll(day(13)), None);
+            assert_eq!(ledger.roll(day(14)), None);
+        });
+    }
+
+    #[test]
+    fn a_roll_clears_the_day_and_keeps_high_water_and_position() {
+        with_ledger(|mut ledger| {
+            ledger.mark(BTC, Price(77_200 * crate::units::E8));
+            ledger.start(Quote::usdt(10_000));
+            ledger.roll(day(10));
+            ledger.fill(&fill(BTC, Side::Buy, 772_000, 200, 500)).expect("booked");
+            ledger.bill(&bill(BillKind::Funding, -30, 1)).expect("booked");
+            ledger.mark(BTC, Price(78_000 * crate::units::E8));
+            ledger.observe();
+            ledger.mark(BTC, Price(77_000 * crate::units::E8));
+            assert_eq!(ledger.cancel_episode(), 1);
+            let record = ledger.day(false);
+            assert_eq!((record.fills, record.fees, record.funding), (1, Quote(500), Quote(30)));
+            assert_eq!(record.traded, Quote::usdt(1_544));
+            let high = record.high_water;
+            assert!(high > Quote::usdt(10_000));
+
+            let record = ledger.roll(day(11)).expect("a new day");
+            assert_eq!((record.fills, record.cancel_episodes), (0, 0));
+            assert_eq!((record.traded, record.fees), (Quote::ZERO, Quote::ZERO));
+            assert_eq!(Some(record.equity_open), ledger.equity());
+            assert_eq!(record.high_water, high);
+            assert_eq!(ledger.position(BTC).lots, Lots(200));
+        });
+    }
+
+    #[test]
+    fn a_restart_goes_on_with_the_same_day() {
+        let mut record = None;
+        with_ledger(|mut ledger| {
+            ledger.mark(BTC, Price(77_000 * crate::units::E8));
+            ledger.start(Quote::usdt(10_000));
+            ledger.roll(day(10));
+            ledger.fill(&fill(BTC, Side::Buy, 772_000, 200, 500)).expect("booked");
+            record = Some((ledger.day(false), ledger.equity(), ledger.balance()));
+        });
+        let (record, equity, balance) = record.expect("ran");
+        with_ledger(|mut ledger| {
+            ledger.restore_day(&RestoreDay {
+                day: record.day,
+                equity_open: record.equity_open,
+                high_water: record.high_water,
+                traded: record.traded,
+                realized: record.realized,
+                fees: record.fees,
+                funding: record.funding,
+                fills: record.fills,
+                cancel_episodes: record.cancel_episodes,
+                latched: false,
+                incident: 0,
+                reasons: 0,
+            });
+            let held = RestorePosition {
+                instrument: BTC,
+                lots: Lots(200),
+                entry_value: 200 * 772_000,
+                last_trade_id: 1,
+                last_trade_at: UnixNanos(0),
+            };
+            ledger.restore_position(&held).expect("an instrument");
+            assert_eq!(ledger.equity(), None);
+            ledger.start(balance.expect("known"));
+            assert_eq!(ledger.equity(), None, "a held position has no mark");
+            ledger.mark(BTC, Price(77_000 * crate::units::E8));
+            assert_eq!(ledger.equity(), equity);
+            assert_eq!(ledger.roll(day(10)), None);
+            assert_eq!(ledger.traded(), record.traded);
+            assert_eq!(ledger.day_open(), Some(record.equity_open));
+        });
+    }
+
+    #[test]
+    fn the_trailing_week_begins_with_its_oldest_known_day() {
+        with_ledger(|mut ledger| {
+            ledger.start(Quote::usdt(100));
+            for number in 10..20 {
+                ledger.roll(day(number));
+                ledger.fill(&fill(BTC, Side::Buy, 10, 1, -100)).expect("booked");
+                ledger.fill(&fill(BTC, Side::Sell, 10, 1, 0)).expect("booked");
+            }
+            assert_eq!(ledger.week_open(), Some(Quote::usdt(100) + Quote(300)), "day 13");
+            ledger.roll(day(40));
+            assert_eq!(ledger.week_open(), ledger.day_open());
+        });
+    }
+
+    #[test]
+    fn a_rebate_raises_the_balance_and_a_late_fee_is_booked_then() {
+        with_ledger(|mut ledger| {
+            ledger.start(Quote::ZERO);
+            ledger.mark(BTC, Price(crate::units::E8));
+            ledger.fill(&fill(BTC, Side::Buy, 10, 1, -40)).expect("booked");
+            assert_eq!(ledger.balance(), Some(Quote(40)));
+            let bare = Fill { fee_known: false, ..fill(BTC, Side::Sell, 10, 1, 99) };
+            ledger.fill(&bare).expect("booked");
+            assert_eq!((ledger.balance(), ledger.fees_missing()), (Some(Quote(40)), 1));
+            ledger.late_fee(Quote(15));
+            assert_eq!((ledger.balance(), ledger.fees_missing()), (Some(Quote(25)), 0));
+        });
+    }
+
+    #[test]
+    fn executions_booked_before_the_balance_is_read_are_not_counted_twice() {
+        with_ledger(|mut ledger| {
+            ledger.fill(&fill(BTC, Side::Buy, 10, 1, 40)).expect("booked");
+            assert_eq!(ledger.start(Quote::usdt(100)), Quote::ZERO);
+            assert_eq!(ledger.balance(), Some(Quote::usdt(100)));
+            assert_eq!(ledger.start(Quote::usdt(101)), Quote::usdt(1), "the difference is told");
+            assert_eq!(ledger.balance(), Some(Quote::usdt(100)));
+        });
+    }
+
+    #[test]
+    fn what_the_venue_cannot_mean_is_refused_whole() {
+        with_ledger(|mut ledger| {
+            let unknown = InstrumentId(9);
+            for (bad, error) in [
+                (fill(unknown, Side::Buy, 10, 1, 0), LedgerError::NoRules),
+                (fill(BTC, Side::Buy, 10, 0, 0), LedgerError::Range),
+                (fill(BTC, Side::Buy, -1, 1, 0), LedgerError::Range),
+                (fill(BTC, Side::Buy, i64::MAX, i64::MAX, 0), LedgerError::Range),
+            ] {
+                assert_eq!(ledger.fill(&bad), Err(error));
+                assert_eq!(ledger.position(BTC), Position::FLAT);
+                assert_eq!(*ledger.flow(), Flow::default());
+            }
+        });
+    }
+
+    #[test]
+    fn a_rule_change_keeps_the_position_s_value_or_is_refused() {
+        with_ledger(|mut ledger| {
+            ledger.mark(BTC, Price(77_000 * crate::units::E8));
+            ledger.start(Quote::usdt(100));
+            ledger.fill(&fill(BTC, Side::Buy, 772_000, 200, 0)).expect("booked");
+            let before = (ledger.equity(), ledger.position_value());
+            let coarse = Instrument { lot: Grid { step: 1, scale: 3 }, ..btc() };
+            assert_eq!(ledger.rules(BTC, &coarse), Ok(()));
+            assert_eq!(ledger.position(BTC).lots, Lots(20));
+            assert_eq!((ledger.equity(), ledger.position_value()), before);
+            let coarser = Instrument { lot: Grid { step: 3, scale: 3 }, ..btc() };
+            assert_eq!(ledger.rules(BTC, &coarser), Err(LedgerError::Grid));
+            assert_eq!(ledger.position(BTC).lots, Lots(20));
+        });
+    }
 }

@@ -159,3 +159,78 @@ impl fmt::Display for Drawing {
         writeln!(f, "}}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn the_drawing_in_docs_is_the_table() {
+        let kept = include_str!("../../docs/states/order.dot");
+        assert_eq!(Drawing.to_string(), kept, "docs/states/order.dot is old; it should read so");
+    }
+
+    #[test]
+    fn nothing_leads_back_from_the_end() {
+        for &cause in Cause::ALL {
+            let after = OrderState::Done.after(cause);
+            assert!(matches!(after, Ok(OrderState::Done) | Err(_)), "{cause}");
+        }
+        let back = OrderState::Done.after(Cause::Working);
+        assert_eq!(back, Err(Illegal { state: OrderState::Done, cause: Cause::Working }));
+    }
+
+    #[test]
+    fn a_time_out_or_a_lost_stream_never_ends_an_order() {
+        for &state in &OrderState::ALL[..4] {
+            for cause in [Cause::Overdue, Cause::StreamLost, Cause::PlaceUnknown] {
+                assert!(state.after(cause).is_ok_and(OrderState::is_open), "{state} {cause}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_answer_to_a_cancel_ends_an_order() {
+        for &state in &OrderState::ALL[..4] {
+            for cause in [
+                Cause::CancelSent,
+                Cause::CancelReceived,
+                Cause::CancelRejected,
+                Cause::CancelUnknown,
+                Cause::CancelNotSent,
+            ] {
+                let open = state.after(cause).is_ok_and(OrderState::is_open);
+                let no_edge = state.after(cause).is_err() && state == OrderState::PendingNew;
+                assert!(open || no_edge, "{state} {cause}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_unknown_is_left_only_by_evidence() {
+        for &cause in Cause::ALL {
+            let evidence = matches!(
+                cause,
+                Cause::Working
+                    | Cause::Ended
+                    | Cause::Filled
+                    | Cause::Absent
+                    | Cause::PlaceRejected
+                    | Cause::PlaceNotSent
+            );
+            let stays = OrderState::Unknown.after(cause) == Ok(OrderState::Unknown);
+            assert_eq!(stays, !evidence, "{cause}");
+        }
+    }
+
+    #[test]
+    fn proof_of_its_end_ends_an_order_from_every_state() {
+        for &state in OrderState::ALL {
+            for cause in [Cause::Ended, Cause::Filled, Cause::Absent] {
+                assert_eq!(state.after(cause), Ok(OrderState::Done), "{state} {cause}");
+            }
+        }
+    }
+}
