@@ -34,6 +34,8 @@ pub struct Rules {
     pub market_size_max: Lots,
     /// The smallest value of an order that opens.
     pub notional_min: Quote,
+    /// The price that the band lies around.
+    pub band_reference: BandReference,
     /// How far above the reference price a buy may be, as a share of it.
     pub buy_band: Rate,
     /// How far below the reference price a sell may be, as a share of it.
@@ -135,6 +137,7 @@ impl Rules {
             limit_size_max: SIZE_MAX,
             market_size_max: SIZE_MAX,
             notional_min: Quote::usdt(5),
+            band_reference: BandReference::Mark,
             buy_band: Rate::bps(500),
             sell_band: Rate::bps(500),
             fee_up: Rate::bps(50),
@@ -188,6 +191,13 @@ impl Rules {
         if bands.iter().any(|band| band.0 <= 0 || band.0 > E8) {
             return Err(RulesError::Band);
         }
+        let fees = [self.maker, self.taker].iter().all(|fee| (-FEE_MAX..=FEE_MAX).contains(fee));
+        let marked_up = (0..=E8).contains(&self.fee_up.0);
+        let funding =
+            [self.fund_rate_min, self.fund_rate_max].iter().all(|r| (-E8..=E8).contains(&r.0));
+        if !(fees && marked_up && funding && self.fund_rate_min <= self.fund_rate_max) {
+            return Err(RulesError::Rate);
+        }
         Ok(())
     }
 
@@ -201,11 +211,17 @@ impl Rules {
             let value =
                 i128::from(price.0) * i128::from(largest.0) * i128::from(self.grids.size.step)
                     / i128::from(POW10[usize::from(self.grids.size.scale)]);
-            if price.0 <= 0 || value > i128::from(ORDER_VALUE_MAX.0) {
+            if price.0 <= 0 || price > PRICE_MAX || value > i128::from(VALUE_MAX.0) {
                 return Err(RulesError::Mark);
             }
         }
         Ok(())
+    }
+
+    /// What an order is worth in 1e-8 USDT, whatever its price; beyond [`Quote`] perhaps.
+    pub(crate) fn worth(&self, price: Ticks, size: Lots) -> i128 {
+        let product = i128::from(price.0) * i128::from(size.0);
+        product.saturating_mul(i128::from(self.grids.quantum()))
     }
 
     /// The tier of a position worth `value`; the last one for anything larger.
@@ -239,10 +255,12 @@ pub enum RulesError {
     Size,
     /// A price band is not a share between 0 and 1.
     Band,
+    /// A fee is above [`FEE_MAX`], a mark-up or a funding rate is no share, or their range is empty.
+    Rate,
     /// A position that is held does not lie on the new size grid.
     PositionOffGrid,
-    /// A mark or index is not positive, or so high that the largest order would be worth more than
-    /// [`ORDER_VALUE_MAX`].
+    /// A mark or index is not positive, or so high that the largest order or a position would be worth
+    /// more than [`VALUE_MAX`]; or a funding rate is no share.
     Mark,
 }
 
@@ -257,9 +275,9 @@ pub struct Grids {
 
 impl Grids {
     fn check(&self) -> Result<(), RulesError> {
-        let positive = self.price.step > 0 && self.size.step > 0;
+        let sound = |step: i64| (1..=STEP_MAX).contains(&step);
         let exact = u32::from(self.price.scale) + u32::from(self.size.scale) <= 8;
-        if positive && exact && self.price.step < 1_000_000 && self.size.step < 1_000_000 {
+        if exact && sound(self.price.step) && sound(self.size.step) {
             return Ok(());
         }
         Err(RulesError::Grid)
@@ -334,6 +352,15 @@ pub struct Tier {
     pub leverage_max: u32,
 }
 
+/// The price that the band of a contract lies around. The documentation says "market price".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BandReference {
+    /// The mark.
+    Mark,
+    /// The last print.
+    Last,
+}
+
 /// Whether a contract trades.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -376,8 +403,14 @@ impl Status {
 /// The most lots that a rule may allow in one order.
 pub const SIZE_MAX: Lots = Lots(1_000_000_000_000);
 
-/// The value that an order may have at the mark: a ninth of what [`Quote`] holds.
-pub const ORDER_VALUE_MAX: Quote = Quote::usdt(10_000_000_000);
+/// The value that an order or a position may have at the mark. Some forty of them fit in [`Quote`].
+pub const VALUE_MAX: Quote = Quote::usdt(2_000_000_000);
+/// The highest mark.
+pub const PRICE_MAX: Price = Price(1_000_000_000 * E8);
+/// The largest step of a grid, in units of its last decimal.
+pub const STEP_MAX: i64 = 10_000;
+/// The highest fee, and the highest rebate, as a share.
+pub const FEE_MAX: Rate = Rate::bps(100);
 
 /// Tiers from rows of (end in whole USDT, maintenance rate in bps, highest leverage).
 fn tiers(rows: &[(i64, i64, u32)]) -> Vec<Tier> {

@@ -55,6 +55,8 @@ impl Reject {
     pub const PRICE_NOT_POSITIVE: Self = Self::new(40020, "Parameter price error");
     /// An amount of money that is not positive or beyond all limits.
     pub const AMOUNT_RANGE: Self = Self::new(40020, "Parameter amount error");
+    /// A fee rate beyond all limits.
+    pub const RATE_RANGE: Self = Self::new(40020, "Parameter rate error");
     /// More digits than the venue keeps.
     pub const NUMBER_RANGE: Self = Self::new(40017, "Parameter verification failed");
     /// No such order among the open ones (25204).

@@ -88,7 +88,7 @@ impl Exchange {
         for plan in &config.accounts {
             let new = NewAccount { name: plan.name.clone(), uid: plan.uid, parent: None };
             let account = venue.open_account(new, now);
-            venue.set_fees(account, None, plan.fees);
+            venue.set_fees(account, None, plan.fees).expect("fees that can be set");
             venue.deposit(account, plan.deposit, now).expect("a deposit that can be made");
             let key = auth::drawn_key(plan.permissions, plan.ips.clone(), &mut random);
             venue.add_key(account, key);

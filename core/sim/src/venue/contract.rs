@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use keel_core::decimal::POW10;
-use keel_core::units::{Lots, Price, Rate, Side, Ticks, UnixNanos};
+use keel_core::units::{E8, Lots, Price, Rate, Side, Ticks, UnixNanos};
 
 use super::{Ids, Venue};
 use crate::account::{AccountId, Holding};
 use crate::candle::{Candle, Candles};
 use crate::event::{Level, Print, VenueEvent};
 use crate::funding;
-use crate::instrument::{Grids, InstrumentId, Rules, RulesError, Status};
+use crate::instrument::{BandReference, Grids, InstrumentId, Rules, RulesError, Status, VALUE_MAX};
 use crate::matching::Book;
 use crate::order::{CancelReason, OrderId};
 
@@ -170,8 +170,8 @@ impl Venue {
     ) -> Result<(), RulesError> {
         self.advance(now);
         let now = self.now;
+        self.check_marks(instrument, &marks)?;
         let market = &mut self.instruments[instrument.index()];
-        market.rules.check_marks(marks.mark, marks.index)?;
         if market.candles.minutes().is_empty() && market.prints.is_empty() {
             market.last = marks.mark;
         }
@@ -180,6 +180,23 @@ impl Venue {
         market.index_candles.touch(marks.index, now);
         self.events.push(VenueEvent::Ticker(instrument));
         self.liquidate_due();
+        Ok(())
+    }
+
+    fn check_marks(&self, instrument: InstrumentId, marks: &Marks) -> Result<(), RulesError> {
+        let rules = &self.instrument(instrument).rules;
+        rules.check_marks(marks.mark, marks.index)?;
+        let clients = self.accounts.iter().filter(|account| !account.house);
+        let largest = clients
+            .flat_map(|account| &account.holding(instrument).positions)
+            .map(|position| position.lots.0.abs())
+            .max();
+        let size = i128::from(largest.unwrap_or(0)) * i128::from(rules.grids.size.step);
+        let value = i128::from(marks.mark.0) * size
+            / i128::from(POW10[usize::from(rules.grids.size.scale)]);
+        if value > i128::from(VALUE_MAX.0) || marks.funding_rate.0.unsigned_abs() > E8 as u64 {
+            return Err(RulesError::Mark);
+        }
         Ok(())
     }
 
@@ -306,15 +323,19 @@ impl Venue {
 }
 
 impl Instrument {
-    /// The highest price of a buy, or the lowest of a sell, around the mark.
+    /// The highest price of a buy, or the lowest of a sell, around the price that the rules name.
     pub fn band(&self, side: Side) -> Ticks {
-        let mark = i128::from(self.marks.mark.0);
-        let e8 = i128::from(keel_core::units::E8);
+        let reference = i128::from(match self.rules.band_reference {
+            BandReference::Mark => self.marks.mark.0,
+            BandReference::Last => self.last.0,
+        });
+        let e8 = i128::from(E8);
         let (share, floor) = match side {
             Side::Buy => (e8 + i128::from(self.rules.buy_band.0), true),
             Side::Sell => (e8 - i128::from(self.rules.sell_band.0), false),
         };
-        let price = Price(i64::try_from(mark * share / e8).expect("a mark is far below the range"));
+        let price =
+            Price(i64::try_from(reference * share / e8).expect("prices are far below the range"));
         if floor {
             self.rules.grids.floor_to_tick(price)
         } else {

@@ -7,7 +7,7 @@ use keel_core::units::{Lots, Quote, Side, Ticks, UnixNanos};
 
 use super::{Ids, Venue};
 use crate::account::{AccountId, OpenSum};
-use crate::instrument::{InstrumentId, Status};
+use crate::instrument::{InstrumentId, Status, VALUE_MAX};
 use crate::order::{
     Ack, CancelReason, HoldMode, ModifyRequest, Order, OrderId, OrderKind, OrderRef, OrderSource,
     OrderStatus, PlaceRequest, PosSide, StpMode, TimeInForce,
@@ -214,7 +214,7 @@ impl Venue {
         let price = self.check_price(request)?;
         let size = self.check_size(request)?;
         self.check_value(request, price, size, closes)?;
-        self.check_band(request, price)?;
+        self.check_band(request, price, size)?;
         self.check_counts(account, request.instrument, replaced, closes)?;
         if closes {
             let whole = source == OrderSource::ClosePosition;
@@ -309,11 +309,7 @@ impl Venue {
         let market = self.instrument(request.instrument);
         let least = market.rules.notional_min;
         let value = match request.kind {
-            // The price is not yet held against the band, so the product may be beyond all money.
-            OrderKind::Limit => {
-                let quantum = i128::from(market.rules.grids.quantum());
-                i128::from(price.0) * i128::from(size.0) * quantum
-            }
+            OrderKind::Limit => market.rules.worth(price, size),
             OrderKind::Market => i128::from(market.rules.grids.value_at(market.marks.mark, size).0),
         };
         if closes || value >= i128::from(least.0) {
@@ -324,15 +320,21 @@ impl Venue {
         Err(Reject::with(25611, format!("The order is less than the minimum amount {least} USDT")))
     }
 
-    /// The band lies around the mark. A market order is cut by it later instead.
-    fn check_band(&self, request: &PlaceRequest, price: Ticks) -> Result<(), Reject> {
+    /// The band lies around what the rules name. A market order is cut by it later instead.
+    fn check_band(&self, request: &PlaceRequest, price: Ticks, size: Lots) -> Result<(), Reject> {
         if request.kind == OrderKind::Market {
             return Ok(());
         }
         let market = self.instrument(request.instrument);
         let bound = market.band(request.side);
         if !request.side.better(price, bound) {
-            return Ok(());
+            // A sell has no highest price, but its value must remain one.
+            let rules = &market.rules;
+            return if rules.worth(price, size) > i128::from(VALUE_MAX.0) {
+                Err(Reject::NUMBER_RANGE)
+            } else {
+                Ok(())
+            };
         }
         let bound = text(market.rules.grids.price, bound.0);
         Err(match request.side {

@@ -11,7 +11,7 @@ use crate::account::{
     PositionView, Totals,
 };
 use crate::event::VenueEvent;
-use crate::instrument::InstrumentId;
+use crate::instrument::{FEE_MAX, InstrumentId};
 use crate::margin::{Case, Margin, over};
 use crate::order::{HoldMode, MarginMode, PosSide};
 use crate::reject::Reject;
@@ -71,7 +71,19 @@ impl Venue {
     }
 
     /// Sets an account's rates, in one contract or in all that have none of their own.
-    pub fn set_fees(&mut self, account: AccountId, instrument: Option<InstrumentId>, fees: Fees) {
+    ///
+    /// # Errors
+    /// When a rate is above [`FEE_MAX`], as a fee or as a rebate.
+    pub fn set_fees(
+        &mut self,
+        account: AccountId,
+        instrument: Option<InstrumentId>,
+        fees: Fees,
+    ) -> Result<(), Reject> {
+        let fair = -FEE_MAX..=FEE_MAX;
+        if !fair.contains(&fees.maker) || !fair.contains(&fees.taker) {
+            return Err(Reject::RATE_RANGE);
+        }
         let account = &mut self.accounts[account.index()];
         match instrument {
             Some(instrument) => {
@@ -79,6 +91,7 @@ impl Venue {
             }
             None => account.default_fees = Some(fees),
         }
+        Ok(())
     }
 
     /// Puts money into an account.

@@ -158,8 +158,9 @@ fn lasting(time_in_force: TimeInForce, request: PlaceRequest) -> PlaceRequest {
     PlaceRequest { time_in_force, ..request }
 }
 
-fn named(name: &str, request: PlaceRequest) -> PlaceRequest {
-    PlaceRequest { client_id: Some(name.into()), ..request }
+fn named(name: &str, mut request: PlaceRequest) -> PlaceRequest {
+    request.client_id = Some(name.into());
+    request
 }
 
 fn modified(order: OrderId, price: Option<&str>, size: Option<&str>) -> ModifyRequest {
@@ -392,6 +393,48 @@ fn the_last_price_within_the_band_and_the_least_value_are_accepted() {
 }
 
 #[test]
+fn the_band_can_lie_around_the_last_print_instead_of_the_mark() {
+    let mut floor = Floor::new();
+    floor.crowd(Side::Sell, 51_000, 10);
+    floor.crowd(Side::Buy, 51_000, 10);
+    let request = buy("53000", "0.01");
+    floor.events();
+    assert_eq!(floor.refused(floor.ann, &request), 25206);
+    let reference = crate::instrument::BandReference::Last;
+    let rules = Rules { band_reference: reference, ..Rules::btcusdt() };
+    floor.venue.change_rules(BTC, rules, floor.now).unwrap();
+    assert!(floor.place(floor.ann, &request).is_ok());
+}
+
+#[test]
+fn numbers_at_the_ends_of_64_bits_are_refused_and_overflow_nothing() {
+    let mut floor = Floor::new();
+    let ends = [i64::MAX, i64::MAX - 1, i64::MIN, i64::MIN + 1, i64::MAX / 10_000, 1 << 53];
+    for mantissa in ends {
+        for scale in [0, 1, 4, 18] {
+            let odd = Decimal { mantissa, scale };
+            for request in [
+                PlaceRequest { price: Some(odd), ..buy("1", "0.01") },
+                PlaceRequest { price: Some(odd), ..sell("1", "1200") },
+                PlaceRequest { size: odd, ..buy("50000", "1") },
+                PlaceRequest { size: odd, ..market(Side::Sell, "1") },
+                PlaceRequest { size: odd, price: Some(odd), ..buy("1", "1") },
+            ] {
+                if let Ok(ack) = floor.place(floor.ann, &request) {
+                    panic!("{request:?} made {ack:?}");
+                }
+            }
+        }
+        let odd = Marks { mark: Price(mantissa), ..marks(50_000) };
+        assert_eq!(floor.venue.set_marks(BTC, odd, floor.now), Err(RulesError::Mark));
+        let odd = Marks { funding_rate: Rate(mantissa), ..marks(50_000) };
+        assert_eq!(floor.venue.set_marks(BTC, odd, floor.now), Err(RulesError::Mark));
+        let odd = Fees { maker: Rate(mantissa), taker: Rate(0) };
+        assert_eq!(floor.venue.set_fees(floor.ann, None, odd), Err(Reject::RATE_RANGE));
+    }
+}
+
+#[test]
 fn checks_come_in_the_venues_order() {
     let mut floor = Floor::new();
     floor.placed(floor.ann, &named("taken", buy("49000", "0.01")));
@@ -494,7 +537,7 @@ fn accounts_of_one_parent_do_not_trade_with_one_another_when_the_taker_says_so()
 #[test]
 fn each_party_pays_the_rate_of_its_role_and_a_maker_may_be_paid() {
     let mut floor = Floor::new();
-    floor.venue.set_fees(floor.ann, None, Fees::market_maker());
+    floor.venue.set_fees(floor.ann, None, Fees::market_maker()).unwrap();
     floor.placed(floor.ann, &buy("50000", "0.01"));
     floor.placed(floor.bob, &sell("50000", "0.01"));
     let ann = floor.venue.account(floor.ann).fills().back().unwrap().clone();
@@ -511,7 +554,7 @@ fn a_fee_never_shrinks_and_a_rebate_never_grows_by_rounding() {
     let fee = crate::margin::fee_on;
     assert_eq!(fee(Quote(1), Rate(1)), Quote(1));
     assert_eq!(fee(Quote(1), Rate(-1)), Quote(0));
-    assert_eq!(fee(Quote(349_534_000_0), Rate::bps(6)), Quote(2_097_204));
+    assert_eq!(fee(Quote(3_495_340_000), Rate::bps(6)), Quote(2_097_204));
 }
 
 #[test]
@@ -521,7 +564,7 @@ fn vip_levels_have_the_rates_of_the_table() {
     assert_eq!(Fees::vip(3), Fees { maker: Rate(14_000), taker: Rate(37_500) });
     let mut floor = Floor::new();
     assert_eq!(floor.venue.fees(floor.ann, BTC), Fees::vip(0));
-    floor.venue.set_fees(floor.ann, Some(BTC), Fees::vip(5));
+    floor.venue.set_fees(floor.ann, Some(BTC), Fees::vip(5)).unwrap();
     assert_eq!(floor.venue.fees(floor.ann, BTC), Fees::vip(5));
     assert_eq!(floor.venue.fees(floor.ann, ETH), Fees::vip(0));
 }
@@ -934,6 +977,11 @@ fn rules_that_make_no_sense_are_refused() {
         (Rules { leverage_max: 0, ..good.clone() }, RulesError::Leverage),
         (Rules { size_min: Lots(0), ..good.clone() }, RulesError::Size),
         (Rules { buy_band: Rate(0), ..good.clone() }, RulesError::Band),
+        (Rules { taker: Rate::bps(101), ..good.clone() }, RulesError::Rate),
+        (
+            Rules { fund_rate_min: Rate(1), fund_rate_max: Rate(0), ..good.clone() },
+            RulesError::Rate,
+        ),
     ];
     for (rules, error) in bad {
         assert_eq!(rules.check(), Err(error));
@@ -1217,7 +1265,7 @@ fn flow(acts: &[Act]) -> (Floor, Vec<VenueEvent>) {
     let cid = floor.venue.open_account(new, floor.now);
     floor.venue.deposit(cid, Quote::usdt(5_000), floor.now).unwrap();
     floor.venue.set_hold_mode(cid, HoldMode::Hedge).unwrap();
-    floor.venue.set_fees(floor.ann, None, Fees::market_maker());
+    floor.venue.set_fees(floor.ann, None, Fees::market_maker()).unwrap();
     let clients = [floor.ann, floor.bob, cid];
     let mut events = Vec::new();
     for act in acts {
