@@ -104,7 +104,7 @@ impl World {
         let new = NewAccount { name: "client".into(), uid: 7, parent: None };
         let client = self.venue.open_account(new, self.now);
         self.venue.deposit(client, Quote::usdt(1_000_000), self.now).expect("a deposit");
-        self.venue.set_fees(client, None, Fees::market_maker());
+        self.venue.set_fees(client, None, Fees::market_maker()).unwrap();
         client
     }
 
