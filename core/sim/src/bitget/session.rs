@@ -339,7 +339,7 @@ impl Session {
             match (entry.work)(&mut hall.venue, caller.account, &params, now) {
                 Ok(ack) => elements.push(TradeElement::of(&ack, &params, entry)),
                 Err(reject) if entry.batch => {
-                    elements.push(TradeElement::refused(&params, &reject))
+                    elements.push(TradeElement::refused(&params, &reject));
                 }
                 Err(reject) => return Err(reject),
             }

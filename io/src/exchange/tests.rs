@@ -1,0 +1,165 @@
+//! The exchange on real sockets.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::ServerName;
+use serde_json::Value;
+
+use super::*;
+
+type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+fn connect(handle: &ExchangeHandle) -> Tls {
+    let mut roots = RootCertStore::empty();
+    roots.add(handle.ca_der().expect("an authority").clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let address = handle.announcement().rest.strip_prefix("https://").unwrap().to_owned();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let client = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(client, stream(&address))
+}
+
+fn stream(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// Reads until `done` says that it is enough.
+fn read_until(stream: &mut impl Read, done: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    while !done(&bytes) {
+        match stream.read(&mut buffer).unwrap() {
+            0 => break,
+            n => bytes.extend_from_slice(&buffer[..n]),
+        }
+    }
+    bytes
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// One answer with a length.
+fn answer(stream: &mut impl Read) -> Value {
+    let whole = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+        let line = head.lines().find(|line| line.starts_with("Content-Length")).unwrap();
+        body.len() >= line.split_once(": ").unwrap().1.parse().unwrap()
+    };
+    let bytes = read_until(stream, whole);
+    let text = String::from_utf8(bytes).unwrap();
+    serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+const TIME: &[u8] = b"GET /api/v3/public/time HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn rest_and_both_sockets_are_served_over_tls_that_its_authority_vouches_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = Some(dir.path().to_path_buf());
+    let handle = start(ExchangeOptions { run_dir, ..ExchangeOptions::default() }).unwrap();
+    let ca = handle.announcement().ca.clone().expect("a file");
+    assert!(std::fs::read_to_string(ca).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+
+    let mut rest = connect(&handle);
+    for _ in 0..2 {
+        rest.write_all(TIME).unwrap();
+        assert_eq!(answer(&mut rest)["code"], "00000", "a connection serves more than once");
+    }
+
+    let mut socket = connect(&handle);
+    let upgrade = "GET /v3/ws/public HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    socket.write_all(upgrade.as_bytes()).unwrap();
+    let bytes = read_until(&mut socket, |bytes| contains(bytes, "\r\n\r\n"));
+    assert!(bytes.starts_with(b"HTTP/1.1 101 "));
+    let request = br#"{"op":"subscribe","args":[{"instType":"usdt-futures","topic":"ticker","symbol":"BTCUSDT"}]}"#;
+    let mut frame = vec![0x81, 0x80 | request.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(request);
+    socket.write_all(&frame).unwrap();
+    let bytes = read_until(&mut socket, |bytes| contains(bytes, "markPrice"));
+    assert!(contains(&bytes, "\"event\":\"subscribe\""));
+    handle.stop().unwrap();
+    assert_eq!(socket.read(&mut [0; 1 << 16]).map(|n| n.min(1)).unwrap_or(0), 0, "it is cut");
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_authority_gets_nothing() {
+    let handle = start(ExchangeOptions::default()).unwrap();
+    let other = start(ExchangeOptions::default()).unwrap();
+    let mut stranger = {
+        let mut stranger = connect(&other);
+        let address = handle.announcement().rest.strip_prefix("https://").unwrap().to_owned();
+        stranger.sock = stream(&address);
+        stranger
+    };
+    assert!(stranger.write_all(TIME).and_then(|()| stranger.read(&mut [0; 64])).is_err());
+    let mut rest = connect(&handle);
+    rest.write_all(TIME).unwrap();
+    assert_eq!(answer(&mut rest)["code"], "00000", "the others are served as before");
+}
+
+#[test]
+fn plaintext_is_served_on_request_and_what_is_refused_is_told_before_the_close() {
+    let options = ExchangeOptions { plaintext: true, speed: 10, ..ExchangeOptions::default() };
+    let handle = start(options).unwrap();
+    assert_eq!((handle.ca_der(), &handle.announcement().ca), (None, &None));
+    let address = handle.announcement().rest.strip_prefix("http://").unwrap().to_owned();
+    let mut rest = stream(&address);
+    let time = |rest: &mut TcpStream| {
+        rest.write_all(TIME).unwrap();
+        answer(rest)["data"]["serverTime"].as_str().unwrap().parse::<i64>().unwrap()
+    };
+    let before = time(&mut rest);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(time(&mut rest) >= before + 2_000, "its time runs ten times as fast");
+
+    let mut large = stream(&address);
+    let head = "POST /api/v3/trade/place-order HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n";
+    large.write_all(head.as_bytes()).unwrap();
+    let _ = large.write_all(&[b'a'; 64 * 1024]);
+    let bytes = read_until(&mut large, |_| false);
+    assert!(bytes.starts_with(b"HTTP/1.1 413 "), "{}", bytes.escape_ascii());
+}
+
+#[test]
+fn a_taken_port_is_named_and_nothing_is_left_running() {
+    let first = start(ExchangeOptions { plaintext: true, ..ExchangeOptions::default() }).unwrap();
+    let address = first.announcement().rest.strip_prefix("http://").unwrap().to_owned();
+    let listen = address.parse().unwrap();
+    let error = start(ExchangeOptions { listen, ..ExchangeOptions::default() }).unwrap_err();
+    assert!(error.to_string().contains(&address), "{error}");
+    assert!(matches!(
+        start(ExchangeOptions { speed: 0, ..ExchangeOptions::default() }),
+        Err(StartError::Speed)
+    ));
+}
+
+#[test]
+fn the_first_line_is_one_object_with_these_fields() {
+    let handle = start(ExchangeOptions::default()).unwrap();
+    let value = serde_json::to_value(handle.announcement()).unwrap();
+    let mut keys: Vec<_> = value.as_object().unwrap().keys().collect();
+    keys.sort();
+    assert_eq!(keys, ["accounts", "admin", "ca", "rest", "ws_private", "ws_public"]);
+    let names: Vec<_> = value["accounts"].as_array().unwrap().iter().map(|a| &a["name"]).collect();
+    assert_eq!(names, ["keel", "manual"]);
+    assert_eq!(value["accounts"][0]["permissions"], serde_json::json!(["uta_trade"]));
+    let admin = handle.announcement().admin.strip_prefix("http://").unwrap().to_owned();
+    let mut admin = stream(&admin);
+    admin.write_all(b"GET /admin/state HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    assert_eq!(answer(&mut admin)["accounts"][0]["name"], "keel");
+}
