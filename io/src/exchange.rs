@@ -142,8 +142,7 @@ pub fn start(options: ExchangeOptions) -> Result<ExchangeHandle, StartError> {
     let stop = Arc::new(AtomicBool::new(false));
     let host = Host::new(exchange, pace, (api, admin), tls, Arc::clone(&stop))?;
     let waker = host.waker();
-    let thread =
-        std::thread::Builder::new().name("exchange".into()).spawn(move || host.run())?;
+    let thread = std::thread::Builder::new().name("exchange".into()).spawn(move || host.run())?;
     let ca_der = identity.map(|identity| identity.authority);
     Ok(ExchangeHandle { announcement, ca_der, stop, waker, thread: Some(thread) })
 }

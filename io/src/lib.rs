@@ -7,6 +7,7 @@
 pub mod affinity;
 pub mod clock;
 pub mod cold;
+pub mod exchange;
 pub mod journal;
 pub mod latency;
 pub mod mode;

@@ -209,22 +209,12 @@ impl Host {
     /// Writes what waits for a client; closes the connection when it is to be closed.
     fn flush(&mut self, conn: ConnId) {
         let Some(socket) = self.sockets.get_mut(&conn) else { return };
-        let mut outcome;
         loop {
-            let waiting = self.exchange.transmit(conn);
-            let some = !waiting.is_empty();
-            outcome = socket.write(waiting);
-            match outcome {
+            match socket.write(self.exchange.transmit(conn)) {
                 Ok(0) => break,
                 Ok(taken) => self.exchange.sent(conn, taken),
-                Err(_) => break,
+                Err(_) => return self.cut(conn),
             }
-            if !some {
-                break;
-            }
-        }
-        if outcome.is_err() {
-            return self.cut(conn);
         }
         if self.exchange.is_closing(conn) {
             self.finish(conn);

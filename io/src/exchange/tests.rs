@@ -56,7 +56,7 @@ fn answer(stream: &mut impl Read) -> Value {
         let text = String::from_utf8_lossy(bytes);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
         let line = head.lines().find(|line| line.starts_with("Content-Length")).unwrap();
-        body.len() >= line.split_once(": ").unwrap().1.parse().unwrap()
+        body.len() >= line.split_once(": ").unwrap().1.parse::<usize>().unwrap()
     };
     let bytes = read_until(stream, whole);
     let text = String::from_utf8(bytes).unwrap();

@@ -51,7 +51,7 @@ pub(super) fn drawn_key(
 }
 
 /// The venue's words for permissions, as `account/info` gives them.
-pub(super) fn permission_words(permissions: Permissions) -> Vec<&'static str> {
+pub fn permission_words(permissions: Permissions) -> Vec<&'static str> {
     let Permissions { trade, manage, withdraw } = permissions;
     let reads = !trade && !manage && !withdraw;
     [("uta_mgt", manage), ("uta_trade", trade || reads), ("withdraw", withdraw)]

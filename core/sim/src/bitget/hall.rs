@@ -20,6 +20,7 @@ use super::topic::{Hub, Private, Topic};
 use super::window::{Subject, Windows};
 use crate::account::{AccountId, PositionView};
 use crate::instrument::InstrumentId;
+use crate::market::Market;
 use crate::order::PosSide;
 use crate::reject::Reject;
 use crate::venue::Venue;
@@ -31,6 +32,8 @@ pub(super) struct Hall {
     pub config: ExchangeConfig,
     /// The venue.
     pub venue: Venue,
+    /// The market around it.
+    pub market: Market,
     /// Rate windows.
     pub windows: Windows,
     /// Subscriptions.

@@ -5,9 +5,10 @@
 //! does. It reads the wire by itself and shares no code with the client side of this project, so that a
 //! misreading of the protocol shows as a quarrel between the two.
 //!
-//! One kind of connection serves it all: REST requests, and upgrades at `/v3/ws/public` and
-//! `/v3/ws/private`.
+//! One kind of connection serves clients: REST requests, and upgrades at `/v3/ws/public` and
+//! `/v3/ws/private`. The other one is the administration ([`ConnKind::Admin`]).
 
+mod admin;
 mod auth;
 mod config;
 mod endpoint;
@@ -33,11 +34,12 @@ mod ws;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use keel_core::units::{Price, UnixNanos};
+use keel_core::units::UnixNanos;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use tungstenite::Utf8Bytes;
 
+pub use self::auth::permission_words;
 pub use self::config::{AccountPlan, ExchangeConfig, Limits};
 pub use self::feed::Cadence;
 use self::feed::Feed;
@@ -50,13 +52,22 @@ use self::topic::{Hub, Private, Topic};
 use self::window::Windows;
 use crate::account::{Account, ApiKey, NewAccount};
 use crate::event::VenueEvent;
-use crate::instrument::Rules;
+use crate::market::{Market, Settings};
 use crate::order::Fill;
-use crate::venue::{Marks, Venue};
+use crate::venue::Venue;
 
 /// A connection to the exchange. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnKind {
+    /// REST, and after an upgrade the public or the private WebSocket, as the path says.
+    Api,
+    /// The administration. The host serves it on loopback only.
+    Admin,
+}
 
 /// The whole exchange.
 #[derive(Debug)]
@@ -80,11 +91,7 @@ impl Exchange {
     pub fn new(config: ExchangeConfig, seed: u64, now: UnixNanos) -> Self {
         let mut random = Pcg64Mcg::seed_from_u64(seed);
         let mut venue = Venue::new(now);
-        for (rules, price) in [(Rules::btcusdt(), 77_200), (Rules::ethusdt(), 2_300)] {
-            let price = Price(price * keel_core::units::E8);
-            let marks = Marks { mark: price, index: price, funding_rate: Default::default() };
-            venue.list(rules, marks).expect("the contracts of this crate can be traded by");
-        }
+        let market = Market::open(&mut venue, &Settings::new(seed), now);
         for plan in &config.accounts {
             let new = NewAccount { name: plan.name.clone(), uid: plan.uid, parent: None };
             let account = venue.open_account(new, now);
@@ -101,6 +108,7 @@ impl Exchange {
         let hall = Hall {
             config,
             venue,
+            market,
             windows: Windows::default(),
             hub: Hub::default(),
             feeds,
@@ -134,7 +142,7 @@ impl Exchange {
     }
 
     /// Takes a new connection from `peer`; none when there are too many, and the host closes it.
-    pub fn open(&mut self, peer: IpAddr, now: UnixNanos) -> Option<ConnId> {
+    pub fn open(&mut self, kind: ConnKind, peer: IpAddr, now: UnixNanos) -> Option<ConnId> {
         let limits = &self.hall.config.limits;
         let of_peer = self.conns.values().filter(|conn| conn.peer == peer).count();
         if self.conns.len() >= limits.connections_max || of_peer >= limits.connections_per_address {
@@ -143,7 +151,7 @@ impl Exchange {
         let id = ConnId(self.opened);
         self.opened += 1;
         let http = Http { reader: Reader::default(), out: Outbound::default(), since: now };
-        self.conns.insert(id, Conn { id, peer, speaks: Speaks::Http(http), closing: false });
+        self.conns.insert(id, Conn { id, kind, peer, speaks: Speaks::Http(http), closing: false });
         Some(id)
     }
 
@@ -198,14 +206,16 @@ impl Exchange {
         let hall = &self.hall;
         let feeds = hall.feeds.iter().filter_map(|feed| feed.deadline(&hall.hub));
         let conns = self.conns.values().filter_map(|conn| conn.deadline(hall));
-        let venue = hall.venue.deadline();
-        feeds.chain(conns).chain(venue).min().unwrap_or(self.accounts_due).min(self.accounts_due)
+        let settled = hall.venue.deadline();
+        let always = self.accounts_due.min(hall.market.deadline());
+        feeds.chain(conns).chain(settled).min().map_or(always, |first| first.min(always))
     }
 
     /// Lets time pass to `now`: the market moves, the venue settles, pushes go out, clients that have
     /// been silent or slow for too long are cut off.
     pub fn step(&mut self, now: UnixNanos) {
         self.hall.venue.advance(now);
+        self.hall.market.step(&mut self.hall.venue, now);
         for (id, conn) in &mut self.conns {
             if conn.deadline(&self.hall).is_some_and(|deadline| deadline <= now) {
                 conn.step(&self.hall, now);
@@ -330,6 +340,7 @@ impl Exchange {
 #[derive(Debug)]
 struct Conn {
     id: ConnId,
+    kind: ConnKind,
     peer: IpAddr,
     speaks: Speaks,
     closing: bool,
@@ -365,12 +376,14 @@ impl Conn {
                 Ok(Step::Continue) => http.out.push(http::CONTINUE),
                 Ok(Step::Request(request)) => {
                     http.since = now;
-                    if let (Some(door), Some(key)) =
-                        (Door::of_path(&request.path), request.websocket_key())
-                    {
-                        return self.upgrade(door, key, hall, now);
-                    }
-                    let answer = hall.answer(&request, self.peer, now);
+                    let upgrade = Door::of_path(&request.path).zip(request.websocket_key());
+                    let answer = match (self.kind, upgrade) {
+                        (ConnKind::Admin, _) => admin::answer(hall, &request, now),
+                        (ConnKind::Api, None) => hall.answer(&request, self.peer, now),
+                        (ConnKind::Api, Some((door, key))) => {
+                            return self.upgrade(door, key, hall, now);
+                        }
+                    };
                     write_answer(http, &request, &answer, now);
                     self.closing = !request.keep_alive;
                 }

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
-use keel_core::units::UnixNanos;
+use keel_core::units::{Side, UnixNanos};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{ConnId, Exchange, ExchangeConfig, Limits};
+use super::text::Text;
+use super::{ConnId, ConnKind, Exchange, ExchangeConfig, Limits};
 use crate::account::ApiKey;
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -48,7 +49,7 @@ impl Stage {
     }
 
     fn open(&mut self) -> ConnId {
-        self.exchange.open(PEER, self.now).expect("room for a connection")
+        self.exchange.open(ConnKind::Api, PEER, self.now).expect("room for a connection")
     }
 
     fn send(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -265,6 +266,16 @@ fn near_mark(stage: &Stage, percent: i64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
+/// Price and size of the best ask.
+fn best_ask(stage: &Stage) -> (String, String) {
+    let venue = stage.exchange.venue();
+    let instrument = venue.instrument(venue.find("BTCUSDT").unwrap());
+    let grids = &instrument.rules.grids;
+    let best = instrument.book.depth(Side::Sell).next().expect("an ask");
+    let price = Text::steps(grids.price, best.price.0);
+    (price.to_string(), Text::steps(grids.size, best.size.0).to_string())
+}
+
 #[test]
 fn public_time_needs_no_key_and_an_unknown_path_is_named() {
     let mut stage = Stage::metered();
@@ -324,7 +335,7 @@ fn what_a_key_may_not_do_is_refused_with_the_venues_codes() {
     assert_eq!(stage.refused(None, "GET", path, ""), "40001");
     key.secret.push('x');
     assert_eq!(stage.refused(Some(&key), "GET", path, ""), "40009");
-    let account = stage.exchange.venue().accounts()[0].id;
+    let account = stage.exchange.keys().next().expect("a key").0.id;
     let reads = ApiKey {
         key: "r".into(),
         secret: "s".into(),
@@ -473,7 +484,7 @@ fn an_order_over_the_socket_is_acknowledged_and_its_life_is_pushed() {
     let conn = stage.private(&maker, &["order", "fill", "fast-fill", "position", "account"]);
     stage.pass(SECONDS);
     stage.heard(conn);
-    let price = near_mark(&stage, 4);
+    let (price, _) = best_ask(&stage);
     let mut order = limit_order("sell", &price, "0.02");
     order["timeInForce"] = json!("post_only");
     order["clientOid"] = json!("q-1");
@@ -489,15 +500,10 @@ fn an_order_over_the_socket_is_acknowledged_and_its_life_is_pushed() {
     assert_eq!(live["data"][0]["orderStatus"], "live");
     assert_eq!(live["data"][0]["category"], "usdt-futures");
 
-    // Nobody else quotes so far from the mark: this buy meets what rests below it, then ours.
-    let buy = with_category(limit_order("buy", &near_mark(&stage, 4), "2000"));
-    let reply = stage.rest(Some(&taker), "POST", "/api/v3/trade/place-order", &buy.to_string());
-    assert!(reply.status == 200 || reply.status == 400, "{reply:?}");
-    let mut buy = buy;
-    buy["qty"] = json!("0.02");
-    if reply.status == 400 {
-        stage.post(&taker, "/api/v3/trade/place-order", &buy);
-    }
+    // Ours is the last of its level: this takes all of it.
+    let (price, size) = best_ask(&stage);
+    let buy = with_category(limit_order("buy", &price, &size));
+    stage.post(&taker, "/api/v3/trade/place-order", &buy);
     let heard = stage.heard(conn);
     let of = |topic: &str| {
         let mut found = heard.iter().filter(|f| f["arg"]["topic"] == topic);
@@ -681,7 +687,7 @@ fn too_many_connections_of_an_address_are_turned_away() {
     for _ in 0..100 {
         stage.open();
     }
-    assert_eq!(stage.exchange.open(PEER, stage.now), None);
+    assert_eq!(stage.exchange.open(ConnKind::Api, PEER, stage.now), None);
     let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-    assert!(stage.exchange.open(other, stage.now).is_some());
+    assert!(stage.exchange.open(ConnKind::Api, other, stage.now).is_some());
 }
