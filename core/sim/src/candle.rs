@@ -51,8 +51,8 @@ impl Candle {
     }
 }
 
-/// The latest [`CANDLES_MAX`] one-minute bars of one price series. A minute without a print repeats the
-/// last close with no volume once time has passed it.
+/// The latest [`CANDLES_MAX`] one-minute bars of one price series. A minute without a print
+/// repeats the last close with no volume once time has passed it.
 #[derive(Clone, Debug, Default)]
 pub struct Candles {
     bars: VecDeque<Candle>,

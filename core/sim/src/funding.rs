@@ -10,8 +10,8 @@ pub fn next_instant(interval_hours: u32, now: UnixNanos) -> UnixNanos {
     UnixNanos((now.0.div_euclid(step) + 1) * step)
 }
 
-/// What comes to a position of `lots` at `mark` under `rate`; negative is paid. A positive rate makes
-/// longs pay shorts. Rounded down: whoever pays, pays the fraction.
+/// What comes to a position of `lots` at `mark` under `rate`; negative is paid. A positive rate
+/// makes longs pay shorts. Rounded down: whoever pays, pays the fraction.
 ///
 /// # Panics
 /// When the amount leaves the range of [`Quote`].

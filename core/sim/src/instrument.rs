@@ -255,12 +255,13 @@ pub enum RulesError {
     Size,
     /// A price band is not a share between 0 and 1.
     Band,
-    /// A fee is above [`FEE_MAX`], a mark-up or a funding rate is no share, or their range is empty.
+    /// A fee is above [`FEE_MAX`], a mark-up or a funding rate is no share, or their range is
+    /// empty.
     Rate,
     /// A position that is held does not lie on the new size grid.
     PositionOffGrid,
-    /// A mark or index is not positive, or so high that the largest order or a position would be worth
-    /// more than [`VALUE_MAX`]; or a funding rate is no share.
+    /// A mark or index is not positive, or so high that the largest order or a position would be
+    /// worth more than [`VALUE_MAX`]; or a funding rate is no share.
     Mark,
 }
 

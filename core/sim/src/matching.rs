@@ -1,11 +1,11 @@
 //! Matching: one contract's limit order book, by price and then by time.
 //!
-//! A [`Book`] knows orders, not accounts: an order has a number, an owner and a family, and the caller
-//! gives both their meaning. An incoming order is worked one step at a time ([`Book::step`]), so that
-//! the caller can look at each party between two fills.
+//! A [`Book`] knows orders, not accounts: an order has a number, an owner and a family, and the
+//! caller gives both their meaning. An incoming order is worked one step at a time
+//! ([`Book::step`]), so that the caller can look at each party between two fills.
 //!
-//! Levels stand in one sorted vector a side with the best one last, so that work near the touch moves
-//! little memory; the orders of a level are a linked list through one slab.
+//! Levels stand in one sorted vector a side with the best one last, so that work near the touch
+//! moves little memory; the orders of a level are a linked list through one slab.
 
 use keel_core::units::{Lots, Side, Ticks};
 
@@ -96,9 +96,9 @@ impl Book {
         self.best(taker.side.opposite()).is_some_and(|price| taker.reaches(price))
     }
 
-    /// The next thing that happens to `taker`, done; [`Step::Over`] when nothing more does.
-    /// `room` says how much of the resting order may trade; when that is nothing, the order is taken
-    /// out as [`Step::MakerCut`].
+    /// The next thing that happens to `taker`, done; [`Step::Over`] when nothing more does. `room`
+    /// says how much of the resting order may trade; when that is nothing, the order is taken out
+    /// as [`Step::MakerCut`].
     pub fn step(&mut self, taker: &mut Taker, room: impl FnOnce(&Resting) -> Lots) -> Step {
         if taker.left.0 <= 0 {
             return Step::Over;
@@ -179,8 +179,8 @@ impl Book {
         self.set_left(key, left);
     }
 
-    /// Gives the levels that changed since the last call, in the order of change. Look up what rests
-    /// there now with [`Book::size_at`].
+    /// Gives the levels that changed since the last call, in the order of change. Look up what
+    /// rests there now with [`Book::size_at`].
     pub fn take_changes(&mut self, out: &mut Vec<(Side, Ticks)>) {
         out.clear();
         out.append(&mut self.changed);

@@ -2,8 +2,8 @@
 
 use keel_core::units::{Lots, Quote, UnixNanos};
 
-/// One position. What is left of its entry value is an integer; a part that closes takes its share of
-/// it, rounded toward zero, and the rest stays, so that nothing is ever lost to rounding.
+/// One position. What is left of its entry value is an integer; a part that closes takes its share
+/// of it, rounded toward zero, and the rest stays, so that nothing is ever lost to rounding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The venue's number of it; 0 before the first fill.

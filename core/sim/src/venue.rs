@@ -1,10 +1,10 @@
 //! Venue: accounts, books and everything between them.
 //!
 //! Requests come as method calls and are answered at once with an [`Ack`](crate::order::Ack) or a
-//! [`Reject`]; what becomes of an order is told by the [`VenueEvent`]s that [`Venue::drain`] gives in
-//! order. Each call that changes something takes `now` and first lets time pass to it, so that a
-//! funding that was due before an order is settled before it; [`Venue::deadline`] tells when time has
-//! something to do. Time that runs backward is taken as standing still.
+//! [`Reject`]; what becomes of an order is told by the [`VenueEvent`]s that [`Venue::drain`] gives
+//! in order. Each call that changes something takes `now` and first lets time pass to it, so that
+//! a funding that was due before an order is settled before it; [`Venue::deadline`] tells when
+//! time has something to do. Time that runs backward is taken as standing still.
 //!
 //! Memory is bounded: books by the order caps, records by the constants of [`crate::account`],
 //! [`crate::candle`] and this module; events wait until they are drained.
@@ -55,8 +55,8 @@ struct Kept {
 }
 
 impl Venue {
-    /// A venue without contracts and accounts. Its ids start from `now`, so that a venue that is opened
-    /// later never gives an id again.
+    /// A venue without contracts and accounts. Its ids start from `now`, so that a venue that is
+    /// opened later never gives an id again.
     pub fn new(now: UnixNanos) -> Self {
         Self {
             instruments: Vec::new(),
@@ -141,8 +141,8 @@ impl Venue {
         self.now
     }
 
-    /// Moves what happened since the last call to the end of `out`, in order. Whoever drives a venue
-    /// drains it after each call: nothing else bounds what waits.
+    /// Moves what happened since the last call to the end of `out`, in order. Whoever drives a
+    /// venue drains it after each call: nothing else bounds what waits.
     pub fn drain(&mut self, out: &mut Vec<VenueEvent>) {
         out.append(&mut self.events);
     }
@@ -158,8 +158,8 @@ impl Venue {
     }
 }
 
-/// The next number of each kind. They start at the millisecond of opening times 2^20, which is above
-/// 2^53 since 1970-01-02 and below 2^63 until the year 2248.
+/// The next number of each kind. They start at the millisecond of opening times 2^20, which is
+/// above 2^53 since 1970-01-02 and below 2^63 until the year 2248.
 #[derive(Clone, Copy, Debug)]
 struct Ids {
     order: u64,
@@ -181,8 +181,8 @@ impl Ids {
     }
 }
 
-/// Orders, trades and bills count in steps of this from different starts, so that a number of one kind
-/// is never a number of another.
+/// Orders, trades and bills count in steps of this from different starts, so that a number of one
+/// kind is never a number of another.
 const ID_STEP: u64 = 8;
 
 #[cfg(test)]

@@ -200,8 +200,8 @@ impl Venue {
         Ok(())
     }
 
-    /// Gives a contract its history of one-minute bars before it trades: of prints, of the mark and of
-    /// the index. The last close of prints becomes the last price.
+    /// Gives a contract its history of one-minute bars before it trades: of prints, of the mark
+    /// and of the index. The last close of prints becomes the last price.
     ///
     /// # Panics
     /// When bars do not begin on minutes or do not ascend.

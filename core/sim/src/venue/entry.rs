@@ -36,8 +36,8 @@ impl Venue {
     /// order's size is the whole size asked for less what the old one had filled.
     ///
     /// # Errors
-    /// When the order is gone, nothing would change, or the new order does not pass a check. The old
-    /// one then stays, unless the request says otherwise.
+    /// When the order is gone, nothing would change, or the new order does not pass a check. The
+    /// old one then stays, unless the request says otherwise.
     pub fn modify(
         &mut self,
         account: AccountId,
@@ -84,8 +84,8 @@ impl Venue {
         self.cancel_open(account, instrument, CancelReason::Normal)
     }
 
-    /// Closes positions with market orders: of one contract or of all, of one side or of all. Resting
-    /// orders that only close make room.
+    /// Closes positions with market orders: of one contract or of all, of one side or of all.
+    /// Resting orders that only close make room.
     pub fn close_positions(
         &mut self,
         account: AccountId,

@@ -1,7 +1,7 @@
 //! House: the door of the market's own agents, anonymous and cheap.
 //!
-//! An agent's order leaves no record and passes no check of margin or band; the book, the prints and
-//! the other party cannot tell it from a client's.
+//! An agent's order leaves no record and passes no check of margin or band; the book, the prints
+//! and the other party cannot tell it from a client's.
 
 use keel_core::units::{Lots, Side, Ticks, UnixNanos};
 

@@ -29,7 +29,8 @@ impl Venue {
         self.add_account(new, false)
     }
 
-    /// Opens an account for agents of the market: no margin, no fees, no records, no private events.
+    /// Opens an account for agents of the market: no margin, no fees, no records, no private
+    /// events.
     ///
     /// # Panics
     /// When its name is taken.
@@ -117,8 +118,8 @@ impl Venue {
     /// Takes money out of an account.
     ///
     /// # Errors
-    /// When the amount is not positive, or so much is not free. Profit that is not realized cannot be
-    /// taken out.
+    /// When the amount is not positive, or so much is not free. Profit that is not realized cannot
+    /// be taken out.
     pub fn withdraw(
         &mut self,
         account: AccountId,
@@ -151,8 +152,8 @@ impl Venue {
     /// Sets an account's leverage in a contract.
     ///
     /// # Errors
-    /// When it is out of the contract's range, above what the tier of the position allows, or margin
-    /// would not suffice.
+    /// When it is out of the contract's range, above what the tier of the position allows, or
+    /// margin would not suffice.
     pub fn set_leverage(
         &mut self,
         account: AccountId,
@@ -293,8 +294,8 @@ impl Venue {
         }
     }
 
-    /// Where the mark would have to go, all else standing still and the tier staying, for maintenance
-    /// to reach equity: `equity + (m/M − 1)·V = others + r·|V|·m/M` solved for `m`.
+    /// Where the mark would have to go, all else standing still and the tier staying, for
+    /// maintenance to reach equity: `equity + (m/M − 1)·V = others + r·|V|·m/M` solved for `m`.
     fn liquidation_price(
         &self,
         account: AccountId,

@@ -1100,7 +1100,7 @@ fn a_key_is_found_by_its_name_and_its_secret_is_never_printed() {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Place { who: usize, side: Side, price: i64, size: i64, how: usize, closing: bool, stp: StpMode },
+    Place { who: usize, side: Side, price: i64, size: i64, how: usize, closes: bool, stp: StpMode },
     Crowd { side: Side, price: i64, size: i64 },
     Modify { who: usize, which: usize, price: i64, size: i64 },
     Cancel { who: usize, which: usize },
@@ -1119,10 +1119,11 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(StpMode::CancelBoth),
     ];
     let price = || 49_900i64..50_100;
+    let mark = prop_oneof![4 => 49_500i64..50_500, 1 => 43_000i64..57_000];
     let place = (0usize..3, side(), price(), 1i64..20_000, 0usize..5, any::<bool>(), stp);
     prop_oneof![
-        8 => place.prop_map(|(who, side, price, size, how, closing, stp)| {
-            Act::Place { who, side, price, size, how, closing, stp }
+        8 => place.prop_map(|(who, side, price, size, how, closes, stp)| {
+            Act::Place { who, side, price, size, how, closes, stp }
         }),
         5 => (side(), price(), 1i64..20_000).prop_map(|(side, price, size)| {
             Act::Crowd { side, price, size }
@@ -1132,7 +1133,7 @@ fn act() -> impl Strategy<Value = Act> {
         ),
         2 => (0usize..3, any::<usize>()).prop_map(|(who, which)| Act::Cancel { who, which }),
         1 => (0usize..3).prop_map(|who| Act::Close { who }),
-        2 => (prop_oneof![4 => 49_500i64..50_500, 1 => 43_000i64..57_000], -300_000i64..300_000).prop_map(|(price, rate)| {
+        2 => (mark, -300_000i64..300_000).prop_map(|(price, rate)| {
             Act::Mark { price, rate }
         }),
         1 => (1i64..600).prop_map(|minutes| Act::Wait { minutes }),
@@ -1143,7 +1144,7 @@ fn act() -> impl Strategy<Value = Act> {
 impl Floor {
     fn act(&mut self, clients: [AccountId; 3], act: &Act) {
         match *act {
-            Act::Place { who, side, price, size, how, closing, stp } => {
+            Act::Place { who, side, price, size, how, closes, stp } => {
                 let size = Decimal { mantissa: size, scale: 4 };
                 let mut request = limit(side, &price.to_string(), "1");
                 request.size = size;
@@ -1159,9 +1160,9 @@ impl Floor {
                     ][how];
                 }
                 let hedged = self.venue.account(clients[who]).hold_mode == HoldMode::Hedge;
-                request.reduce_only = closing && !hedged;
+                request.reduce_only = closes && !hedged;
                 if hedged {
-                    request.pos_side = match (side, closing) {
+                    request.pos_side = match (side, closes) {
                         (Side::Buy, false) | (Side::Sell, true) => PosSide::Long,
                         (Side::Sell, false) | (Side::Buy, true) => PosSide::Short,
                     };

@@ -136,8 +136,9 @@ impl Venue {
         margin.maintenance >= self.account(account).balance + margin.unrealized
     }
 
-    /// Cancels all orders, takes all positions over at the mark, and lets the insurance fund bear what
-    /// the wallet cannot. The venue's step of reducing tier by tier is left out: a position goes whole.
+    /// Cancels all orders, takes all positions over at the mark, and lets the insurance fund bear
+    /// what the wallet cannot. The venue's step of reducing tier by tier is left out: a position
+    /// goes whole.
     fn liquidate(&mut self, account: AccountId) {
         self.cancel_open(account, None, CancelReason::Burst);
         for i in 0..self.instruments.len() {

@@ -142,8 +142,8 @@ impl Venue {
         }
     }
 
-    /// How much of `taker` would trade at once; a resting order that only closes counts as far as its
-    /// position goes, whatever of it earlier orders of the queue would have closed.
+    /// How much of `taker` would trade at once; a resting order that only closes counts as far as
+    /// its position goes, whatever of it earlier orders of the queue would have closed.
     pub(super) fn fillable(&self, instrument: InstrumentId, taker: &Taker) -> Lots {
         let mut spent: Vec<(AccountId, PosSide, i64)> = Vec::new();
         self.instrument(instrument).book.fillable(taker, |maker| {
