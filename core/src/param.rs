@@ -212,6 +212,8 @@ params! {
         slippage_est_pct: Rate, Unit::Fraction, one, [0], [0], 0, e4(100);
         /// Weight of the newest drift in its moving average, once a second.
         drift_ewma_alpha: Rate, Unit::Fraction, one, [e4(2_500)], [e4(2_500)], e4(1), E8;
+        /// Share of the drift's moving average that counts as a cost.
+        drift_penalty_multiplier: Rate, Unit::Factor, one, [E8], [0], 0, 10 * E8;
         /// Cost added for each multiple of equity traded beyond the cap.
         turnover_penalty: Rate, Unit::Fraction, one, [e4(10)], [e4(10)], 0, e4(1_000);
         /// Share of half the band added to the spread's floor.
