@@ -1,7 +1,7 @@
 //! Bitget's unified account (V3), USDT-margined perpetuals: bytes to [`Event`]s, orders to bytes.
 //!
 //! [`decode`] reads what the sockets and HTTP answers carry, [`encode`] writes order entry,
-//! `rest` asks and understands the answers, [`sign`] signs, and [`topics`] names what can be
+//! [`rest`] asks and understands the answers, [`sign`] signs, and [`topics`] names what can be
 //! subscribed to. All of it is pure: no socket, no clock, and nothing is decided about trading.
 //!
 //! [`Event`]: keel_core::event::Event
@@ -10,6 +10,7 @@ pub mod client;
 pub mod codes;
 pub mod decode;
 pub mod encode;
+pub mod rest;
 pub mod sign;
 pub mod topics;
 

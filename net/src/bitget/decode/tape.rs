@@ -212,6 +212,11 @@ pub(crate) struct List<'t> {
     left: usize,
 }
 
+impl List<'_> {
+    /// A list without elements.
+    pub(crate) const EMPTY: Self = Self { rest: &[], left: 0 };
+}
+
 impl<'t> Iterator for List<'t> {
     type Item = Item<'t>;
 
