@@ -19,13 +19,12 @@ use super::decode::DecodeError;
 use super::decode::row::{self, FeeSign, Rows, needed};
 use super::decode::tape::{Item, List, Scratch};
 use super::topics::Directory;
-use crate::proto::http::Method;
 
 mod call;
 mod page;
 
 pub use call::{Bars, Call, Window};
-pub use page::{Page, Pager, PagingError, Turn};
+pub use page::{PAGES_MAX, Page, Pager, PagingError, Turn};
 
 /// Reads answers. Buffers are its own and are used again.
 #[derive(Debug)]
@@ -441,7 +440,8 @@ impl<'t> Answer<'t> {
     }
 
     fn cursor(&self) -> Result<Option<String>, DecodeError> {
-        let Some(data) = self.data.filter(|data| data.list().is_err()) else {
+        let Some(data) = self.data.and_then(Item::filled).filter(|data| data.list().is_err())
+        else {
             return Ok(None);
         };
         let [cursor] = data.fields(["cursor"])?;
