@@ -596,3 +596,336 @@ const BODY_TIMER: usize = 1;
 const CHUNK_LINE_BYTES_MAX: usize = 256;
 const RESERVED_HEADERS: [&str; 6] =
     ["host", "content-length", "transfer-encoding", "content-type", "accept", "accept-encoding"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::receive;
+    use proptest::prelude::*;
+
+    const GET: Request<'static> = Request {
+        method: Method::Get,
+        host: "api.example",
+        path: "/api/v3/market/instruments",
+        query: "category=USDT-FUTURES",
+        headers: &[],
+        body: b"",
+    };
+
+    fn asked(body_bytes_max: usize) -> Client {
+        let mut client = Client::new(body_bytes_max);
+        client.request(&GET, NOW).unwrap();
+        let count = client.transmit().len();
+        client.sent(count, NOW);
+        client
+    }
+
+    fn feed(client: &mut Client, mut bytes: &[u8], size: usize) {
+        while !bytes.is_empty() {
+            let take = bytes.len().min(size);
+            let taken = receive(client, &bytes[..take], NOW);
+            assert!(taken > 0, "a client always takes bytes");
+            bytes = &bytes[taken..];
+        }
+    }
+
+    type Seen = Result<(u16, Vec<u8>), HttpError>;
+
+    fn seen(client: &Client) -> Option<Seen> {
+        let outcome = client.outcome()?;
+        Some(outcome.map(|r| (r.status(), r.body().to_vec())).map_err(|failure| failure.error))
+    }
+
+    /// What becomes of `bytes` and then the end of the stream, whole and byte by byte.
+    fn ended(bytes: &[u8], clean: bool) -> Seen {
+        let mut results = [1, usize::MAX].map(|size| {
+            let mut client = asked(64);
+            feed(&mut client, bytes, size);
+            client.closed(clean, NOW);
+            seen(&client).expect("an ended stream has an outcome")
+        });
+        assert_eq!(results[0], results[1], "{:?}", String::from_utf8_lossy(bytes));
+        std::mem::replace(&mut results[0], Err(HttpError::BadHead))
+    }
+
+    /// What becomes of `bytes` while the stream goes on, whole and byte by byte.
+    fn open(bytes: &[u8]) -> Option<(Seen, bool)> {
+        let results = [1, usize::MAX].map(|size| {
+            let mut client = asked(64);
+            feed(&mut client, bytes, size);
+            seen(&client).map(|seen| (seen, client.is_reusable()))
+        });
+        assert_eq!(results[0], results[1], "{:?}", String::from_utf8_lossy(bytes));
+        results[0].clone()
+    }
+
+    #[test]
+    fn a_get_is_written_as_it_is_signed() {
+        let mut client = Client::new(64);
+        let headers = [("ACCESS-KEY", "bg_1"), ("ACCESS-SIGN", "a+b/c=")];
+        client.request(&Request { headers: &headers, ..GET }, NOW).unwrap();
+        let expected = "GET /api/v3/market/instruments?category=USDT-FUTURES HTTP/1.1\r\n\
+            Host: api.example\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n\
+            ACCESS-KEY: bg_1\r\nACCESS-SIGN: a+b/c=\r\n\r\n";
+        assert_eq!(std::str::from_utf8(client.transmit()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_post_carries_its_length_and_its_body() {
+        let mut out = ByteQueue::new(1024);
+        let body = br#"{"symbol":"BTCUSDT"}"#;
+        let post = Request { method: Method::Post, query: "", body, ..GET };
+        post.write(&mut out).unwrap();
+        let expected = "POST /api/v3/market/instruments HTTP/1.1\r\nHost: api.example\r\n\
+            Accept: application/json\r\nAccept-Encoding: identity\r\n\
+            Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"symbol\":\"BTCUSDT\"}";
+        assert_eq!(std::str::from_utf8(out.pending()).unwrap(), expected);
+        out.clear();
+        Request { body: b"", ..post }.write(&mut out).unwrap();
+        assert!(out.pending().windows(19).any(|w| w == b"Content-Length: 0\r\n"));
+    }
+
+    #[test]
+    fn a_request_that_would_split_is_refused() {
+        let bad = [
+            Request { path: "/a b", ..GET },
+            Request { path: "a", ..GET },
+            Request { path: "/a?b", ..GET },
+            Request { path: "/a\r\nX: y", ..GET },
+            Request { query: "a=b\r\n", ..GET },
+            Request { query: "a=ü", ..GET },
+            Request { host: "", ..GET },
+            Request { host: "a\r\nb", ..GET },
+            Request { headers: &[("X", "a\r\nHost: b")], ..GET },
+            Request { headers: &[("X: y", "a")], ..GET },
+            Request { headers: &[("", "a")], ..GET },
+            Request { headers: &[("content-length", "3")], ..GET },
+            Request { headers: &[("Transfer-Encoding", "chunked")], ..GET },
+        ];
+        for request in bad {
+            let mut out = ByteQueue::new(1024);
+            assert_eq!(request.write(&mut out), Err(RequestError::Malformed), "{request:?}");
+            assert!(out.is_empty());
+        }
+        assert_eq!(GET.write(&mut ByteQueue::new(100)), Err(RequestError::TooLong));
+    }
+
+    #[test]
+    fn a_response_of_known_length_keeps_the_connection() {
+        let mut client = asked(64);
+        let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nX-MBX-Used-Remain-Limit: 19\r\n\
+            Retry-After: 7\r\n\r\n{}";
+        feed(&mut client, response, 1);
+        let got = client.outcome().unwrap().unwrap();
+        assert_eq!((got.status(), got.body()), (200, &b"{}"[..]));
+        assert_eq!((got.remaining_calls(), got.retry_after_s()), (Some(19), Some(7)));
+        assert_eq!(client.request(&GET, NOW), Err(RequestError::Busy), "finish first");
+        client.finish();
+        assert!(client.is_idle() && client.is_reusable());
+        assert_eq!(client.deadline(), MonoNanos::NEVER);
+        client.request(&GET, NOW).unwrap();
+        let count = client.transmit().len();
+        client.sent(count, NOW);
+        feed(&mut client, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", 5);
+        assert_eq!(seen(&client), Some(Ok((400, vec![]))));
+    }
+
+    #[test]
+    fn good_responses_are_read_and_tell_whether_the_connection_lives_on() {
+        let case = |bytes: &str, status, body: &str, reusable| {
+            let expected = (Ok((status, body.as_bytes().to_vec())), reusable);
+            assert_eq!(open(bytes.as_bytes()), Some(expected), "{bytes}");
+        };
+        case("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true);
+        case("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "", true);
+        case("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 1\r\n\r\nx", 302, "x", true);
+        case("HTTP/1.1 429 Slow\r\nContent-Length: 3\r\n\r\n429", 429, "429", true);
+        case(
+            "HTTP/1.1 200 OK\r\nConnection: Keep, Close\r\nContent-Length: 1\r\n\r\nx",
+            200,
+            "x",
+            false,
+        );
+        case("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, "x", false);
+        case(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+            200,
+            "x",
+            true,
+        );
+        case("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, "", true);
+        case(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3;ext=1\r\nabc\r\n00A\r\n0123456789\r\n\
+             0\r\nTrailer: t\r\n\r\n",
+            200,
+            "abc0123456789",
+            true,
+        );
+        // Bytes that answer nothing poison what follows, not what came before.
+        case("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\n", 200, "x", false);
+    }
+
+    #[test]
+    fn bad_responses_are_refused_by_name() {
+        let case = |bytes: &str, error| {
+            assert_eq!(open(bytes.as_bytes()), Some((Err(error), false)), "{bytes}");
+        };
+        let head = |headers: &str| format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n");
+        case(&head("Content-Length: 5\r\nContent-Length: 5"), HttpError::BadLength);
+        case(&head("Content-Length: 5\r\nContent-Length: 6"), HttpError::BadLength);
+        case(&head("Content-Length: 5, 5"), HttpError::BadLength);
+        case(&head("Content-Length: +5"), HttpError::BadLength);
+        case(&head("Content-Length: -1"), HttpError::BadLength);
+        case(&head("Content-Length: 0x5"), HttpError::BadLength);
+        case(&head("Content-Length:"), HttpError::BadLength);
+        case(&head("Content-Length: 99999999999999999999"), HttpError::BadLength);
+        case(&head("Content-Length: 5\r\nTransfer-Encoding: chunked"), HttpError::BadLength);
+        case(&head("Transfer-Encoding: chunked\r\nContent-Length: 5"), HttpError::BadLength);
+        case(&head("Transfer-Encoding: gzip, chunked"), HttpError::UnknownEncoding);
+        case(&head("Transfer-Encoding: x"), HttpError::UnknownEncoding);
+        let twice = "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked";
+        case(&head(twice), HttpError::UnknownEncoding);
+        case(&head("Content-Encoding: gzip\r\nContent-Length: 1"), HttpError::UnknownEncoding);
+        case(&head("Content-Length: 65"), HttpError::BodyTooLong);
+        case(&head(&["X: y"; 65].join("\r\n")), HttpError::TooManyHeaders);
+        case(&head(" folded: x"), HttpError::BadHead);
+        case(&head("X: y\r\n folded"), HttpError::BadHead);
+        case(&head("Content-Length : 5"), HttpError::BadHead);
+        case(
+            &"HTTP/1.1 200 OK\r\nX: ".chars().chain(['y'; 17_000]).collect::<String>(),
+            HttpError::HeadTooLong,
+        );
+        case("<html>502</html>\r\n\r\n", HttpError::BadHead);
+        case("HTTP/2.0 200 OK\r\n\r\n", HttpError::BadHead);
+        case("HTTP/1.1 2x0 OK\r\n\r\n", HttpError::BadHead);
+        case("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HttpError::BadHead);
+        case("HTTP/1.1 101 Switching Protocols\r\n\r\n", HttpError::Upgraded);
+        case(&"HTTP/1.1 100 Continue\r\n\r\n".repeat(9), HttpError::TooManyInterim);
+        let chunked = |body: &str| head("Transfer-Encoding: chunked") + body;
+        case(&chunked("g\r\n"), HttpError::BadChunk);
+        case(&chunked("\r\n"), HttpError::BadChunk);
+        case(&chunked("-1\r\n"), HttpError::BadChunk);
+        case(&chunked(" 1\r\n"), HttpError::BadChunk);
+        case(&chunked("1\nx"), HttpError::BadChunk);
+        case(&chunked("1\r\nxy\r\n"), HttpError::BadChunk);
+        case(&chunked("fffffffffffffffff\r\n"), HttpError::BadChunk);
+        case(&chunked("ffffffff\r\n"), HttpError::BodyTooLong);
+        case(
+            &chunked("40\r\n").replace("40\r\n", &format!("40\r\n{}\r\n1\r\n", "x".repeat(64))),
+            HttpError::BodyTooLong,
+        );
+        case(&chunked(&"1;".repeat(200)), HttpError::BadChunk);
+        case(&(chunked("0\r\n") + &"T: t\r\n".repeat(65)), HttpError::TooManyHeaders);
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_is_never_a_response() {
+        assert_eq!(ended(b"", true), Err(HttpError::ClosedBeforeResponse));
+        assert_eq!(ended(b"HTTP/1.1 100 Continue\r\n\r\n", true), Err(HttpError::Truncated));
+        for (whole, until_end) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", false),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc", true),
+        ] {
+            let head = whole.find("\r\n\r\n").unwrap() + 4;
+            for cut in 1..whole.len() {
+                let clean = !(until_end && cut >= head);
+                assert_eq!(ended(&whole.as_bytes()[..cut], clean), Err(HttpError::Truncated));
+            }
+            assert_eq!(ended(whole.as_bytes(), true), Ok((200, b"abc".to_vec())));
+        }
+        let overlong = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(65));
+        assert_eq!(ended(overlong.as_bytes(), true), Err(HttpError::BodyTooLong));
+    }
+
+    #[test]
+    fn head_and_body_have_their_own_deadlines() {
+        let mut client = asked(64);
+        assert_eq!(client.deadline(), NOW.after(HEAD_NS_MAX));
+        client.step(NOW.after(HEAD_NS_MAX - 1));
+        assert_eq!(seen(&client), None);
+        client.step(NOW.after(HEAD_NS_MAX));
+        assert_eq!(seen(&client), Some(Err(HttpError::HeadTimeout)));
+
+        let mut client = asked(64);
+        receive(&mut client, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx", NOW.after(5));
+        assert_eq!(client.deadline(), NOW.after(5 + BODY_NS_MAX));
+        client.step(NOW.after(5 + BODY_NS_MAX));
+        assert_eq!(seen(&client), Some(Err(HttpError::BodyTimeout)));
+        assert!(!client.is_reusable());
+        receive(&mut client, b"y", NOW);
+        assert_eq!(seen(&client), Some(Err(HttpError::BodyTimeout)), "too late is too late");
+        client.reset();
+        assert_eq!(client.request(&GET, NOW), Ok(()));
+    }
+
+    #[test]
+    fn a_failure_tells_whether_the_request_may_have_been_heard() {
+        let mut client = Client::new(64);
+        client.request(&GET, NOW).unwrap();
+        client.closed(true, NOW);
+        let failure = client.outcome().unwrap().unwrap_err();
+        assert_eq!(failure.error, HttpError::ClosedBeforeResponse);
+        assert!(!failure.maybe_sent);
+        client.finish();
+        assert_eq!(client.request(&GET, NOW), Err(RequestError::Closed));
+
+        let mut client = Client::new(64);
+        client.request(&GET, NOW).unwrap();
+        client.sent(1, NOW);
+        client.closed(false, NOW);
+        assert!(client.outcome().unwrap().unwrap_err().maybe_sent);
+    }
+
+    #[test]
+    fn an_idle_connection_that_ends_or_speaks_unasked_is_not_used_again() {
+        let mut client = Client::new(64);
+        client.closed(true, NOW);
+        assert!(client.outcome().is_none() && !client.is_reusable());
+        let mut client = Client::new(64);
+        receive(&mut client, b"HTTP/1.1 408 Request Timeout\r\n\r\n", NOW);
+        assert!(client.outcome().is_none() && !client.is_reusable());
+        assert_eq!(client.request(&GET, NOW), Err(RequestError::Closed));
+    }
+
+    #[test]
+    fn a_response_before_the_end_of_its_request_closes_the_connection() {
+        let mut client = Client::new(64);
+        client.request(&GET, NOW).unwrap();
+        client.sent(3, NOW);
+        feed(&mut client, b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", 9);
+        assert_eq!(seen(&client), Some(Ok((413, vec![]))));
+        assert!(!client.is_reusable() && client.transmit().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_how_a_response_is_cut(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..20),
+            size in 1usize..500,
+        ) {
+            let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for chunk in &chunks {
+                bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                bytes.extend(chunk);
+                bytes.extend(b"\r\n");
+            }
+            bytes.extend(b"0\r\n\r\n");
+            let mut client = asked(1 << 20);
+            feed(&mut client, &bytes, size);
+            prop_assert_eq!(seen(&client), Some(Ok((200, chunks.concat()))));
+            prop_assert!(client.is_reusable());
+        }
+
+        #[test]
+        fn garbage_never_panics_and_never_depends_on_how_it_is_cut(
+            start in prop_oneof![Just(""), Just("HTTP/1.1 200 OK\r\n"),
+                Just("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")],
+            tail in "[0-9a-fA-F:; \r\nHTTP/]{0,60}",
+        ) {
+            let _ = open((start.to_owned() + &tail).as_bytes());
+        }
+    }
+
+    const NOW: MonoNanos = MonoNanos(1_000_000);
+}
