@@ -56,6 +56,8 @@ pub struct Stream {
     open_by: MonoNanos,
     readable: bool,
     writable: bool,
+    /// An end or an error waits behind the bytes that can be read.
+    ending: bool,
 }
 
 impl Stream {
@@ -72,7 +74,8 @@ impl Stream {
             Security::LoopbackPlaintext => return Err(StreamError::PlaintextRefused),
         };
         let tcp = tcp::connect(address, options).map_err(|error| StreamError::from_io(&error))?;
-        Ok(Self { tcp, tls, phase: Phase::Connecting, open_by, readable: true, writable: true })
+        let phase = Phase::Connecting;
+        Ok(Self { tcp, tls, phase, open_by, readable: true, writable: true, ending: false })
     }
 
     /// Moves bytes both ways as far as they go now.
@@ -114,6 +117,7 @@ impl Stream {
     pub fn ready(&mut self, readiness: Readiness) {
         self.readable |= readiness.readable;
         self.writable |= readiness.writable;
+        self.ending |= readiness.ended;
     }
 
     /// Makes the next pump try the socket although nothing was said of it: for spinning without a
@@ -268,9 +272,11 @@ impl Stream {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         let mut tap = Tap { tcp: &mut self.tcp, asked: 0 };
         match tls.read_tls(&mut tap) {
-            // A read that came back short has emptied the socket (epoll(7)): what comes later, and
-            // the end, makes it ready again. This saves the read that would only say so.
-            Ok(count) => self.readable = count == tap.asked && count > 0,
+            Ok(0) => self.readable = false,
+            // A read that came back short has emptied the socket (epoll(7)), and what comes later
+            // makes it ready again. This saves the read that would only say so. An end that was told
+            // together with these bytes is not told again: then reading goes on.
+            Ok(count) => self.readable = count == tap.asked || self.ending,
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(StreamError::from_io(&error)),

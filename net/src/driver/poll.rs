@@ -48,9 +48,10 @@ impl Poller {
             Err(error) => return Err(error),
         }
         for event in &self.events {
-            let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+            let ended = event.is_read_closed() || event.is_error();
+            let readable = event.is_readable() || ended;
             let writable = event.is_writable() || event.is_write_closed() || event.is_error();
-            each(event.token().0, Readiness { readable, writable });
+            each(event.token().0, Readiness { readable, writable, ended });
         }
         Ok(())
     }
@@ -63,6 +64,9 @@ pub struct Readiness {
     pub readable: bool,
     /// Bytes will be taken, or a connection has come about or failed.
     pub writable: bool,
+    /// Behind what can be read stands an end or an error. It is told only once, perhaps with bytes
+    /// before it, so reading must go on until it is met.
+    pub ended: bool,
 }
 
 /// How long [`Poller::wait`] may take.
