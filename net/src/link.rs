@@ -1,9 +1,9 @@
 //! Links: one-way queues between two agents, with a name, a depth and a stated policy for when they
 //! are full.
 //!
-//! A link never blocks and never drops silently. [`Sender::push`] hands a message back when there is
-//! no room, and the sender's agent does what the link's [`WhenFull`] says; the link counts it either
-//! way. Counters are read from outside through [`Gauge`], each written by one side only.
+//! A link never blocks and never drops silently. [`Sender::push`] hands a message back when there
+//! is no room, and the sender's agent does what the link's [`WhenFull`] says; the link counts it
+//! either way. Counters are read from outside through [`Gauge`], each written by one side only.
 //!
 //! Every page of the ring is touched when the link is made, so that no push faults later.
 
@@ -78,7 +78,8 @@ impl<T: Send> Sender<T> {
         self.producer.cached_slots() >= wanted || self.producer.slots() >= wanted
     }
 
-    /// True once a message was refused since the last call: the other side has a hole to be told of.
+    /// True once a message was refused since the last call: the other side has a hole to be told
+    /// of.
     pub fn take_gap(&mut self) -> bool {
         std::mem::take(&mut self.gap)
     }
@@ -319,10 +320,11 @@ mod tests {
     #[test]
     fn a_run_is_seen_whole_or_not_at_all() {
         let (mut sender, mut receiver) = link("test", 4, WhenFull::MarkGap);
-        let mut run = sender.run(3);
-        run.push(1).unwrap();
-        run.push(2).unwrap();
-        drop(run);
+        {
+            let mut run = sender.run(3);
+            run.push(1).unwrap();
+            run.push(2).unwrap();
+        }
         assert!(receiver.is_empty(), "a run that is dropped leaves nothing");
         let mut run = sender.run(3);
         (1..=3).for_each(|n| run.push(n).unwrap());

@@ -2,11 +2,15 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read, Write};
 
 use keel_core::units::{MonoNanos, SECONDS};
+use keel_net::driver::{Connection, SocketOptions, Stream};
 use keel_net::link::{WhenFull, link};
 use keel_net::proto::session::{Incoming, Session, Settings};
 use keel_net::proto::{Protocol, receive};
+
+mod peer;
 
 /// The system's allocator, with a count of allocations for each thread.
 struct Counting;
@@ -116,4 +120,64 @@ fn a_link_never_allocates() {
     });
     assert_eq!(sum, 9 * (0..10_000u64).sum::<u64>());
     assert_eq!(counted, 0);
+}
+
+/// Sends `record` again for every 100 bytes that come back.
+struct Echo {
+    record: [u8; 260],
+    at: usize,
+    spare: [u8; 4096],
+    received: usize,
+}
+
+impl Protocol for Echo {
+    fn spare(&mut self) -> &mut [u8] {
+        &mut self.spare
+    }
+    fn received(&mut self, bytes: usize, _now: MonoNanos) {
+        self.received += bytes;
+    }
+    fn transmit(&mut self) -> &[u8] {
+        &self.record[self.at..]
+    }
+    fn sent(&mut self, bytes: usize, _now: MonoNanos) {
+        self.at += bytes;
+    }
+    fn closed(&mut self, _clean: bool, _now: MonoNanos) {
+        panic!("the peer stays");
+    }
+}
+
+#[test]
+fn tls_allocates_once_for_each_record_each_way() {
+    const ROUNDS: usize = 2_000;
+    const WARM_UP: usize = 50;
+    let pki = peer::Pki::good();
+    let (address, server) = pki.serve(|mut tls| {
+        let mut record = [0; 260];
+        for _ in 0..WARM_UP + ROUNDS {
+            tls.read_exact(&mut record).unwrap();
+            tls.write_all(&record[..100]).unwrap();
+        }
+    });
+    let now = MonoNanos(SECONDS);
+    let options = SocketOptions::default();
+    let stream = Stream::connect(address, pki.security(), options, now.after(SECONDS)).unwrap();
+    let protocol = Echo { record: [7; 260], at: 0, spare: [0; 4096], received: 0 };
+    let mut connection = Connection { stream, protocol };
+    let mut round = |rounds: usize| {
+        for _ in 0..rounds {
+            while connection.protocol.received < 100 {
+                connection.stream.assume_ready();
+                connection.pump(now).unwrap();
+            }
+            connection.protocol.received -= 100;
+            connection.protocol.at = 0;
+        }
+    };
+    round(WARM_UP);
+    let counted = allocations(|| round(ROUNDS - 1));
+    assert_eq!(counted, 2 * (ROUNDS as u64 - 1), "one read and one written a round");
+    drop(connection);
+    let _ = server.join();
 }

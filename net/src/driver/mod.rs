@@ -1,12 +1,12 @@
 //! Sockets and TLS: the only place of this crate that touches the operating system.
 //!
-//! A [`Stream`] is a TCP connection with TLS on it. [`Stream::pump`] moves plaintext between it and a
-//! [`Protocol`] without blocking: connecting, the TLS handshake, reading until the socket has no
+//! A [`Stream`] is a TCP connection with TLS on it. [`Stream::pump`] moves plaintext between it and
+//! a [`Protocol`] without blocking: connecting, the TLS handshake, reading until the socket has no
 //! more, and writing what it will take. Time and addresses are arguments; names are looked up
 //! elsewhere.
 //!
-//! A stream is moved between threads whole: nothing that was read stays behind. The receiving thread
-//! registers it and pumps once before it waits, because bytes may already be inside.
+//! A stream is moved between threads whole: nothing that was read stays behind. The receiving
+//! thread registers it and pumps once before it waits, because bytes may already be inside.
 //!
 //! rustls 0.23 allocates once for each record read and once for each record written. Nothing else
 //! here allocates once a stream is open.
@@ -80,9 +80,9 @@ impl Stream {
 
     /// Moves bytes both ways as far as they go now.
     ///
-    /// When the stream ends or breaks after it was open, `protocol` is told by [`Protocol::closed`],
-    /// after everything that was read before. An error is told once; before the stream was open it is
-    /// the caller's to tell the protocol.
+    /// When the stream ends or breaks after it was open, `protocol` is told by
+    /// [`Protocol::closed`], after everything that was read before. An error is told once; before
+    /// the stream was open it is the caller's to tell the protocol.
     pub fn pump(
         &mut self,
         protocol: &mut impl Protocol,
@@ -274,8 +274,8 @@ impl Stream {
         match tls.read_tls(&mut tap) {
             Ok(0) => self.readable = false,
             // A read that came back short has emptied the socket (epoll(7)), and what comes later
-            // makes it ready again. This saves the read that would only say so. An end that was told
-            // together with these bytes is not told again: then reading goes on.
+            // makes it ready again. This saves the read that would only say so. An end that was
+            // told together with these bytes is not told again: then reading goes on.
             Ok(count) => self.readable = count == tap.asked || self.ending,
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -22,8 +22,8 @@ impl Poller {
         Ok(Self { poll: mio::Poll::new()?, events: Events::with_capacity(events) })
     }
 
-    /// Registers `stream`, to be told of as `key`. Its next pump tries the socket, because bytes may
-    /// already be there.
+    /// Registers `stream`, to be told of as `key`. Its next pump tries the socket, because bytes
+    /// may already be there.
     pub fn register(&self, stream: &mut Stream, key: usize) -> io::Result<()> {
         stream.assume_ready();
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -95,7 +95,8 @@ fn nth<'c, T>(
     }
 }
 
-/// Writes zeros over every slot of an empty ring, so that its pages are there before the first push.
+/// Writes zeros over every slot of an empty ring, so that its pages are there before the first
+/// push.
 pub(super) fn touch<T>(producer: &mut rtrb::Producer<T>) {
     let slots = producer.slots();
     let mut chunk = producer.write_chunk_uninit(slots).expect("as many as were just counted");

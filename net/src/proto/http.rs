@@ -1,10 +1,10 @@
 //! HTTP/1.1, client side, without a socket: one request in flight, nothing retried, no redirect
 //! followed.
 //!
-//! [`Client`] writes a [`Request`], reads its [`Response`] and keeps the connection for the next one
-//! where the server allows. What a server may do wrong is refused with an [`HttpError`]; whether the
-//! request may have reached it is told with it ([`Failure::maybe_sent`]), because the outcome of an
-//! order then is unknown.
+//! [`Client`] writes a [`Request`], reads its [`Response`] and keeps the connection for the next
+//! one where the server allows. What a server may do wrong is refused with an [`HttpError`];
+//! whether the request may have reached it is told with it ([`Failure::maybe_sent`]), because the
+//! outcome of an order then is unknown.
 
 use keel_core::units::{MonoNanos, SECONDS};
 
@@ -78,8 +78,8 @@ impl Client {
         Ok(())
     }
 
-    /// The response, or why there is none; `None` while it is awaited or nothing was asked. It stays
-    /// until [`Client::finish`].
+    /// The response, or why there is none; `None` while it is awaited or nothing was asked. It
+    /// stays until [`Client::finish`].
     pub fn outcome(&self) -> Option<Result<Response<'_>, Failure>> {
         match self.state {
             State::Done => Some(Ok(Response { head: self.head, body: &self.body })),
@@ -305,8 +305,8 @@ impl Protocol for Client {
     }
 }
 
-/// A request. Everything is borrowed; nothing is encoded: path and query stand as they go out, and as
-/// they are signed.
+/// A request. Everything is borrowed; nothing is encoded: path and query stand as they go out, and
+/// as they are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// GET or POST.
@@ -755,8 +755,8 @@ mod tests {
         );
         case("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, "", true);
         case(
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3;ext=1\r\nabc\r\n00A\r\n0123456789\r\n\
-             0\r\nTrailer: t\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3;ext=1\r\nabc\r\n00A\r\n\
+             0123456789\r\n0\r\nTrailer: t\r\n\r\n",
             200,
             "abc0123456789",
             true,

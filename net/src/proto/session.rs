@@ -4,10 +4,10 @@
 //! Down → Opening → [LoggingIn] → Syncing → Live      any → BackingOff → Down      Live → Syncing
 //! ```
 //!
-//! A session knows the upgrade, login, subscriptions, the text ping, silence, pacing and backoff. It
-//! knows no venue: its owner hands in the texts to send, reads the payloads, and says what they mean
-//! ([`Session::on_login`], [`Session::on_subscribed`], [`Session::on_synced`]). The states and what
-//! moves between them are one table, [`MOVES`], drawn in `docs/states/session.dot`.
+//! A session knows the upgrade, login, subscriptions, the text ping, silence, pacing and backoff.
+//! It knows no venue: its owner hands in the texts to send, reads the payloads, and says what they
+//! mean ([`Session::on_login`], [`Session::on_subscribed`], [`Session::on_synced`]). The states and
+//! what moves between them are one table, [`MOVES`], drawn in `docs/states/session.dot`.
 //!
 //! Leaving [`State::Live`] is told once, by [`Incoming::Lost`], before anything else that
 //! [`Session::next`] yields. After the upgrade, receiving and sending do not allocate.
@@ -58,7 +58,8 @@ pub struct Session {
 
 impl Session {
     /// A session that is down. `seed` gives masks, handshake nonces and jitter: from the operating
-    /// system live, where masks must be unpredictable (RFC 6455 §10.3), from the run's in simulation.
+    /// system live, where masks must be unpredictable (RFC 6455 §10.3), from the run's in
+    /// simulation.
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         Self {
             reader: ws::Reader::new(settings.message_bytes_max),
@@ -198,7 +199,8 @@ impl Session {
     }
 
     /// Queues a subscribe text for `topics` topics, each to be answered within the deadline. False
-    /// when the session is neither syncing nor live, or the queue has no room; nothing is sent then.
+    /// when the session is neither syncing nor live, or the queue has no room; nothing is sent
+    /// then.
     ///
     /// # Panics
     /// When `topics` is 0 or above [`TOPICS_MAX`].
@@ -227,8 +229,8 @@ impl Session {
         self.acks_due + self.queue.topics()
     }
 
-    /// Says that every topic has its first data. False unless the session is syncing and no answer is
-    /// due.
+    /// Says that every topic has its first data. False unless the session is syncing and no answer
+    /// is due.
     pub fn on_synced(&mut self, now: MonoNanos) -> bool {
         self.acks_due() == 0 && self.shift(Trigger::Synced, None, now)
     }
@@ -386,7 +388,7 @@ impl Session {
 
     /// Reads one frame.
     fn read(&mut self, now: MonoNanos) -> Read {
-        let cause = match self.reader.next() {
+        let cause = match self.reader.read() {
             Ok(None) => return Read::Nothing,
             Ok(Some(Message::Text(text))) => {
                 if text.as_bytes() != self.settings.pong {
@@ -549,8 +551,8 @@ impl Session {
         self.opened = false;
     }
 
-    /// Doubling from [`BACK_OFF_NS_MIN`] to [`BACK_OFF_NS_MAX`], of which the upper half is drawn; a
-    /// refused login waits at least [`LOGIN_BACK_OFF_NS`].
+    /// Doubling from [`BACK_OFF_NS_MIN`] to [`BACK_OFF_NS_MAX`], of which the upper half is drawn;
+    /// a refused login waits at least [`LOGIN_BACK_OFF_NS`].
     fn back_off_until(&mut self, cause: Cause, now: MonoNanos) -> MonoNanos {
         let doubled = BACK_OFF_NS_MIN << self.failures.min(20);
         let most = doubled.min(BACK_OFF_NS_MAX);
@@ -1066,8 +1068,8 @@ impl PingAnswer {
 
 /// Topics that one subscribe text may name: a request of 25 was answered by a close.
 pub const TOPICS_MAX: u32 = 10;
-/// Subscribe requests an hour on one connection: half the venue's limit of 240, because its hour need
-/// not begin with ours.
+/// Subscribe requests an hour on one connection: half the venue's limit of 240, because its hour
+/// need not begin with ours.
 pub const SUBSCRIBES_MAX: u32 = 120;
 /// Bytes of a request: the venue's limit.
 pub const REQUEST_BYTES_MAX: usize = 4096;
@@ -1613,7 +1615,7 @@ mod tests {
                 let now = stage.now;
                 let session = &mut stage.session;
                 match action {
-                    0 | 1 | 2 if session.state() == State::Down => {
+                    0..=2 if session.state() == State::Down => {
                         told += stage.open().iter().filter(|s| matches!(s, Seen::Lost(_))).count();
                     }
                     3 => session.on_login(millis % 8 != 0, now),

@@ -1,11 +1,12 @@
 //! WebSocket, client side (RFC 6455), without a socket.
 //!
 //! [`Upgrade`] is the opening handshake: tungstenite writes and checks it over an in-memory pipe.
-//! [`Reader`] turns bytes into messages: tungstenite parses each frame's header from our own buffer,
-//! the payload is handed out where it lies. Fragments are joined in place. After the handshake
-//! neither reading nor writing allocates or copies, but for control frames of at most 125 bytes,
-//! fragments, and the rest of a frame when the buffer's end is reached. [`frame`] writes frames; the
-//! mask is an argument, because it must be fresh and unpredictable live, and seeded in simulation.
+//! [`Reader`] turns bytes into messages: tungstenite parses each frame's header from our own
+//! buffer, the payload is handed out where it lies. Fragments are joined in place. After the
+//! handshake neither reading nor writing allocates or copies, but for control frames of at most 125
+//! bytes, fragments, and the rest of a frame when the buffer's end is reached. [`frame`] writes
+//! frames; the mask is an argument, because it must be fresh and unpredictable live, and seeded in
+//! simulation.
 
 use std::io::{self, Cursor, Read, Write};
 
@@ -50,7 +51,7 @@ impl Reader {
         }
     }
 
-    /// Room for bytes that arrive: at least one byte once [`Reader::next`] has returned `Ok(None)`.
+    /// Room for bytes that arrive: at least one byte once [`Reader::read`] has returned `Ok(None)`.
     /// Showing it may move what is in the buffer, so a message that was handed out is gone then.
     pub fn spare(&mut self) -> &mut [u8] {
         self.make_room();
@@ -91,15 +92,15 @@ impl Reader {
         self.start += bytes;
     }
 
-    /// The payload of the message that [`Reader::next`] returned last, when that was data; it stays
+    /// The payload of the message that [`Reader::read`] returned last, when that was data; it stays
     /// until the reader is used again.
     pub(super) fn payload(&self) -> &[u8] {
         &self.buffer[self.message.0..self.message.1]
     }
 
-    /// The next whole message or control frame, `None` when more bytes are needed. An error is final:
-    /// it is returned again until [`Reader::reset`].
-    pub fn next(&mut self) -> Result<Option<Message<'_>>, FrameError> {
+    /// The next whole message or control frame, `None` when more bytes are needed. An error is
+    /// final: it is returned again until [`Reader::reset`].
+    pub fn read(&mut self) -> Result<Option<Message<'_>>, FrameError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -400,8 +401,8 @@ impl Upgrade {
         }
     }
 
-    /// Takes in bytes of the answer and returns how many belong to it, and whether it is complete and
-    /// accepts the upgrade. Bytes behind the answer are frames and stay the caller's.
+    /// Takes in bytes of the answer and returns how many belong to it, and whether it is complete
+    /// and accepts the upgrade. Bytes behind the answer are frames and stay the caller's.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(usize, bool), UpgradeError> {
         let before = self.answer.len();
         let take = bytes.len().min(ANSWER_BYTES_MAX - before);
@@ -616,7 +617,7 @@ mod tests {
             reader.received(take);
             bytes = &bytes[take..];
             loop {
-                seen.push(match reader.next() {
+                seen.push(match reader.read() {
                     Ok(None) => break,
                     Ok(Some(Message::Text(text))) => Seen::Text(text.to_owned()),
                     Ok(Some(Message::Binary(bytes))) => Seen::Binary(bytes.to_vec()),
@@ -742,7 +743,7 @@ mod tests {
     fn an_error_stays_until_reset() {
         let mut reader = Reader::new(LIMIT);
         assert_eq!(read(&mut reader, &[0xC1, 0], &[2]), [Seen::Error(FrameError::ReservedBits)]);
-        assert_eq!(reader.next(), Err(FrameError::ReservedBits));
+        assert_eq!(reader.read(), Err(FrameError::ReservedBits));
         reader.reset();
         assert_eq!(read(&mut reader, &peer::text("new"), &[9]), [Seen::Text("new".to_owned())]);
     }
