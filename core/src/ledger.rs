@@ -1,8 +1,8 @@
 //! The ledger: one account in exact integers, for every mode.
 //!
 //! `equity = start + realized + unrealized − fees + funding + transfers + other`, to the last unit.
-//! A fill is booked by its trade id and a bill by its bill id, once each. Transfers are no profit: the
-//! day's open, its peak and the high-water mark move with them.
+//! A fill is booked by its trade id and a bill by its bill id, once each. Transfers are no profit:
+//! the day's open, its peak and the high-water mark move with them.
 
 use crate::command::Day;
 use crate::digest::Digest;
@@ -255,8 +255,8 @@ impl<'m> Ledger<'m> {
         }
     }
 
-    /// Begins a new UTC day when `utc` lies in one and equity is known: once a date, however long the
-    /// process was away, and never backwards. Gives the new day's record.
+    /// Begins a new UTC day when `utc` lies in one and equity is known: once a date, however long
+    /// the process was away, and never backwards. Gives the new day's record.
     pub fn roll(&mut self, utc: UnixNanos) -> Option<Day> {
         let day = utc.day();
         if utc.0 <= 0 || self.today.is_some_and(|today| today.day >= day) {
@@ -269,8 +269,8 @@ impl<'m> Ledger<'m> {
         Some(self.day(true))
     }
 
-    /// Notes equity for the day's peak and the high-water mark; call it after events that move money
-    /// or marks.
+    /// Notes equity for the day's peak and the high-water mark; call it after events that move
+    /// money or marks.
     pub fn observe(&mut self) {
         let Some(equity) = self.equity() else { return };
         self.high_water = Some(self.high_water.map_or(equity, |high| high.max(equity)));
@@ -316,8 +316,8 @@ impl<'m> Ledger<'m> {
         }
     }
 
-    /// Balance and unrealized profit; `None` before [`Ledger::start`] or while a held position has no
-    /// usable mark.
+    /// Balance and unrealized profit; `None` before [`Ledger::start`] or while a held position has
+    /// no usable mark.
     pub fn equity(&self) -> Option<Quote> {
         if self.unmarked > 0 {
             return None;
@@ -594,11 +594,11 @@ mod tests {
                     let side = if lots % 2 == 0 { Side::Buy } else { Side::Sell };
                     let number = n as u64 + 1;
                     match kind {
-                        0 | 1 => drop(ledger.fill(&fill(id, side, price, lots, money))),
+                        0 | 1 => _ = ledger.fill(&fill(id, side, price, lots, money)),
                         2 => ledger.mark(id, Price(price * 10_007)),
-                        3 => drop(ledger.bill(&bill(BillKind::Funding, money, number))),
-                        4 => drop(ledger.bill(&bill(BillKind::Transfer, money, number))),
-                        _ => drop(ledger.bill(&bill(BillKind::Other, money, number))),
+                        3 => _ = ledger.bill(&bill(BillKind::Funding, money, number)),
+                        4 => _ = ledger.bill(&bill(BillKind::Transfer, money, number)),
+                        _ => _ = ledger.bill(&bill(BillKind::Other, money, number)),
                     }
                     let flow = *ledger.flow();
                     let explained = flow.realized + ledger.unrealized() - flow.fees

@@ -1,9 +1,9 @@
 //! The life of an order: five states, one table, every edge of it written down.
 //!
-//! Partly filled is a quantity, not a state. A fill changes the position first and the state second,
-//! even where this table says that it was not expected. A cancel's acknowledgment is not the end of an
-//! order, and a time-out is not a failure: [`OrderState::Unknown`] counts its full size as live and is
-//! left only by evidence.
+//! Partly filled is a quantity, not a state. A fill changes the position first and the state
+//! second, even where this table says that it was not expected. A cancel's acknowledgment is not
+//! the end of an order, and a time-out is not a failure: [`OrderState::Unknown`] counts its full
+//! size as live and is left only by evidence.
 
 use core::fmt;
 

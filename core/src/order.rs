@@ -1,8 +1,8 @@
 //! Orders: every order of ours from intent to end, and every order at the venue that is not ours.
 //!
 //! The table counts what may be live at the venue, never less: an order's whole remaining size from
-//! before it is sent until its end is proved, and executions that the venue speaks of until they are
-//! booked. A number of an epoch is given once; a create is never sent twice.
+//! before it is sent until its end is proved, and executions that the venue speaks of until they
+//! are booked. A number of an epoch is given once; a create is never sent twice.
 
 use crate::command::OrderDone;
 use crate::digest::Digest;
@@ -18,8 +18,9 @@ use crate::units::{Lots, MILLIS, MonoNanos, SECONDS, Side, Ticks};
 
 /// All orders of a run, in lent memory.
 ///
-/// An order stands at its number modulo the number of slots. A number whose place is still taken by an
-/// order that may be live is skipped, so that a look-up is one step and no live order is forgotten.
+/// An order stands at its number modulo the number of slots. A number whose place is still taken by
+/// an order that may be live is skipped, so that a look-up is one step and no live order is
+/// forgotten.
 pub struct OrderTable<'m> {
     slots: &'m mut [Slot],
     tallies: &'m mut [Tally],
@@ -246,8 +247,8 @@ impl<'m> OrderTable<'m> {
     /// An order passed the gate and is on its way.
     ///
     /// # Panics
-    /// When its client id is not [`OrderTable::next_client`]'s, so that no id is ever used twice; when
-    /// its level is no bit of a mask.
+    /// When its client id is not [`OrderTable::next_client`]'s, so that no id is ever used twice;
+    /// when its level is no bit of a mask.
     pub fn placed(&mut self, spec: &OrderSpec, now: MonoNanos) {
         assert_eq!(Some(spec.client), self.next_client(), "client ids are given in order, once");
         assert!(spec.intent.level < 32, "a level is a bit of a mask");
@@ -406,9 +407,9 @@ impl<'m> OrderTable<'m> {
         Effect { contradiction: over.then_some(Contradiction::Overfill), ..effect }
     }
 
-    /// A pass over the open orders of `instrument` asked at `asked` is complete: orders believed live
-    /// that it did not list are due to be asked for; orphans that it did not list are gone. Gives how
-    /// many orders were missing.
+    /// A pass over the open orders of `instrument` asked at `asked` is complete: orders believed
+    /// live that it did not list are due to be asked for; orphans that it did not list are gone.
+    /// Gives how many orders were missing.
     pub fn list_ended(
         &mut self,
         instrument: InstrumentId,
@@ -636,8 +637,8 @@ impl OrderTable<'_> {
         });
     }
 
-    /// The venue shows an order resting that has ended. A late push or a slow index says so too, and
-    /// proves nothing; a query asked long after the end does.
+    /// The venue shows an order resting that has ended. A late push or a slow index says so too,
+    /// and proves nothing; a query asked long after the end does.
     fn alive_after_its_end(
         &mut self,
         at: usize,
@@ -1085,3 +1086,6 @@ const ASK_FIRST_NS: u64 = 200 * MILLIS;
 const ASK_LAST_NS: u64 = 2 * SECONDS;
 /// Cancels of one order that have come to nothing when all of its instrument are canceled.
 const CANCELS_FAILED: u16 = 3;
+
+#[cfg(test)]
+mod tests;

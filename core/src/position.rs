@@ -19,10 +19,10 @@ impl Position {
 
     /// Takes an execution in; gives the profit that it realized, in tick-lots, before fees.
     ///
-    /// The cost of the part that it closes is rounded toward zero, and what was cut off stays in the
-    /// cost of the rest, so that realized and unrealized profit always add up exactly. An execution
-    /// across zero closes the whole and opens the rest at its own price. Gives `None`, and changes
-    /// nothing, when a number leaves its range.
+    /// The cost of the part that it closes is rounded toward zero, and what was cut off stays in
+    /// the cost of the rest, so that realized and unrealized profit always add up exactly. An
+    /// execution across zero closes the whole and opens the rest at its own price. Gives `None`,
+    /// and changes nothing, when a number leaves its range.
     pub fn fill(&mut self, side: Side, price: Ticks, lots: Lots) -> Option<i128> {
         let traded = lots.0.checked_mul(side.sign())?;
         let held = self.lots.0;

@@ -1,8 +1,8 @@
 //! Reconciliation: what the venue has against what we believe, decided from evidence.
 //!
-//! It asks by numbered passes, counts only what a complete pass proves, and neither adopts a position
-//! nor makes up a fill: a difference is confirmed by two reads, explained by real fills, or stays
-//! unexplained.
+//! It asks by numbered passes, counts only what a complete pass proves, and neither adopts a
+//! position nor makes up a fill: a difference is confirmed by two reads, explained by real fills,
+//! or stays unexplained.
 
 use crate::command::Query;
 use crate::digest::Digest;
@@ -587,8 +587,8 @@ fn share(ours: Lots, theirs: Lots) -> Rate {
     Rate(i64::try_from(scaled / larger).unwrap_or(i64::MAX))
 }
 
-/// Where a window over the fills begins: before the last known execution, so that one which the venue
-/// indexed late is found.
+/// Where a window over the fills begins: before the last known execution, so that one which the
+/// venue indexed late is found.
 fn since_when(last_trade_at: Option<UnixNanos>, utc: UnixNanos) -> UnixNanos {
     let from = last_trade_at.unwrap_or(utc).min(utc);
     UnixNanos((from.0 - OVERLAP_NS).max(0))
@@ -635,3 +635,6 @@ const CONFIRM_NS: u64 = 300 * MILLIS;
 const FILLS_AGAIN_NS: u64 = 200 * MILLIS;
 /// How far a window over the fills reaches back behind the last known execution.
 const OVERLAP_NS: i64 = 600 * SECONDS as i64;
+
+#[cfg(test)]
+mod tests;
