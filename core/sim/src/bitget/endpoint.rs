@@ -81,6 +81,8 @@ pub(super) fn place_of(path: &str) -> usize {
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     public("/api/v2/public/time", 20, market::time),
     public("/api/v3/public/time", 20, market::time),
+    // Clients of other people ask for it when they start, whatever they trade.
+    public("/api/v2/spot/public/coins", 3, market::coins),
     public("/api/v3/market/instruments", 20, market::instruments),
     public("/api/v3/market/tickers", 20, market::tickers),
     public("/api/v3/market/orderbook", 20, market::order_book),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use keel_core::units::{Side, UnixNanos};
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::auth::{self, Caller};
@@ -16,6 +17,7 @@ use super::http::Request;
 use super::params::Params;
 use super::reject;
 use super::shape::{AccountPush, PositionPush};
+use super::text::json;
 use super::topic::{Hub, Private, Topic};
 use super::window::{Subject, Windows};
 use crate::account::{AccountId, PositionView};
@@ -181,19 +183,24 @@ impl Answer {
     }
 
     fn refused(status: u16, reject: &Reject, now: UnixNanos) -> Self {
-        let body = serde_json::json!({
-            "code": code_text(reject.code),
-            "msg": reject.message,
-            "requestTime": now.millis(),
-            "data": null,
-        });
-        Self { status, body: body.to_string(), remain: None }
+        let envelope = Refusal {
+            code: reject.code.to_string(),
+            msg: &reject.message,
+            request_time: now.millis(),
+            data: None,
+        };
+        Self { status, body: json(&envelope), remain: None }
     }
 }
 
-/// A code as text; those of the transport have three digits, all others five.
-fn code_text(code: u32) -> String {
-    code.to_string()
+/// The envelope of a refusal.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal<'a> {
+    code: String,
+    msg: &'a str,
+    request_time: i64,
+    data: Option<()>,
 }
 
 fn permitted(caller: Option<Caller>, access: Access) -> Result<(), Reject> {

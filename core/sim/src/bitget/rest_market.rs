@@ -23,6 +23,11 @@ pub(super) fn time(_: &mut Hall, call: &Call) -> Result<String, Reject> {
     Ok(json!({ "serverTime": Text::from(call.now) }).to_string())
 }
 
+/// Coins that can be deposited or withdrawn on some chain: there are none here.
+pub(super) fn coins(_: &mut Hall, _: &Call) -> Result<String, Reject> {
+    Ok("[]".to_owned())
+}
+
 /// Trading rules. Other products of the real venue have no contracts here, and no error either:
 /// clients ask for all of them when they start.
 pub(super) fn instruments(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
