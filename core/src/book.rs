@@ -48,9 +48,10 @@ impl<'m> Book<'m> {
     /// # Panics
     /// When the memory lent is not that of exactly one book.
     pub fn new(memory: BookMemory<'m>) -> Self {
-        let (bid_cells, ask_cells) = memory.ladder.split_at_mut(LADDER_TICKS);
-        let (bid_keys, ask_keys) = memory.rest_ticks.split_at_mut(REST_LEVELS);
-        let (bid_sizes, ask_sizes) = memory.rest_sizes.split_at_mut(REST_LEVELS);
+        let BookMemory { ladder, rest_ticks, rest_sizes } = memory;
+        let (bid_cells, ask_cells) = ladder.split_at_mut(LADDER_TICKS);
+        let (bid_keys, ask_keys) = rest_ticks.split_at_mut(REST_LEVELS);
+        let (bid_sizes, ask_sizes) = rest_sizes.split_at_mut(REST_LEVELS);
         Self {
             bids: Half::new(Side::Buy, bid_cells, bid_keys, bid_sizes),
             asks: Half::new(Side::Sell, ask_cells, ask_keys, ask_sizes),
@@ -535,7 +536,7 @@ impl<'m> Half<'m> {
         let top = low.saturating_sub(1).min(self.low + (SPAN - 1));
         let mut falling = 0;
         let mut next = self.at_most(top);
-        while let Some(key) = next {
+        while let Some(key) = next.filter(|&key| key >= self.edge) {
             falling += 1;
             next = self.below(key);
         }
@@ -548,12 +549,16 @@ impl<'m> Half<'m> {
         while let Some(key) = next {
             next = self.below(key);
             self.unmark(key);
+            if key < self.edge {
+                // Not known to be all: its deletion might never be heard of.
+                continue;
+            }
             if at > kept {
                 at -= 1;
                 self.rest_keys[at] = key;
                 self.rest_sizes[at] = self.cells[cell(key)];
             } else {
-                self.edge = self.edge.max(key + 1);
+                self.edge = key + 1;
             }
         }
         if self.best < low {
@@ -831,7 +836,6 @@ mod tests {
         let update = pages(false, 5, 4, &SMALL, 0);
         assert_eq!(apply(&mut book, &update), Applied::Waiting);
         assert_eq!(book.touch(), None);
-        drop(book);
         let book = live(&mut owned);
         let touch = book.touch().expect("both sides");
         assert_eq!((touch.bid, touch.ask, touch.mid_x2()), (Ticks(1000), Ticks(1001), 2001));
@@ -884,7 +888,6 @@ mod tests {
         let outcomes: Vec<_> = frame.iter().map(|page| book.apply(page)).collect();
         assert_eq!(outcomes, [Applied::Dropped(Fault::Gap), Applied::Waiting, Applied::Waiting]);
         let frame = pages(false, 90, 80, &rows, 0);
-        drop(book);
         let mut book = live(&mut owned);
         let outcomes: Vec<_> = frame.iter().map(|page| book.apply(page)).collect();
         assert_eq!(outcomes, [Applied::Old; 3]);
@@ -938,7 +941,6 @@ mod tests {
         assert_eq!(book.apply(&cut[0]), Applied::Pending);
         let next = pages(false, 102, 101, &rows, 0);
         assert_eq!(book.apply(&next[0]), Applied::Dropped(Fault::Malformed));
-        drop(book);
         let mut book = live(&mut owned);
         assert_eq!(book.apply(&cut[1]), Applied::Dropped(Fault::Malformed));
     }
@@ -1088,6 +1090,32 @@ mod tests {
         let near = pages(false, 3, 2, &gone(edge - 200), 0);
         assert_eq!(apply(&mut book, &near), Applied::NearEdge);
         assert!(book.is_live());
+    }
+
+    #[test]
+    fn a_level_beyond_the_edge_leaves_nothing_behind() {
+        let mut owned = Owned::new();
+        let mut book = owned.book();
+        let bids = (0..600).map(|n| (Side::Buy, 990_000 - 10 * n, 1));
+        let rows: Vec<Row> =
+            bids.clone().chain([(Side::Buy, 1_000_000, 1), (Side::Sell, 1_000_001, 1)]).collect();
+        assert_eq!(apply(&mut book, &pages(true, 1, 0, &rows, 0)), Applied::Done);
+        assert!(book.complete_to(Side::Buy).is_some_and(|edge| edge > Ticks(984_000)));
+        let mut fall: Vec<Row> = bids
+            .filter(|row| row.1 > 985_200)
+            .chain([(Side::Buy, 1_000_000, 0)])
+            .map(|(side, ticks, _)| (side, ticks, 0))
+            .collect();
+        fall.extend([(Side::Sell, 985_300, 1), (Side::Sell, 1_000_001, 0)]);
+        assert_eq!(apply(&mut book, &pages(false, 2, 1, &fall, 0)), Applied::Done);
+        let beyond = (Side::Buy, 984_000, 1);
+        assert_eq!(apply(&mut book, &pages(false, 3, 2, &[beyond], 0)), Applied::Done);
+        let rise =
+            [(Side::Sell, 985_300, 0), (Side::Sell, 1_000_001, 1), (Side::Buy, 1_000_000, 1)];
+        assert_eq!(apply(&mut book, &pages(false, 4, 3, &rise, 0)), Applied::Done);
+        let gone = (Side::Buy, 984_000, 0);
+        assert_eq!(apply(&mut book, &pages(false, 5, 4, &[gone], 0)), Applied::Done);
+        assert!(book.levels(Side::Buy).all(|level| level.0 != Ticks(984_000)));
     }
 
     #[test]

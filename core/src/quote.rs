@@ -189,8 +189,9 @@ struct Shape<'a> {
     skew: Rate,
     base_pct: Rate,
     levels: usize,
-    /// What one order should be worth.
-    order_value: Quote,
+    /// What one order should have, and what the position may have, at the mid.
+    order_lots: Lots,
+    most_lots: Lots,
 }
 
 /// What one side may have working.
@@ -240,9 +241,13 @@ impl<'a> Shape<'a> {
         });
         let spreads = floors.map(|floor| base.max(floor).min(SPREAD_MOST));
 
-        let position_value =
-            i128::from(inputs.position.0) * i128::from(tick_lot) * i128::from(mid_x2) / 2;
-        let base_pct = Rate(ratio(narrow(position_value), inputs.equity.0));
+        // Twice the value of a lot at the mid: two factors of at most 33 and 30 bits.
+        let lot_value_x2 = tick_lot.saturating_mul(mid_x2);
+        let lots_of = |value: Quote| Lots(times_over(value.0, 2, lot_value_x2));
+        let position_value = times_over(inputs.position.0, lot_value_x2, 2);
+        let base_pct = Rate(ratio(position_value, inputs.equity.0));
+        let most_value =
+            part_of(inputs.equity, params.max_base_pct()).min(params.max_position_quote());
         let mut shape = Self {
             params,
             inputs,
@@ -254,7 +259,8 @@ impl<'a> Shape<'a> {
             skew: Rate::ZERO,
             base_pct,
             levels: usize::try_from(levels).map_or(LEVELS_MAX, |levels| levels.min(LEVELS_MAX)),
-            order_value: part_of(inputs.equity, share),
+            order_lots: lots_of(part_of(inputs.equity, share)),
+            most_lots: lots_of(most_value),
         };
         shape.skew = shape.skewed();
         shape
@@ -350,11 +356,7 @@ impl<'a> Shape<'a> {
 
     /// Lots that `side` may add before the position reaches its limit, all of them executed.
     fn room(&self, side: Side) -> Lots {
-        let by_equity = part_of(self.inputs.equity, self.params.max_base_pct());
-        let most = by_equity.min(self.params.max_position_quote());
-        let lot_value_x2 = i128::from(self.tick_lot) * i128::from(self.mid_x2);
-        let lots = i128::from(most.0) * 2 / lot_value_x2;
-        Lots((narrow(lots) - self.inputs.position.0 * side.sign()).max(0))
+        Lots((self.most_lots.0 - self.inputs.position.0 * side.sign()).max(0))
     }
 
     /// Fills in the levels of both sides, nearest first and the reducing side before the other, until
@@ -404,24 +406,38 @@ impl<'a> Shape<'a> {
                 price = behind;
             }
         }
-        if price.0 < 1 || self.distance(side, price) > self.params.collar_bps() {
+        if price.0 < 1 || self.is_beyond_collar(side, price) {
             return None;
         }
-        let rules = self.inputs.rules;
         let lot_value = price.0.checked_mul(self.tick_lot)?;
-        let mut smallest = rules.min_lots.0;
-        if !budget.reduce_only {
-            smallest = smallest.max((rules.min_notional.0 + lot_value - 1) / lot_value);
-        }
-        let most_value = self.params.max_order_notional_quote().min(room);
-        let most = (most_value.0 / lot_value).min(budget.lots.0).min(rules.max_lots.0);
-        let wanted = if budget.smallest { 0 } else { self.order_value.0 / lot_value };
-        if smallest > most {
-            return None;
-        }
-        let lots = Lots(wanted.clamp(smallest, most));
+        let lots = self.size(lot_value, budget, room)?;
         let order = Level { price, lots, reduce_only: budget.reduce_only, probe: budget.smallest };
         Some((order, Quote(lots.0 * lot_value)))
+    }
+
+    /// How many lots worth `lot_value` each to order; `None` when the smallest order is too large.
+    fn size(&self, lot_value: i64, budget: &Budget, room: Quote) -> Option<Lots> {
+        let rules = self.inputs.rules;
+        let most_value = self.params.max_order_notional_quote().min(room);
+        let wanted = if budget.smallest { rules.min_lots } else { self.order_lots };
+        let mut lots = wanted.clamp(rules.min_lots, rules.max_lots).min(budget.lots).0;
+        // Divisions are slow; the two here are rare.
+        if lots.checked_mul(lot_value).is_none_or(|value| value > most_value.0) {
+            lots = most_value.0 / lot_value;
+        }
+        if !budget.reduce_only && lots * lot_value < rules.min_notional.0 {
+            lots = (rules.min_notional.0 + lot_value - 1) / lot_value;
+        }
+        let fits = lots >= rules.min_lots.0
+            && lots <= budget.lots.0.min(rules.max_lots.0)
+            && lots.checked_mul(lot_value).is_some_and(|value| value <= most_value.0);
+        fits.then_some(Lots(lots))
+    }
+
+    /// True when `price` is farther from the mid than an order may be.
+    fn is_beyond_collar(&self, side: Side, price: Ticks) -> bool {
+        let away = (self.mid_x2 - 2 * price.0) * side.sign();
+        away * E8 > self.params.collar_bps().0 * self.mid_x2
     }
 }
 
