@@ -15,5 +15,6 @@ pub mod mode;
 pub mod os;
 pub mod secrets;
 pub mod setup;
+pub mod signals;
 pub mod snapshot;
 pub mod state;

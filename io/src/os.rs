@@ -21,6 +21,14 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
+/// Columns of the terminal that standard output is; `None` when it is none.
+pub fn terminal_columns() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize, which `size` is and outlives the call.
+    let code = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (code == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Resident memory of this process in KiB; 0 where `/proc` does not say.
 pub fn resident_kib() -> u64 {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };

@@ -82,4 +82,6 @@ pub struct Remote {
     pub key: ApiKey,
     /// The account that must answer to that key.
     pub uid: u64,
+    /// How many times faster than real its time runs; 1 or more.
+    pub clock_speed: u32,
 }

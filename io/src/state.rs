@@ -44,6 +44,35 @@ pub struct Identity {
     pub instance: String,
 }
 
+/// A directory that belongs to one run, locked until it is dropped.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Makes and locks the directory of a new run.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] while another engine writes there, [`StateError::Used`] when a run has
+    /// written there before, [`StateError::Io`].
+    pub fn create(path: &Path) -> Result<Self, StateError> {
+        fs::create_dir_all(path).map_err(io_error("create", path))?;
+        let lock = lock_file(&path.join("run.lock"))?
+            .ok_or_else(|| StateError::Locked(path.to_owned()))?;
+        if crate::mode::replay::journal_dir(path).exists() {
+            return Err(StateError::Used(path.to_owned()));
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// What the last run left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
@@ -73,9 +102,12 @@ pub struct Latch {
 pub enum StateError {
     /// Another engine runs on it.
     #[error(
-        "state directory {0} is in use by another engine; stop that one, or give this one its own"
+        "{0} is in use by another engine; stop that one, or give this one a directory of its own"
     )]
     Locked(PathBuf),
+    /// A run has written there.
+    #[error("{0} holds an earlier run, which is not written over; name a new directory")]
+    Used(PathBuf),
     /// Another engine of this account trades the instrument.
     #[error("{symbol} on this account is traded by another engine ({path} is locked)")]
     Claimed {

@@ -1,1 +1,4 @@
-//! Placeholder while the house is being built.
+//! What a person sees: console, metrics and reports. Reads only.
+#![forbid(unsafe_code)]
+
+pub mod console;

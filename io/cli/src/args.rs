@@ -1,0 +1,236 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use keel_core::param::Profile;
+
+/// Market making on Bitget USDT-margined perpetuals.
+///
+/// Without a command, keel runs: a venue of its own on this machine, and the engine trading there. Nothing
+/// leaves the machine and no money is at stake.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keel",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+        keel --for 60s                  trade on the embedded venue for a minute\n  \
+        keel config example > keel.toml write every key with its unit, range and default\n  \
+        keel run --config keel.toml     trade with a configuration\n  \
+        keel replay RUN_DIR             step a run again and compare every byte\n\n\
+        Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory, 4 venue, 5 hard stop,\n\
+        6 open orders not verified, 7 replay differs, 8 mode not open, 70 panic (docs/exit-codes.md)."
+)]
+pub struct Cli {
+    /// What to do; `run` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Flags of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trade. The default.
+    Run(RunArgs),
+    /// Serve the venue alone, for this engine or any other client.
+    ///
+    /// The first line on standard output is one JSON object with its addresses (rest, ws_public,
+    /// ws_private, admin), the certificate to trust (ca) and its accounts with their keys.
+    Exchange(ExchangeArgs),
+    /// Step a run's journal again and say whether every command and digest is the same, byte for byte.
+    Replay {
+        /// The run's directory.
+        run_dir: PathBuf,
+    },
+    /// Look at configurations.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+/// Flags of `run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArgs {
+    /// Configuration file [default: keel.toml in this directory, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to trade against [default: sim].
+    #[arg(long, value_name = "MODE", value_parser = ["sim", "paper", "demo", "live"])]
+    pub mode: Option<String>,
+    /// Stop in order after this long, such as 60s, 10m or 1h30m [default: until Ctrl-C].
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub run_for: Option<Duration>,
+    /// Where this run writes its journal, log and configuration; a new directory [default: one of its own
+    /// under $XDG_STATE_HOME/keel/runs].
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// What outlives runs: lock, epoch, latch, day, CSV files [default: $XDG_STATE_HOME/keel/VENUE/UID/NAME;
+    /// in the run directory with the embedded venue].
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Flags of `exchange`.
+#[derive(Args, Clone, Debug)]
+pub struct ExchangeArgs {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Serve http and ws instead of https and wss. Only on loopback.
+    #[arg(long)]
+    pub plaintext: bool,
+    /// Where ca.pem is written [default: a directory under the system's temporary one].
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// How many times faster than real the venue's time runs.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub speed: u32,
+}
+
+/// Commands of `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a configuration with environment and flags, and show what differs from the defaults.
+    Check {
+        /// Configuration file [default: keel.toml in this directory, if there is one].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// As in `run`.
+        #[arg(long, value_name = "MODE", value_parser = ["sim", "paper", "demo", "live"])]
+        mode: Option<String>,
+    },
+    /// Write a configuration with every key, its unit, range, default and purpose.
+    Example {
+        /// Whose defaults to write.
+        #[arg(long, value_enum, default_value_t = ProfileArg::Touch)]
+        profile: ProfileArg,
+    },
+    /// Write the JSON Schema of the configuration, for editors.
+    Schema,
+}
+
+/// A profile by its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileArg {
+    /// Fills come from real moves.
+    Wide,
+    /// One level at the touch; needs a rebate.
+    Touch,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Self {
+        match profile {
+            ProfileArg::Wide => Self::Wide,
+            ProfileArg::Touch => Self::Touch,
+        }
+    }
+}
+
+/// A duration as people write it: whole numbers with `ms`, `s`, `m`, `h` or `d`, largest first.
+///
+/// # Errors
+/// What is wrong, for the command line.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number with ms, s, m, h or d, such as 60s or 1h30m".to_owned();
+    let mut rest = text;
+    let mut millis: u64 = 0;
+    let mut last_unit = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_lowercase).count();
+        let unit = match &rest[..letters] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(wrong()),
+        };
+        rest = &rest[letters..];
+        if unit >= last_unit {
+            return Err(wrong());
+        }
+        last_unit = unit;
+        millis = number
+            .checked_mul(unit)
+            .and_then(|part| millis.checked_add(part))
+            .filter(|millis| *millis <= LONGEST_MS)
+            .ok_or("longer than a year")?;
+    }
+    if millis == 0 { Err(wrong()) } else { Ok(Duration::from_millis(millis)) }
+}
+
+const LONGEST_MS: u64 = 366 * 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"keel").chain(args))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bare_keel_runs_and_takes_the_flags_of_run() {
+        let bare = parse(&[]).expect("nothing is required");
+        assert!(bare.command.is_none());
+        let flags = parse(&["--for", "60s"]).expect("a flag of run");
+        assert_eq!(flags.run.run_for, Some(Duration::from_secs(60)));
+        let Ok(Cli { command: Some(Command::Run(run)), .. }) = parse(&["run", "--mode", "live"])
+        else {
+            panic!("run is a command");
+        };
+        assert_eq!(run.mode.as_deref(), Some("live"));
+    }
+
+    #[test]
+    fn what_is_not_known_or_given_twice_is_refused() {
+        for bad in [
+            &["--speed", "2"][..],
+            &["run", "--mode", "real"],
+            &["run", "--mode", "sim", "--mode", "live"],
+            &["run", "--for", "-5s"],
+            &["--for", "5s", "run"],
+            &["exchange", "--speed", "0"],
+            &["exchange", "--listen", "nowhere"],
+            &["replay"],
+            &["config"],
+            &["config", "schema", "--config", "x"],
+            &["run", "extra"],
+        ] {
+            let error = parse(bad).expect_err("refused");
+            assert_eq!(error.exit_code(), 2, "{bad:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_whole_numbers_with_units_largest_first() {
+        for (text, millis) in
+            [("60s", 60_000), ("1h30m", 5_400_000), ("500ms", 500), ("2d", 172_800_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for bad in
+            ["", "60", "s", "-1s", "1.5h", "30m1h", "1s1s", "0s", "9999999999999999999s", "400d"]
+        {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Cross-checks: values that are good by themselves and wrong together.
+
+use keel_core::event::Mode;
+use keel_core::param::{Params, Row, Unit};
+use keel_core::regime::Regime;
+use keel_core::units::{E8, Rate};
+
+use super::keys;
+use super::{Config, Issue, Issues, Origin, Sources, VenueConfig};
+
+/// Checks everything that concerns more than one key.
+pub(super) fn all(config: &Config, sources: &Sources, issues: &mut Issues) {
+    let mut check = Check { config, sources, issues };
+    for (lesser, greater) in ORDERED {
+        check.ordered(lesser, greater);
+    }
+    check.collar();
+    check.levels();
+    check.venue();
+}
+
+/// Keys whose first may not exceed the second, regime by regime where they have regimes.
+const ORDERED: &[(&str, &str)] = &[
+    ("strategy.spread_min", "strategy.spread_max"),
+    ("strategy.levels_min", "strategy.levels_max"),
+    ("strategy.size_pct_min", "strategy.size_pct_max"),
+    ("strategy.min_net_edge_bps", "strategy.edge_resume_bps"),
+    ("strategy.turnover_cap_x", "risk.max_daily_turnover_x_hard"),
+    ("risk.max_daily_loss_pct_hard", "risk.max_weekly_loss_pct_hard"),
+    ("risk.max_base_pct", "risk.max_base_pct_hard"),
+    ("risk.max_order_notional_quote", "risk.max_position_quote"),
+    ("risk.max_order_notional_quote", "risk.max_total_notional_quote"),
+    ("risk.margin_ratio_soft", "risk.margin_ratio_hard"),
+    ("risk.clock_offset_soft_ms", "risk.clock_offset_hard_ms"),
+    ("risk.reject_streak_soft", "risk.reject_streak_hard"),
+    ("order.creates_per_s", "order.requests_per_s"),
+    ("order.receive_window_ms", "order.zombie_window_ms"),
+    ("order.order_ack_timeout_s", "risk.private_silence_ms"),
+    ("order.reconcile_light_s", "order.reconcile_full_s"),
+];
+
+struct Check<'c> {
+    config: &'c Config,
+    sources: &'c Sources,
+    issues: &'c mut Issues,
+}
+
+impl Check<'_> {
+    fn ordered(&mut self, lesser: &str, greater: &str) {
+        let (low, high) = (row(lesser), row(greater));
+        let values = self.config.params.values();
+        for place in 0..low.wide.len() {
+            let regime = low.by_regime.then(|| Regime::ALL[place]);
+            let of = |row: &Row| values[row.at + place.min(row.wide.len() - 1)];
+            let (a, b) = (of(low), of(high));
+            if a <= b {
+                continue;
+            }
+            let suffix = regime.map_or(String::new(), |regime| format!(" in {regime}"));
+            let what = format!(
+                "{lesser} is {}{suffix}, more than {greater}, which is {}",
+                with_unit(low.unit, a),
+                with_unit(high.unit, b)
+            );
+            self.say(&[lesser, greater], regime, what, format!("{lesser} ≤ {greater}"));
+        }
+    }
+
+    /// No quote that the strategy could want lies outside of the collar, or it would be refused for ever.
+    fn collar(&mut self) {
+        let params = &self.config.params;
+        let collar = params.collar_bps();
+        for &regime in Regime::ALL {
+            let widest = widest_offset(params, regime);
+            if widest > collar {
+                let bps = |rate: Rate| keys::text_of(Unit::Bps, rate.0);
+                let what = format!(
+                    "risk.collar_bps is {}, and quotes in {regime} may stand {} bps from mid",
+                    bps(collar),
+                    bps(widest)
+                );
+                let help = "risk.collar_bps ≥ half of spread_max, widened by levels and skew";
+                let paths = ["risk.collar_bps", "strategy.spread_max"];
+                self.say(&paths, Some(regime), what, help.into());
+            }
+        }
+    }
+
+    /// Every level of both sides fits under the cap of live orders.
+    fn levels(&mut self) {
+        let params = &self.config.params;
+        let cap = params.max_active_executors();
+        for &regime in Regime::ALL {
+            let both = 2 * params.levels_max(regime);
+            if both > cap {
+                let what = format!(
+                    "risk.max_active_executors is {cap}, and {regime} quotes up to {both} orders"
+                );
+                let help = "risk.max_active_executors ≥ 2 × strategy.levels_max";
+                let paths = ["risk.max_active_executors", "strategy.levels_max"];
+                self.say(&paths, Some(regime), what, help.into());
+            }
+        }
+    }
+
+    fn venue(&mut self) {
+        let venue = &self.config.venue;
+        let mode = self.config.mode;
+        if venue.clock_speed != 1 && mode != Mode::Sim {
+            let what = "venue.clock_speed is only for sim".to_owned();
+            self.say(&["venue.clock_speed"], None, what, "leave it at 1".into());
+        }
+        if mode != Mode::Sim && venue.urls.is_some() {
+            let what = format!("{mode} mode trades at addresses of its own; [venue] names others");
+            self.say(
+                &["venue.rest"],
+                None,
+                what,
+                "leave rest, ws_public and ws_private empty".into(),
+            );
+            return;
+        }
+        if venue.urls.is_some() { self.remote(venue) } else { self.embedded(venue) }
+    }
+
+    fn remote(&mut self, venue: &VenueConfig) {
+        let Some(urls) = &venue.urls else { return };
+        for (path, url, scheme) in [
+            ("venue.rest", &urls.rest, "https"),
+            ("venue.ws_public", &urls.ws_public, "wss"),
+            ("venue.ws_private", &urls.ws_private, "wss"),
+        ] {
+            if let Err(what) = check_loopback(url, scheme) {
+                let help =
+                    format!("such as {scheme}://127.0.0.1:8443; all three addresses or none");
+                self.say(&[path], None, format!("{path}: {what}"), help);
+            }
+        }
+        if venue.uid == 0 {
+            let what = "venue.uid is missing: which account must answer to the key?".to_owned();
+            self.say(&["venue.rest"], None, what, "uid = … of the account".into());
+        }
+    }
+
+    fn embedded(&mut self, venue: &VenueConfig) {
+        let given = [
+            ("venue.ca", venue.ca.is_some()),
+            ("venue.key_file", venue.key_file.is_some()),
+            ("venue.uid", venue.uid != 0),
+        ];
+        if self.config.mode != Mode::Sim {
+            return;
+        }
+        for (path, _) in given.iter().filter(|(_, given)| *given) {
+            let what = format!("{path} is set, and no venue is named");
+            let help =
+                "the embedded venue makes its own; remove it, or name rest, ws_public, ws_private";
+            self.say(&[path], None, what, help.into());
+        }
+    }
+
+    /// Reports at the first of `paths` that somebody set.
+    fn say(&mut self, paths: &[&str], regime: Option<Regime>, what: String, help: String) {
+        let origin = paths.iter().find_map(|path| {
+            let of_regime =
+                regime.and_then(|regime| self.config.origins.get(&format!("{path}.{regime}")));
+            of_regime.or_else(|| self.config.origins.get(*path))
+        });
+        let issue = match (origin, &self.sources.file) {
+            (Some(Origin::File(line)), Some((path, text))) => {
+                let start: usize =
+                    text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+                let line_text = text[start..].lines().next().unwrap_or_default();
+                let indent = line_text.len() - line_text.trim_start().len();
+                Issue::at(path, text, start + indent..start + line_text.trim_end().len(), what)
+            }
+            (Some(Origin::Environment(name)), _) => Issue::of_variable(name, what),
+            (Some(Origin::Flag(name)), _) => Issue::of_flag(name, what),
+            _ => Issue::nowhere(what),
+        };
+        self.issues.push(issue.help(help));
+    }
+}
+
+/// The farthest from mid that the strategy may want a quote: the outermost level of the widest spread, and
+/// the skew, once for inventory and once for imbalance.
+fn widest_offset(params: &Params, regime: Regime) -> Rate {
+    let half = i128::from(params.spread_max(regime).0 / 2);
+    let levels = i128::from(params.levels_max(regime));
+    let step = i128::from(params.level_step().0);
+    let outermost = half + half * step * (levels - 1) / i128::from(E8);
+    let skew = (i128::from(params.inventory_skew_cap_pct().0).min(half) * 2).min(half);
+    Rate(i64::try_from(outermost + skew).unwrap_or(i64::MAX))
+}
+
+fn row(path: &str) -> &'static Row {
+    let (section, name) = path.split_once('.').expect("a path has a section");
+    keys::parameter(section, name).expect("a path of the parameter table")
+}
+
+fn with_unit(unit: Unit, value: i64) -> String {
+    let text = keys::text_of(unit, value);
+    match unit {
+        Unit::Bps => format!("{text} bps"),
+        Unit::Seconds => format!("{text} s"),
+        Unit::Millis => format!("{text} ms"),
+        Unit::Usdt => format!("{text} USDT"),
+        Unit::Fraction | Unit::Factor | Unit::Count | Unit::Word(_) => text,
+    }
+}
+
+/// An address of a venue on this machine.
+fn check_loopback(url: &str, scheme: &str) -> Result<(), String> {
+    if url.is_empty() {
+        return Err("is empty, while another address is given".into());
+    }
+    if !url.is_ascii() {
+        return Err("holds a character that no address has".into());
+    }
+    let Some((found, rest)) = url.split_once("://") else {
+        return Err("is no address".into());
+    };
+    if found != scheme {
+        return Err(format!("begins with {found}://, not {scheme}://"));
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("holds a user name or password".into());
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if let Some(port) = port
+        && !matches!(port.parse::<u16>(), Ok(1..))
+    {
+        return Err(format!("has no port {port}"));
+    }
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    if host != "localhost" && !address.is_ok_and(|address| address.is_loopback()) {
+        return Err("is not on loopback; sim trades on this machine only".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! From what was typed to what is started.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use keel_core::event::Mode;
+use keel_core::units::UnixNanos;
+use keel_io::clock::Clock;
+use keel_io::cold::daily::utc_text;
+use keel_io::exchange::{self, ExchangeOptions};
+use keel_io::secrets;
+use keel_io::setup::{Market, Remote, Setup, Venue};
+use keel_io::signals;
+use keel_io::state::{RunDir, StateError};
+
+use crate::args::{ExchangeArgs, RunArgs};
+use crate::config::{self, Config};
+use crate::exit::Exit;
+use crate::{complain, configuration, print};
+
+/// `keel run`.
+pub(crate) fn run(args: &RunArgs) -> Exit {
+    let (config, _) = match configuration(args.config.as_deref(), args.mode.clone()) {
+        Ok(found) => found,
+        Err(issues) => {
+            complain(&issues);
+            return Exit::Usage;
+        }
+    };
+    if let Some(refusal) = refusal(config.mode) {
+        complain(&refusal);
+        return Exit::NotOpen;
+    }
+    let setup = match setup(config, args, Clock::start().utc()) {
+        Ok(setup) => setup,
+        Err((exit, what)) => {
+            complain(&what);
+            return exit;
+        }
+    };
+    let _run_dir = match open_run_dir(&setup) {
+        Ok(dir) => dir,
+        Err(error) => {
+            complain(&error);
+            return Exit::State;
+        }
+    };
+    launch(setup)
+}
+
+/// Why a mode is not open; `None` for one that is.
+fn refusal(mode: Mode) -> Option<&'static str> {
+    match mode {
+        Mode::Sim => None,
+        Mode::Live => Some(
+            "live mode trades real money and waits for the go-live gate, which this build does not have. \
+             Nothing was started. Use --mode sim.",
+        ),
+        Mode::Demo => {
+            Some("demo mode is not part of this build yet. Nothing was started. Use --mode sim.")
+        }
+        Mode::Paper => {
+            Some("paper mode is not part of this build yet. Nothing was started. Use --mode sim.")
+        }
+        Mode::World => Some("world is no mode of a run."),
+    }
+}
+
+/// Everything that a run needs to know, with its directories and its key.
+fn setup(config: Config, args: &RunArgs, now: UnixNanos) -> Result<Setup, (Exit, String)> {
+    let name = String::from_utf8_lossy(config.instance.as_bytes()).into_owned();
+    let run_dir = match &args.run_dir {
+        Some(dir) => dir.clone(),
+        None => {
+            let stamp: String =
+                utc_text(now).chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+            let id = std::process::id();
+            state_home()?.join("runs").join(format!("{stamp}-{}-{name}-{id}", config.mode))
+        }
+    };
+    let state_dir = match (&args.state_dir, &config.venue.urls) {
+        (Some(dir), _) => dir.clone(),
+        (None, None) => run_dir.join("state"),
+        (None, Some(urls)) => {
+            let venue = venue_label(&urls.rest);
+            state_home()?.join(venue).join(config.venue.uid.to_string()).join(&name)
+        }
+    };
+    let venue = match &config.venue.urls {
+        None => Venue::Embedded(Market {
+            seed: config.venue.seed,
+            clock_speed: config.venue.clock_speed,
+        }),
+        Some(urls) => {
+            let key = secrets::load(config.venue.key_file.as_deref())
+                .map_err(|error| (Exit::Usage, error.to_string()))?;
+            Venue::Remote(Remote {
+                rest: urls.rest.clone(),
+                ws_public: urls.ws_public.clone(),
+                ws_private: urls.ws_private.clone(),
+                ca: config.venue.ca.clone(),
+                key,
+                uid: config.venue.uid,
+                clock_speed: config.venue.clock_speed,
+            })
+        }
+    };
+    Ok(Setup {
+        mode: config.mode,
+        profile: config.profile,
+        instance: config.instance,
+        variant: config.variant.clone(),
+        instruments: config.instruments.clone(),
+        params: config.params,
+        threading: config.threading,
+        idle: config.idle,
+        cores: config.cores.clone(),
+        venue,
+        run_dir,
+        state_dir,
+        run_for: args.run_for,
+        seed: config.venue.seed,
+        config_hash: config.hash(),
+        config_text: config::canonical(&config),
+    })
+}
+
+/// Makes and locks the run's directory, and writes its configuration there.
+fn open_run_dir(setup: &Setup) -> Result<RunDir, StateError> {
+    let dir = RunDir::create(&setup.run_dir)?;
+    let path = setup.run_dir.join("config.toml");
+    keel_io::state::replace(&path, setup.config_text.as_bytes())?;
+    Ok(dir)
+}
+
+fn launch(setup: Setup) -> Exit {
+    complain(&format!(
+        "this build ends here: the threads that trade are not in it yet. Configuration written to {}",
+        setup.run_dir.display()
+    ));
+    Exit::Failed
+}
+
+/// `keel exchange`.
+pub(crate) fn exchange(args: ExchangeArgs) -> Exit {
+    if args.plaintext && !args.listen.ip().is_loopback() {
+        complain(&"--plaintext serves keys and orders unencrypted, so it is for loopback only");
+        return Exit::Usage;
+    }
+    let run_dir = args.run_dir.unwrap_or_else(|| {
+        std::env::temp_dir().join(format!("keel-exchange-{}", std::process::id()))
+    });
+    if let Err(error) = std::fs::create_dir_all(&run_dir) {
+        complain(&format!("create {}: {error}", run_dir.display()));
+        return Exit::State;
+    }
+    let options = ExchangeOptions {
+        listen: args.listen,
+        plaintext: args.plaintext,
+        run_dir: Some(run_dir),
+        speed: args.speed,
+        ..ExchangeOptions::default()
+    };
+    let stop = match signals::stop_flag(Exit::Failed as i32) {
+        Ok(stop) => stop,
+        Err(error) => {
+            complain(&format!("signals: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let handle = match exchange::start(options) {
+        Ok(handle) => handle,
+        Err(error) => {
+            complain(&error);
+            return Exit::Failed;
+        }
+    };
+    let line = serde_json::to_string(handle.announcement()).expect("an announcement is JSON");
+    let printed = print(&format!("{line}\n"));
+    if printed != Exit::Done {
+        return printed;
+    }
+    while !stop.load(Ordering::Relaxed) && !handle.is_finished() {
+        std::thread::sleep(SIGNAL_POLL);
+    }
+    match handle.stop() {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            complain(&format!("exchange: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// `$XDG_STATE_HOME/keel`, by default `~/.local/state/keel`.
+fn state_home() -> Result<PathBuf, (Exit, String)> {
+    let home =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    home("XDG_STATE_HOME")
+        .or_else(|| home("HOME").map(|home| home.join(".local/state")))
+        .map(|dir| dir.join("keel"))
+        .ok_or_else(|| {
+            let what =
+                "neither XDG_STATE_HOME nor HOME names a directory: give --run-dir and --state-dir";
+            (Exit::Usage, what.to_owned())
+        })
+}
+
+/// A venue's address as the name of a directory.
+fn venue_label(url: &str) -> String {
+    let authority = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or_default();
+    authority.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect()
+}
+
+/// `keel replay`.
+pub(crate) fn replay(run_dir: &Path) -> Exit {
+    match keel_io::journal::Reader::open(&keel_io::mode::replay::journal_dir(run_dir)) {
+        Ok(_) => {
+            complain(&"this build ends here: the engine's memory is not in it yet");
+            Exit::Failed
+        }
+        Err(error) => {
+            complain(&error);
+            Exit::State
+        }
+    }
+}
+
+const SIGNAL_POLL: Duration = Duration::from_millis(50);
