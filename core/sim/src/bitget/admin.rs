@@ -66,7 +66,7 @@ fn change(venue: &mut Venue, path: &str, params: &Params, now: UnixNanos) -> Res
         "/admin/fees" => {
             let fees =
                 Fees { maker: Rate(e8(params, "maker")?), taker: Rate(e8(params, "taker")?) };
-            venue.set_fees(account(venue, params)?, None, fees);
+            venue.set_fees(account(venue, params)?, None, fees)?;
             Ok(json!({}))
         }
         "/admin/status" => {

@@ -1,5 +1,6 @@
 //! Scripted conversations with the whole exchange: bytes in, bytes out.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use base64::Engine as _;
@@ -690,4 +691,257 @@ fn too_many_connections_of_an_address_are_turned_away() {
     assert_eq!(stage.exchange.open(ConnKind::Api, PEER, stage.now), None);
     let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     assert!(stage.exchange.open(ConnKind::Api, other, stage.now).is_some());
+}
+
+#[test]
+fn public_topics_push_what_the_recorded_frames_have() {
+    let mut stage = Stage::unmetered();
+    let conn = stage.socket("/v3/ws/public");
+    for topic in ["publicTrade", "ticker", "books1", "books5", "books50"] {
+        let heard = stage.ask(conn, &subscribe(topic, "BTCUSDT"));
+        assert_eq!(heard[0]["event"], "subscribe");
+        assert_eq!(
+            (&heard[1]["action"], &heard[1]["arg"]["topic"]),
+            (&json!("snapshot"), &json!(topic))
+        );
+    }
+    let arg = json!({
+        "instType": "usdt-futures", "topic": "kline", "symbol": "BTCUSDT", "interval": "1m",
+    });
+    let heard = stage.ask(conn, &json!({ "op": "subscribe", "args": [arg] }));
+    assert_eq!(heard[1]["arg"]["interval"], "1m");
+    let mut heard = Vec::new();
+    for _ in 0..200 {
+        stage.pass(100 * MILLIS);
+        heard.extend(stage.heard(conn));
+    }
+    let of = |topic: &str| -> Vec<&Value> {
+        heard.iter().filter(|frame| frame["arg"]["topic"] == topic).collect()
+    };
+    for frame in &heard {
+        assert_eq!(keys(frame), ["action", "arg", "data", "ts"]);
+    }
+    assert_eq!(keys(&of("publicTrade")[0]["data"]), ["L", "S", "T", "i", "isRPI", "p", "v"]);
+    let bar = ["close", "high", "low", "open", "start", "turnover", "volume"];
+    assert_eq!(keys(&of("kline")[0]["data"]), bar);
+    let ticker = &of("ticker")[0]["data"][0];
+    for key in ["markPrice", "indexPrice", "fundingRate", "nextFundingTime", "openInterest"] {
+        assert_ne!(ticker[key].as_str(), None, "{key}");
+        assert_ne!(ticker[key], "", "{key}");
+    }
+    for (topic, levels) in [("books1", 1), ("books5", 5), ("books50", 50)] {
+        let row = &of(topic)[0]["data"][0];
+        assert_eq!(row["a"].as_array().map(Vec::len), Some(levels), "{topic}");
+        assert_eq!(row["pseq"], 0);
+    }
+    let leave = json!({ "instType": "usdt-futures", "topic": "ticker", "symbol": "BTCUSDT" });
+    let left = stage.ask(conn, &json!({ "op": "unsubscribe", "args": [leave] }));
+    assert_eq!(left[0]["event"], "unsubscribe");
+    stage.pass(SECONDS);
+    assert!(stage.heard(conn).iter().all(|frame| frame["arg"]["topic"] != "ticker"));
+}
+
+#[test]
+fn a_book_kept_from_updates_has_the_checksum_and_the_levels_of_the_venue() {
+    let config = ExchangeConfig { checksum: true, ..ExchangeConfig::default() };
+    let mut stage = Stage::new(config);
+    let conn = stage.socket("/v3/ws/public");
+    let mut heard = stage.ask(conn, &subscribe("books", "ETHUSDT"));
+    heard.remove(0);
+    let (mut sides, mut seq) = ([BTreeMap::new(), BTreeMap::new()], 0);
+    for _ in 0..100 {
+        stage.pass(100 * MILLIS);
+        heard.extend(stage.heard(conn));
+    }
+    assert!(heard.len() > 20, "{} frames", heard.len());
+    for frame in &heard {
+        let row = &frame["data"][0];
+        assert_eq!(row["pseq"].as_u64(), Some(if frame["action"] == "snapshot" { 0 } else { seq }));
+        seq = row["seq"].as_u64().unwrap();
+        for (side, name) in sides.iter_mut().zip(["b", "a"]) {
+            for level in row[name].as_array().unwrap() {
+                let text = |i: usize| level[i].as_str().unwrap().to_owned();
+                let cents = (text(0).parse::<f64>().unwrap() * 100.0).round() as i64;
+                match text(1).as_str() {
+                    "0" => assert!(side.remove(&cents).is_some(), "{level}"),
+                    _ => drop(side.insert(cents, (text(0), text(1)))),
+                }
+            }
+        }
+        let (bids, asks) = (sides[0].values().rev(), sides[1].values());
+        let (bids, asks): (Vec<_>, Vec<_>) = (bids.take(25).collect(), asks.take(25).collect());
+        let mut parts = Vec::new();
+        for i in 0..25 {
+            for (price, size) in [bids.get(i), asks.get(i)].into_iter().flatten() {
+                parts.extend([price.as_str(), size.as_str()]);
+            }
+        }
+        let expected = crc32fast::hash(parts.join(":").as_bytes()) as i32;
+        assert_eq!(row["checksum"].as_i64(), Some(i64::from(expected)));
+    }
+}
+
+#[test]
+fn the_same_seed_says_the_same_bytes() {
+    let minute = |seed: u64| {
+        let mut stage = Stage::unmetered();
+        stage.exchange = Exchange::new(stage_config(), seed, START);
+        let conn = stage.socket("/v3/ws/public");
+        for topic in ["books", "publicTrade", "ticker"] {
+            stage.text(conn, &subscribe(topic, "BTCUSDT").to_string());
+        }
+        let mut bytes = Vec::new();
+        for _ in 0..600 {
+            let deadline = stage.exchange.deadline();
+            stage.pass((deadline.0 - stage.now.0).clamp(MILLIS, 100 * MILLIS));
+            bytes.extend(stage.take(conn));
+        }
+        bytes
+    };
+    assert_eq!(minute(3), minute(3));
+    assert_ne!(minute(3), minute(4));
+}
+
+fn stage_config() -> ExchangeConfig {
+    ExchangeConfig { limits: Limits::unmetered(), ..ExchangeConfig::default() }
+}
+
+#[test]
+fn public_rest_answers_have_the_recorded_fields() {
+    let mut stage = Stage::unmetered();
+    for _ in 0..100 {
+        stage.pass(100 * MILLIS);
+    }
+    let of = "category=USDT-FUTURES&symbol=BTCUSDT";
+    let mut get = |path: &str| stage.get(None, &format!("/api/v3/market/{path}"));
+    let rules = get(&format!("instruments?{of}"));
+    assert_eq!(
+        (&rules[0]["type"], &rules[0]["priceMultiplier"]),
+        (&json!("perpetual"), &json!("0.1"))
+    );
+    assert_eq!(get("instruments?category=USDT-FUTURES").as_array().map(Vec::len), Some(2));
+    for other in ["SPOT", "COIN-FUTURES", "usdc-futures", "MARGIN"] {
+        assert_eq!(get(&format!("instruments?category={other}")), json!([]));
+    }
+    let book = get(&format!("orderbook?{of}&limit=5"));
+    assert!(book["a"][0][0].is_f64() && book["b"][4][1].is_f64() && book["b"][5].is_null());
+    let bars = get(&format!("candles?{of}&interval=1m&limit=60"));
+    let bars = bars.as_array().unwrap();
+    assert_eq!((bars.len(), bars[0].as_array().map(Vec::len)), (60, Some(7)));
+    let start = |i: usize| bars[i][0].as_str().unwrap().parse::<i64>().unwrap();
+    assert!((1..60).all(|i| start(i) - start(i - 1) == 60_000), "oldest first, none missing");
+    let past = get(&format!("history-candles?{of}&granularity=4H&type=MARK&limit=2"));
+    assert_eq!(past.as_array().map(Vec::len), Some(2));
+    let row = ["execId", "execLinkId", "isRPI", "price", "side", "size", "ts"];
+    assert_eq!(keys(&get(&format!("fills?{of}"))), row);
+    let rate = get("current-fund-rate?symbol=BTCUSDT");
+    assert_eq!(rate[0]["fundingRateInterval"], "8");
+    let rates = get(&format!("history-fund-rate?{of}&limit=2&cursor=2"));
+    assert_eq!(rates["resultList"].as_array().map(Vec::len), Some(2));
+    let first = get(&format!("history-fund-rate?{of}&limit=4"));
+    assert_eq!(first["resultList"][2], rates["resultList"][0], "the cursor counts pages");
+    let tier = get(&format!("position-tier?{of}"));
+    assert_eq!(keys(&tier), ["leverage", "maxTierValue", "minTierValue", "mmr", "tier"]);
+    assert_eq!(keys(&get(&format!("open-interest?{of}"))["list"]), ["openInterest", "symbol"]);
+    assert_eq!(get(&format!("tickers?{of}"))[0]["category"], "USDT-FUTURES");
+    let unknown = "/api/v3/market/tickers?category=USDT-FUTURES&symbol=NOPEUSDT";
+    let reply = stage.rest(None, "GET", unknown, "");
+    assert_eq!((reply.status, &reply.body["code"]), (400, &json!("25100")));
+    assert_eq!(reply.body["msg"], "Trading pair NOPEUSDT does not exist");
+}
+
+#[test]
+fn private_rest_answers_have_the_recorded_fields() {
+    let mut stage = Stage::unmetered();
+    let key = stage.key("keel");
+    let assets = stage.get(Some(&key), "/api/v3/account/assets");
+    assert_eq!(
+        (&assets["accountEquity"], &assets["usdtEquity"]),
+        (&json!("10000"), &json!("10000"))
+    );
+    let coin = ["available", "balance", "coin", "debt", "equity", "locked", "usdValue"];
+    assert_eq!(keys(&assets["assets"]), coin);
+    let info = stage.get(Some(&key), "/api/v3/account/info");
+    assert_eq!(
+        (&info["permType"], &info["permissions"]),
+        (&json!("read-and-write"), &json!(["uta_trade"]))
+    );
+    assert_eq!(info["ips"], "127.0.0.1,::1");
+    let fees = "/api/v3/account/fee-rate?category=USDT-FUTURES&symbol=ETHUSDT";
+    let fees = stage.get(Some(&key), fees);
+    assert_eq!(fees, json!({ "makerFeeRate": "-0.00005", "takerFeeRate": "0.0006" }));
+    let lever = json!({ "category": "USDT-FUTURES", "symbol": "ETHUSDT", "leverage": "4" });
+    assert_eq!(stage.post(&key, "/api/v3/account/set-leverage", &lever), "success");
+    let settings = stage.get(Some(&key), "/api/v3/account/settings");
+    assert_eq!(settings["holdMode"], "one_way_mode");
+    let row =
+        settings["symbolConfigList"].as_array().unwrap().iter().find(|r| r["symbol"] == "ETHUSDT");
+    assert_eq!(row.unwrap()["leverage"], "4");
+
+    let manual = stage.key("manual");
+    let mut order = with_category(limit_order("buy", "0", "1"));
+    order["orderType"] = json!("market");
+    stage.post(&manual, "/api/v3/trade/place-order", &order);
+    let records = "/api/v3/account/financial-records?category=USDT-FUTURES&coin=USDT";
+    let page = stage.get(Some(&manual), records);
+    let bill = ["amount", "balance", "category", "coin", "fee", "id", "symbol", "ts", "type"];
+    assert_eq!(keys(&page["list"]), bill);
+    let list = page["list"].as_array().unwrap();
+    assert_eq!(list.last().unwrap()["type"], "TRANSFER_IN", "newest first");
+    let next = format!("{records}&cursor={}", page["cursor"].as_str().unwrap());
+    assert_eq!(stage.get(Some(&manual), &next), json!({ "list": [], "cursor": null }));
+}
+
+#[test]
+fn orders_are_canceled_when_the_countdown_is_not_armed_again() {
+    let mut stage = Stage::unmetered();
+    let key = stage.key("keel");
+    let conn = stage.private(&key, &["order"]);
+    let order = limit_order("buy", &near_mark(&stage, -3), "0.01");
+    stage.ask(conn, &trade("place-order", &json!([order])));
+    let arm = json!({ "countdown": "5" });
+    let path = "/api/v3/trade/countdown-cancel-all";
+    stage.post(&key, path, &arm);
+    stage.pass(4 * SECONDS);
+    stage.post(&key, path, &arm);
+    stage.pass(4 * SECONDS);
+    assert!(stage.heard(conn).is_empty(), "armed again");
+    stage.pass(SECONDS);
+    assert_eq!(stage.heard(conn)[0]["data"][0]["orderStatus"], "cancelled");
+    let bad = stage.refused(Some(&key), "POST", path, "{\"countdown\":\"3\"}");
+    assert_eq!(bad, "40020");
+}
+
+#[test]
+fn the_administration_acts_on_the_venue_and_the_api_port_does_not_serve_it() {
+    let mut stage = Stage::metered();
+    let key = stage.key("keel");
+    let watcher = stage.private(&stage.key("manual"), &["order"]);
+    let ask = |stage: &mut Stage, method: &str, path: &str, body: &str| {
+        let conn = stage.exchange.open(ConnKind::Admin, PEER, stage.now).unwrap();
+        let request = request(None, method, path, body, stage.now);
+        stage.send(conn, request.as_bytes());
+        Reply::of(&stage.take(conn))
+    };
+    let mut order = limit_order("buy", &near_mark(&stage, -3), "0.5");
+    order["account"] = json!("manual");
+    let reply = ask(&mut stage, "POST", "/admin/order", &order.to_string());
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(stage.heard(watcher)[0]["data"][0]["orderStatus"], "live");
+    let more = json!({ "account": "keel", "amount": "12.5" }).to_string();
+    assert_eq!(ask(&mut stage, "POST", "/admin/deposit", &more).status, 200);
+    let state = ask(&mut stage, "GET", "/admin/state", "").body;
+    let account = |name: &str| {
+        let accounts = state["accounts"].as_array().unwrap();
+        accounts.iter().find(|a| a["name"] == name).unwrap().clone()
+    };
+    assert_eq!(account("manual")["openOrders"], 1);
+    assert_eq!(account("keel")["equity"], "10012.5");
+    let revoke = json!({ "key": key.key }).to_string();
+    assert_eq!(ask(&mut stage, "POST", "/admin/revoke-key", &revoke).body["revoked"], true);
+    assert_eq!(stage.refused(Some(&key), "GET", "/api/v3/account/assets", ""), "40037");
+    for (path, body) in [("/admin/deposit", "{"), ("/admin/deposit", "{}"), ("/nothing", "{}")] {
+        assert_eq!(ask(&mut stage, "POST", path, body).status, 400, "{path} {body}");
+    }
+    assert_eq!(stage.rest(None, "GET", "/admin/state", "").status, 404);
 }
