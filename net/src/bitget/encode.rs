@@ -60,17 +60,20 @@ impl Encoder {
     /// When the order's instrument is not in the directory.
     #[expect(clippy::needless_pass_by_value, reason = "an approved order is written once")]
     pub fn place(&mut self, order: Approved, now: UnixNanos) -> &[u8] {
-        let spec = *order.spec();
+        self.write_place(order.spec(), now);
+        &self.out
+    }
+
+    fn write_place(&mut self, spec: &OrderSpec, now: UnixNanos) {
         let Self { instance, templates, window_ms, out, .. } = self;
-        let template = &templates[spec.intent.instrument.index()];
+        let instrument = spec.intent.instrument;
         out.clear();
         out.extend_from_slice(OPEN_ID);
-        let client = spec.client;
-        RequestId::Place { instrument: spec.intent.instrument, client }.write(out);
+        RequestId::Place { instrument, client: spec.client }.write(out);
         out.extend_from_slice(PLACE);
-        template.order(&spec, instance, window_ms.map(|window| (window, now)), out);
+        let window = window_ms.map(|window| (window, now));
+        templates[instrument.index()].order(spec, instance, window, out);
         out.extend_from_slice(CLOSE);
-        out
     }
 
     /// The request that places up to [`BATCH_MAX`] orders of one instrument, and the number that
@@ -367,3 +370,175 @@ const PLACE_BATCH: &[u8] = br#"","category":"usdt-futures","topic":"batch-place"
 const CANCEL: &[u8] = br#"","topic":"cancel-order","args":["#;
 const CANCEL_BATCH: &[u8] = br#"","topic":"batch-cancel","args":["#;
 const CLOSE: &[u8] = b"]}";
+
+#[cfg(test)]
+mod tests {
+    use keel_core::command::CancelCause;
+    use keel_core::gate::{Intent, Purpose};
+    use keel_core::units::{Lots, MonoNanos, Ticks};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::bitget::tests::{btc, named};
+
+    fn encoder() -> Encoder {
+        let directory = Directory::new(&[named("ETHUSDT"), btc()]);
+        Encoder::new(Instance::parse("mm1").unwrap(), &directory)
+    }
+
+    fn spec(side: Side, price: i64, lots: i64) -> OrderSpec {
+        OrderSpec {
+            client: ClientId { epoch: 36, number: 71 },
+            intent: Intent {
+                instrument: InstrumentId(1),
+                side,
+                price: Ticks(price),
+                lots: Lots(lots),
+                time_in_force: TimeInForce::PostOnly,
+                reduce_only: false,
+                level: 0,
+                purpose: Purpose::Quote,
+                made: MonoNanos(0),
+            },
+        }
+    }
+
+    fn cancel(client: ClientId, order_id: u64) -> Cancel {
+        Cancel { instrument: InstrumentId(1), client, order_id, cause: CancelCause::Requote }
+    }
+
+    fn value(bytes: &[u8]) -> Value {
+        serde_json::from_slice(bytes).expect("JSON")
+    }
+
+    #[test]
+    fn an_order_is_written_with_the_words_of_the_venue() {
+        let mut encoder = encoder();
+        encoder.write_place(&spec(Side::Sell, 772_001, 200), UnixNanos(0));
+        let expected = concat!(
+            r#"{"op":"trade","id":"p-1-10-1z","category":"usdt-futures","topic":"place-order","#,
+            r#""args":[{"symbol":"BTCUSDT","orderType":"limit","price":"77200.1","qty":"0.0200","#,
+            r#""side":"sell","timeInForce":"post_only","reduceOnly":"NO","#,
+            r#""clientOid":"keel-mm1-10-1z"}]}"#
+        );
+        assert_eq!(std::str::from_utf8(&encoder.out), Ok(expected));
+        // Every key of the documented request is there.
+        let documented = value(include_bytes!(
+            "../../../tests/golden/bitget/ws_v3/place-order-request__bitgetdocs__1.json"
+        ));
+        let ours = value(&encoder.out);
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&ours), keys(&documented));
+        for key in keys(&documented["args"][0]) {
+            assert!(ours["args"][0].get(&key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_receive_window_is_written_only_when_it_is_switched_on() {
+        let now = UnixNanos::from_millis(1_789_456_512_452);
+        let mut plain = encoder();
+        plain.write_place(&spec(Side::Buy, 1, 1), now);
+        assert!(value(&plain.out)["args"][0].get("receiveWindow").is_none());
+        let mut strict = encoder().with_receive_window(500);
+        strict.write_place(&spec(Side::Buy, 1, 1), now);
+        let order = &value(&strict.out)["args"][0];
+        assert_eq!(order["receiveWindow"], "500");
+        assert_eq!(order["requestTime"], "1789456512452");
+    }
+
+    #[test]
+    fn a_cancel_names_the_order_by_every_id_it_has() {
+        let own = ClientId { epoch: 36, number: 71 };
+        let mut encoder = encoder();
+        let both = value(encoder.cancel(&cancel(own, 9)));
+        assert_eq!((&both["id"], &both["topic"]), (&json!("c-1-10-1z"), &json!("cancel-order")));
+        assert_eq!(both["args"], json!([{"orderId": "9", "clientOid": "keel-mm1-10-1z"}]));
+        let unacknowledged = value(encoder.cancel(&cancel(own, 0)));
+        assert_eq!(unacknowledged["args"], json!([{"clientOid": "keel-mm1-10-1z"}]));
+        let foreign = value(encoder.cancel(&cancel(ClientId::FOREIGN, 9)));
+        assert_eq!(
+            (&foreign["id"], &foreign["args"]),
+            (&json!("f-1-9-0"), &json!([{"orderId": "9"}]))
+        );
+        let (number, batch) = encoder.cancel_batch(&[cancel(own, 9), cancel(own, 0)]);
+        let batch = value(batch);
+        assert_eq!((number, &batch["id"]), (1, &json!("d-1-1-0")));
+        assert_eq!(batch["topic"], "batch-cancel");
+        assert_eq!(batch["args"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "an order to cancel has an id")]
+    fn a_cancel_without_an_id_is_a_defect() {
+        encoder().cancel(&cancel(ClientId::FOREIGN, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_id_reads_back_and_fits_forty_bytes(
+            kind in 0u8..5,
+            instrument in any::<u16>(),
+            epoch in 1u32..,
+            number in 1u64..=super::super::client::NUMBER_MAX,
+        ) {
+            let instrument = InstrumentId(instrument);
+            let client = ClientId { epoch, number };
+            let id = match kind {
+                0 => RequestId::Place { instrument, client },
+                1 => RequestId::Cancel { instrument, client },
+                2 => RequestId::CancelForeign { instrument, order_id: u64::MAX - number },
+                3 => RequestId::Batch { request: RequestKind::Place, instrument, batch: number },
+                _ => RequestId::Batch { request: RequestKind::Cancel, instrument, batch: number },
+            };
+            let mut text = Vec::new();
+            id.write(&mut text);
+            prop_assert!(text.len() <= 40);
+            prop_assert_eq!(RequestId::parse(&text), Some(id));
+        }
+
+        #[test]
+        fn what_an_order_says_is_what_was_approved(
+            price in 1i64..10_000_000,
+            lots in 1i64..100_000_000,
+            buy in any::<bool>(),
+            reduce_only in any::<bool>(),
+            tif in 0usize..3,
+        ) {
+            let mut spec = spec(if buy { Side::Buy } else { Side::Sell }, price, lots);
+            spec.intent.reduce_only = reduce_only;
+            spec.intent.time_in_force = TimeInForce::ALL[tif];
+            let mut encoder = encoder();
+            encoder.write_place(&spec, UnixNanos(0));
+            let order = &value(&encoder.out)["args"][0];
+            let text = |key: &str| order[key].as_str().unwrap().to_owned();
+            prop_assert_eq!(btc().tick.steps(text("price").as_bytes()), Ok(price));
+            prop_assert_eq!(btc().lot.steps(text("qty").as_bytes()), Ok(lots));
+            prop_assert_eq!(text("side"), spec.intent.side.to_string());
+            prop_assert_eq!(text("timeInForce"), spec.intent.time_in_force.text());
+            prop_assert_eq!(text("reduceOnly"), if reduce_only { "YES" } else { "NO" });
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_request_id_of_ours_are_none() {
+        for bad in [
+            "",
+            "p",
+            "p-1",
+            "p-1-10",
+            "p-1-10-1z-1",
+            "x-1-10-1z",
+            "p-1-0-1",
+            "p-1-1-0",
+            "f-1-9-1",
+            "p-zzzz-1-1",
+            "1750034396082",
+            "P-1-10-1z",
+            "p-01-10-1z",
+        ] {
+            assert_eq!(RequestId::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -6,6 +6,8 @@
 //! neither allocates once its buffers have grown, or trusts a byte.
 
 mod control;
+#[cfg(test)]
+mod differential;
 mod fast;
 mod page;
 mod push;
