@@ -1,5 +1,5 @@
-//! A recorded session of the venue's older envelope, whose every books frame carries the CRC-32 of the
-//! book after it, goes through `Book`.
+//! A recorded session of the venue's older envelope, whose every books frame carries the CRC-32 of
+//! the book after it, goes through `Book`.
 
 use keel_core::book::{Applied, Book, BookMemory, Fault, LADDER_CELLS, REST_CELLS};
 use keel_core::decimal::{Decimal, Grid};

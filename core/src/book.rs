@@ -1,8 +1,8 @@
 //! The order book of one instrument, rebuilt from the venue's `books` frames.
 //!
 //! Readers see whole frames only: [`Book::touch`] changes when the last page of a frame has been
-//! applied and found sound. A gap in the sequence, a checksum that does not fit, a crossed or emptied
-//! book drop it; it is live again after the next snapshot.
+//! applied and found sound. A gap in the sequence, a checksum that does not fit, a crossed or
+//! emptied book drop it; it is live again after the next snapshot.
 
 use crate::decimal::{Grid, POW10, TEXT_MAX, write_scaled};
 use crate::digest::Digest;
@@ -28,9 +28,9 @@ pub const IMBALANCE_LEVELS: usize = 5;
 
 /// The order book of one instrument, over lent memory.
 ///
-/// Each side is a window of ticks around its touch, addressed by `tick mod LADDER_TICKS`, with a bit
-/// for each tick that has a level, and behind it a short sorted list. The window slides with the touch;
-/// levels cross between it and the list, and no cell is moved.
+/// Each side is a window of ticks around its touch, addressed by `tick mod LADDER_TICKS`, with a
+/// bit for each tick that has a level, and behind it a short sorted list. The window slides with
+/// the touch; levels cross between it and the list, and no cell is moved.
 pub struct Book<'m> {
     bids: Half<'m>,
     asks: Half<'m>,
@@ -64,8 +64,8 @@ impl<'m> Book<'m> {
         }
     }
 
-    /// Takes the price and size grids that levels are given in, as the contract's rules say. Returns
-    /// true when they differ from those before and dropped a live book.
+    /// Takes the price and size grids that levels are given in, as the contract's rules say.
+    /// Returns true when they differ from those before and dropped a live book.
     pub fn rules(&mut self, tick: Grid, lot: Grid) -> bool {
         if self.grids == Some((tick, lot)) {
             return false;
@@ -76,8 +76,8 @@ impl<'m> Book<'m> {
         was_live
     }
 
-    /// Applies one page of a frame (bitget reference §12). Whatever a page says, the book is afterwards
-    /// either that of the venue after a whole frame, or half-way to it, or dropped.
+    /// Applies one page of a frame (bitget reference §12). Whatever a page says, the book is
+    /// afterwards either that of the venue after a whole frame, or half-way to it, or dropped.
     pub fn apply(&mut self, page: &BookPage) -> Applied {
         match self.enter(page) {
             Ok(Frame::Applying(_)) => {}
@@ -154,7 +154,8 @@ impl<'m> Book<'m> {
         half.levels().map(|(key, size)| (half.price(key), size.lots()))
     }
 
-    /// The size at `price`; zero where there is no level, `None` beyond what the book is complete to.
+    /// The size at `price`; zero where there is no level, `None` beyond what the book is complete
+    /// to.
     pub fn size_at(&self, side: Side, price: Ticks) -> Option<Lots> {
         match u32::try_from(price.0) {
             Ok(ticks) => {
@@ -171,7 +172,8 @@ impl<'m> Book<'m> {
         Lots(lots.fold(0, i64::saturating_add))
     }
 
-    /// (bids − asks) / (bids + asks) over the top five levels: 1 is all bids. 0 while there is no level.
+    /// (bids − asks) / (bids + asks) over the top five levels: 1 is all bids. 0 while there is no
+    /// level.
     pub fn imbalance(&self) -> Rate {
         let bids = i128::from(self.depth(Side::Buy, IMBALANCE_LEVELS).0);
         let asks = i128::from(self.depth(Side::Sell, IMBALANCE_LEVELS).0);
@@ -182,7 +184,8 @@ impl<'m> Book<'m> {
         Rate(i64::try_from(share).expect("a share within ±1"))
     }
 
-    /// The farthest price of `side` to which every level is known; `None` while nothing was dropped.
+    /// The farthest price of `side` to which every level is known; `None` while nothing was
+    /// dropped.
     pub fn complete_to(&self, side: Side) -> Option<Ticks> {
         let half = self.half(side);
         (half.edge > 0).then(|| half.price(half.edge))
@@ -277,8 +280,8 @@ impl<'m> Book<'m> {
         }
     }
 
-    /// CRC-32 of the top 25 levels as the venue wrote them, or `None` when a level's text cannot have
-    /// been on these grids.
+    /// CRC-32 of the top 25 levels as the venue wrote them, or `None` when a level's text cannot
+    /// have been on these grids.
     fn checksum(&self) -> Option<i32> {
         let (tick, lot) = self.grids?;
         let mut crc = crc32fast::Hasher::new();
@@ -333,8 +336,8 @@ pub enum Applied {
     Pending,
     /// The frame is whole and readers see it.
     Done,
-    /// As `Done`, but the touch is near the price to which the book is complete: subscribe anew. Said
-    /// of every frame until a snapshot comes.
+    /// As `Done`, but the touch is near the price to which the book is complete: subscribe anew.
+    /// Said of every frame until a snapshot comes.
     NearEdge,
     /// A frame that the book has already seen; nothing changed.
     Old,
@@ -422,7 +425,8 @@ enum Frame {
 /// complement of an ask. 0 stands for no key.
 struct Half<'m> {
     side: Side,
-    /// Sizes of the window `low..low + LADDER_TICKS`, by key mod [`LADDER_TICKS`]; valid where `bits` says.
+    /// Sizes of the window `low..low + LADDER_TICKS`, by key mod [`LADDER_TICKS`]; valid where
+    /// `bits` says.
     cells: &'m mut [LevelSize; LADDER_TICKS],
     bits: [u64; WORDS],
     /// A bit for each word of `bits` that is not zero.
@@ -567,8 +571,8 @@ impl<'m> Half<'m> {
         self.low = low;
     }
 
-    /// At the end of a frame: slides the window toward worse prices when the touch has come near its
-    /// end, and brings levels of the rest into it.
+    /// At the end of a frame: slides the window toward worse prices when the touch has come near
+    /// its end, and brings levels of the rest into it.
     #[inline]
     fn settle(&mut self) {
         let comfortable = self.best.wrapping_sub(self.low) >= MARGIN || self.low == 0;
@@ -661,11 +665,11 @@ impl<'m> Half<'m> {
         if key == self.low { None } else { self.at_most(key - 1) }
     }
 
-    /// The greatest key in the window that is not greater than `key`, which lies in the window or right
-    /// below it.
+    /// The greatest key in the window that is not greater than `key`, which lies in the window or
+    /// right below it.
     ///
-    /// The window is a ring, so walking down from `key` may run past its lower end and meet keys from
-    /// its upper end: those are greater than `key`.
+    /// The window is a ring, so walking down from `key` may run past its lower end and meet keys
+    /// from its upper end: those are greater than `key`.
     #[inline]
     fn at_most(&self, key: u32) -> Option<u32> {
         if key < self.low {
@@ -1237,7 +1241,8 @@ mod tests {
                         prop_assert_eq!(touch, bid.zip(ask));
                         compare(&book, &model)?;
                     }
-                    // What lies beyond the edge is not known: the model may go on, the book may not.
+                    // What lies beyond the edge is not known: the model may go on, the book may
+                    // not.
                     Applied::NearEdge => {
                         compare(&book, &model)?;
                         break;

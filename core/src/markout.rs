@@ -1,7 +1,7 @@
 //! Markouts: what fills were worth some time later, and the edge gate that goes by it.
 //!
-//! The edge of a fill after a while is `sign · (mid − price) / mid − fee`. What fills have taught fades
-//! with time, so that a gate that was shut for their sake opens again by itself.
+//! The edge of a fill after a while is `sign · (mid − price) / mid − fee`. What fills have taught
+//! fades with time, so that a gate that was shut for their sake opens again by itself.
 
 use crate::digest::Digest;
 use crate::param::Params;
@@ -14,7 +14,8 @@ pub const HORIZONS: [u64; 5] = [100 * MILLIS, SECONDS, 5 * SECONDS, 30 * SECONDS
 pub const GATE_HORIZON: usize = 3;
 /// Fills that may wait for a horizon at once; beyond that the oldest is not judged any further.
 pub const PENDING_MAX: usize = 64;
-/// What a fill is expected to lose to those who know more, before any fill has taught better: 0.5 bp.
+/// What a fill is expected to lose to those who know more, before any fill has taught better: 0.5
+/// bp.
 pub const ADVERSE: Rate = Rate(5_000);
 
 /// A fill to judge later.
@@ -41,7 +42,8 @@ pub enum Admission {
     Shut,
 }
 
-/// Fills of one instrument that wait for their horizons, what was learned, and the gate of each side.
+/// Fills of one instrument that wait for their horizons, what was learned, and the gate of each
+/// side.
 #[derive(Clone, Debug)]
 pub struct Markout {
     pending: [(MonoNanos, Fill); PENDING_MAX],
@@ -94,8 +96,8 @@ impl Markout {
         }
     }
 
-    /// Takes in the mid of a whole frame in half ticks, after judging the fills whose horizons passed
-    /// before it by the mid that stood then.
+    /// Takes in the mid of a whole frame in half ticks, after judging the fills whose horizons
+    /// passed before it by the mid that stood then.
     ///
     /// # Panics
     /// When `mid_x2` is not positive.
@@ -114,8 +116,8 @@ impl Markout {
         self.mid_x2 = 0;
     }
 
-    /// The mean edge of fills of `side` in `regime` at a horizon, and how many fills it rests on, as
-    /// far as they have not faded. Both are zero where nothing was learned.
+    /// The mean edge of fills of `side` in `regime` at a horizon, and how many fills it rests on,
+    /// as far as they have not faded. Both are zero where nothing was learned.
     ///
     /// # Panics
     /// When `horizon` is not a place in [`HORIZONS`].
@@ -125,8 +127,8 @@ impl Markout {
         (Rate(edge.to_num()), mean.weight)
     }
 
-    /// The edge to expect of a fill `offset` away from the mid at fee rate `fee`, both shares of the
-    /// price: the mean of what was learned, shrunk to `offset − fee − ADVERSE`.
+    /// The edge to expect of a fill `offset` away from the mid at fee rate `fee`, both shares of
+    /// the price: the mean of what was learned, shrunk to `offset − fee − ADVERSE`.
     pub fn expected(
         &self,
         params: &Params,
@@ -318,8 +320,8 @@ const fn place(number: u64) -> usize {
     (number % PENDING_MAX as u64) as usize
 }
 
-/// 2 to the power of −`elapsed` / `half_life`, in fixed point: a shift for whole half-lives, and for
-/// the rest a product of the roots 2^(−1/2), 2^(−1/4), … that its binary digits name.
+/// 2 to the power of −`elapsed` / `half_life`, in fixed point: a shift for whole half-lives, and
+/// for the rest a product of the roots 2^(−1/2), 2^(−1/4), … that its binary digits name.
 fn halved(elapsed: u64, half_life: u64) -> Signal {
     let whole = elapsed / half_life;
     if whole >= 64 {
@@ -550,7 +552,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_power_of_a_half_is_within_a_billionth(elapsed in 0u64..200_000, half_life in 10u64..90_000) {
+        fn a_power_of_a_half_is_within_a_billionth(
+            elapsed in 0u64..200_000,
+            half_life in 10u64..90_000,
+        ) {
             let found: f64 = halved(elapsed * SECONDS, half_life * SECONDS).to_num();
             let wanted = (-(elapsed as f64) / half_life as f64).exp2();
             prop_assert!((found - wanted).abs() <= 2e-9 * wanted + 1e-15, "{} {}", found, wanted);

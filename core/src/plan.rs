@@ -1,7 +1,7 @@
 //! From the quotes desired to the fewest messages that get there.
 //!
-//! A level has one order at most: it is placed only where its slot is empty, and an order that is no
-//! longer wanted is canceled first. Cancels are never delayed; creates are paced.
+//! A level has one order at most: it is placed only where its slot is empty, and an order that is
+//! no longer wanted is canceled first. Cancels are never delayed; creates are paced.
 
 use crate::digest::Digest;
 use crate::event::ClientId;
@@ -11,9 +11,9 @@ use crate::units::{Lots, MonoNanos, SECONDS, Side, Ticks};
 
 /// Compares what is desired with what is there.
 ///
-/// An order stays while its price is within the side's tolerance of the desired one and it is not much
-/// larger than desired; what is left of an order in part executed stays. A create waits while its slot
-/// is not empty, while it would cross an own order that may still be live, while
+/// An order stays while its price is within the side's tolerance of the desired one and it is not
+/// much larger than desired; what is left of an order in part executed stays. A create waits while
+/// its slot is not empty, while it would cross an own order that may still be live, while
 /// `max_active_executors` orders may be live, and while `pace` has no room.
 pub fn plan(
     params: &Params,
@@ -139,7 +139,8 @@ pub struct Plan {
     pub kept: u8,
     /// Creates that wait for the bucket.
     pub paced: u8,
-    /// Creates that wait because `max_active_executors` orders may be live, or because they would cross an own order.
+    /// Creates that wait because `max_active_executors` orders may be live, or because they would
+    /// cross an own order.
     pub held: u8,
 }
 
@@ -161,9 +162,9 @@ impl Plan {
 /// Paces the creates of one instrument, so that what is canceled of them stays within
 /// `cancel_budget_per_min`.
 ///
-/// A token bucket that holds a fifth of the budget and gains three fifths a minute: no minute sees more
-/// creates than four fifths of the budget, and while no more orders than a fifth of it stand at its
-/// beginning, no more cancels than the budget.
+/// A token bucket that holds a fifth of the budget and gains three fifths a minute: no minute sees
+/// more creates than four fifths of the budget, and while no more orders than a fifth of it stand
+/// at its beginning, no more cancels than the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// When the bucket is full again.

@@ -1,8 +1,8 @@
 //! The quotes that the strategy would like to have working, from what it sees.
 //!
-//! [`desired`] is the regime model: spread from turnover, floor from costs, skew from inventory. Prices
-//! never cross or lock the touch, lie on the tick, and round away from the mid. Shares of the mid are
-//! [`Rate`]s, so that every step is exact integer arithmetic.
+//! [`desired`] is the regime model: spread from turnover, floor from costs, skew from inventory.
+//! Prices never cross or lock the touch, lie on the tick, and round away from the mid. Shares of
+//! the mid are [`Rate`]s, so that every step is exact integer arithmetic.
 
 use crate::book::Touch;
 use crate::instrument::Instrument;
@@ -91,8 +91,8 @@ pub struct QuoteInputs<'a> {
     pub maker: Rate,
     /// Rate of the next funding settlement; positive: longs pay.
     pub funding: Rate,
-    /// What all orders of this instrument together may be worth: `max_total_notional_quote` less the
-    /// open orders of other instruments.
+    /// What all orders of this instrument together may be worth: `max_total_notional_quote` less
+    /// the open orders of other instruments.
     pub room: Quote,
     /// Only orders that shrink the position.
     pub reduce_only: bool,
@@ -359,8 +359,8 @@ impl<'a> Shape<'a> {
         Lots((self.most_lots.0 - self.inputs.position.0 * side.sign()).max(0))
     }
 
-    /// Fills in the levels of both sides, nearest first and the reducing side before the other, until
-    /// a budget is used up.
+    /// Fills in the levels of both sides, nearest first and the reducing side before the other,
+    /// until a budget is used up.
     fn fill(&self, desired: &mut Desired, budgets: &mut [Budget; 2]) {
         let mut room = self.inputs.room.min(self.params.max_total_notional_quote());
         let order = if self.reduces(Side::Sell) {
@@ -388,8 +388,8 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// One level behind `before`, with its value; `None` when there is no room for the smallest order
-    /// or the price has left the collar.
+    /// One level behind `before`, with its value; `None` when there is no room for the smallest
+    /// order or the price has left the collar.
     fn level(
         &self,
         side: Side,
@@ -854,12 +854,15 @@ mod tests {
                     let after = inputs.position.0 + side.sign() * lots;
                     if level.reduce_only {
                         prop_assert!(after * inputs.position.0 >= 0, "reduces past flat");
-                    } else if after.abs() > inputs.position.0.abs() || after * inputs.position.0 < 0 {
+                    } else if after.abs() > inputs.position.0.abs()
+                        || after * inputs.position.0 < 0
+                    {
                         let most = part_of(inputs.equity, params.max_base_pct());
                         let value_x2 = i128::from(after.abs())
                             * i128::from(rules.quote_per_tick_lot())
                             * i128::from(inputs.touch.mid_x2());
-                        prop_assert!(value_x2 <= 2 * i128::from(most.min(params.max_position_quote()).0));
+                        let most = most.min(params.max_position_quote());
+                        prop_assert!(value_x2 <= 2 * i128::from(most.0));
                     }
                 }
                 prop_assert!(levels.windows(2).all(|two| side.better(two[0].price, two[1].price)));

@@ -51,8 +51,8 @@ impl Signals {
         }
     }
 
-    /// Takes in a finished bar of the venue. Returns true when it was used: it must be newer than every
-    /// finished bar before and older than the own bar still forming.
+    /// Takes in a finished bar of the venue. Returns true when it was used: it must be newer than
+    /// every finished bar before and older than the own bar still forming.
     pub fn on_candle(&mut self, params: &Params, candle: &Candle, rules: &Instrument) -> bool {
         let minute = candle.start.minute();
         let known = self.bars.last_minute.is_some_and(|last| minute <= last)
@@ -69,8 +69,9 @@ impl Signals {
         true
     }
 
-    /// Takes in the mid of a whole frame, in half ticks. `utc` is the estimate of UTC at `now`, `None`
-    /// while unknown: without it no bar is formed. Returns the regime that takes over, if one does.
+    /// Takes in the mid of a whole frame, in half ticks. `utc` is the estimate of UTC at `now`,
+    /// `None` while unknown: without it no bar is formed. Returns the regime that takes over, if
+    /// one does.
     ///
     /// # Panics
     /// When `mid_x2` is not positive.
@@ -115,8 +116,8 @@ impl Signals {
         self.bars.band
     }
 
-    /// |mid − mid 30 s ago| over the latter; over the oldest mid while there are no 30 s of them, zero
-    /// without any.
+    /// |mid − mid 30 s ago| over the latter; over the oldest mid while there are no 30 s of them,
+    /// zero without any.
     pub fn drift_30s(&self) -> Rate {
         self.drift.now()
     }
