@@ -621,6 +621,15 @@ mod tests {
     }
 
     #[test]
+    fn no_pull_brings_a_growing_quote_nearer_than_its_costs() {
+        let btc = btc();
+        let maker = Rate::bps(8);
+        let pulled = wide(&QuoteInputs { maker, imbalance: Rate(E8), ..inputs(&btc) });
+        // Fee 8 bp, adverse selection 0.5 bp, edge 1 bp; the imbalance alone would allow 8.75.
+        assert_eq!(best(&pulled, Side::Buy), Ticks(771_267));
+    }
+
+    #[test]
     fn the_growing_side_stops_at_the_cap_of_the_position() {
         let btc = btc();
         // 15 % of 10,000 USDT are 194 lots of 7.72 USDT.
