@@ -21,7 +21,7 @@ pub(super) struct Answer<'t> {
 }
 
 /// Reads an answer of any kind.
-pub(super) fn read(answer: &Answer<'_>, out: Out<'_>) -> Result<Found, DecodeError> {
+pub(super) fn read(answer: &Answer<'_>, out: &mut Out<'_>) -> Result<Found, DecodeError> {
     let code = code(answer.code, 0)?;
     match answer.event.text()? {
         b"login" if code == 0 => Ok(Found::Control(Control::LoggedIn)),
@@ -29,8 +29,8 @@ pub(super) fn read(answer: &Answer<'_>, out: Out<'_>) -> Result<Found, DecodeErr
         b"subscribe" | b"unsubscribe" if code != 0 => {
             Ok(Found::Control(Control::SubscribeFailed(code)))
         }
-        b"subscribe" => topic(answer, &out, Control::Subscribed),
-        b"unsubscribe" => topic(answer, &out, Control::Unsubscribed),
+        b"subscribe" => topic(answer, out, Control::Subscribed),
+        b"unsubscribe" => topic(answer, out, Control::Unsubscribed),
         b"trade" if code == 0 => replies(answer, out),
         b"trade" | b"error" => Ok(refused(answer, code, out)),
         b"pong" => Ok(Found::Control(Control::Pong)),
@@ -59,7 +59,7 @@ fn topic(
 }
 
 /// The answer to an order-entry request that was accepted as a whole: a reply for each element.
-fn replies(answer: &Answer<'_>, out: Out<'_>) -> Result<Found, DecodeError> {
+fn replies(answer: &Answer<'_>, out: &mut Out<'_>) -> Result<Found, DecodeError> {
     let asked = request_id(answer.id);
     let request = match answer.topic.map_or(Ok(&b""[..]), Item::text)? {
         b"place-order" | b"batch-place" | b"batch-place-order" => RequestKind::Place,
@@ -101,7 +101,7 @@ fn replies(answer: &Answer<'_>, out: Out<'_>) -> Result<Found, DecodeError> {
 }
 
 /// An error: of the request that its id names, of the login, of a subscription, or of none.
-fn refused(answer: &Answer<'_>, code: u32, out: Out<'_>) -> Found {
+fn refused(answer: &Answer<'_>, code: u32, out: &mut Out<'_>) -> Found {
     let Some(asked) = request_id(answer.id) else {
         return Found::Control(match code {
             30004 | 30005 | 30011..=30015 => Control::LoginFailed(code),

@@ -280,8 +280,8 @@ fn second_only(payload: &[u8]) -> Option<Vec<Event>> {
     let directory = directory();
     let Decoder { instance, levels, events, scratch, counters } = &mut decoder;
     let skipped = &mut counters.skipped;
-    let out = push::Out { directory: &directory, instance, levels, events, skipped };
-    let found = scratch.read(payload, |root| second(root, out)).ok()?;
+    let mut out = push::Out { directory: &directory, instance, levels, events, skipped };
+    let found = scratch.read(payload, |root| second(root, &mut out)).ok()?;
     let mut events = Vec::new();
     match decoder.deliver(&found, &mut events).unwrap() {
         Message::Events(_) | Message::Unread => Some(events),

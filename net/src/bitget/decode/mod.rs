@@ -85,8 +85,9 @@ impl Decoder {
         let Self { instance, levels, events, scratch, counters } = self;
         levels.clear();
         events.clear();
-        let out = push::Out { directory, instance, levels, events, skipped: &mut counters.skipped };
-        scratch.read(payload, |root| second(root, out))
+        let mut out =
+            push::Out { directory, instance, levels, events, skipped: &mut counters.skipped };
+        scratch.read(payload, |root| second(root, &mut out))
     }
 
     fn deliver<S: Sink>(&self, found: &Found, sink: &mut S) -> Result<Message, DecodeError> {
@@ -105,7 +106,7 @@ impl Decoder {
 }
 
 /// The second reader: any message of the sockets.
-fn second(root: tape::Item<'_>, out: push::Out<'_>) -> Result<Found, DecodeError> {
+fn second(root: tape::Item<'_>, out: &mut push::Out<'_>) -> Result<Found, DecodeError> {
     let names = ["event", "action", "arg", "data", "ts", "id", "topic", "args", "code"];
     let [event, action, arg, data, ts, id, topic, args, code] = root.fields(names)?;
     if let Some(event) = event {

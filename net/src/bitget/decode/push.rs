@@ -29,7 +29,7 @@ pub(super) struct Push<'t> {
 }
 
 /// Reads a push of any topic.
-pub(super) fn read(push: &Push<'_>, out: Out<'_>) -> Result<Found, DecodeError> {
+pub(super) fn read(push: &Push<'_>, out: &mut Out<'_>) -> Result<Found, DecodeError> {
     let [product, topic, symbol, inst_id] =
         push.arg.fields(["instType", "topic", "symbol", "instId"])?;
     let (Some(product), Some(topic)) = (product, topic) else {
@@ -189,7 +189,7 @@ fn only(mut list: List<'_>) -> Result<Item<'_>, DecodeError> {
     }
 }
 
-fn account(channel: Channel, push: &Push<'_>, out: Out<'_>) -> Result<Found, DecodeError> {
+fn account(channel: Channel, push: &Push<'_>, out: &mut Out<'_>) -> Result<Found, DecodeError> {
     let rows = push.data.rows()?;
     if rows.len() > ROWS_MAX {
         return Err(DecodeError::TooMany);

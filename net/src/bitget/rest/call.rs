@@ -106,7 +106,7 @@ impl Call {
 
     /// Open orders, a page at a time; 20/s.
     pub fn open_orders(symbol: Option<Symbol>, cursor: Option<&str>) -> Self {
-        let query = with_cursor(with_symbol(product(), symbol), cursor);
+        let query = with_cursor(&with_symbol(product(), symbol), cursor);
         Self::get("/api/v3/trade/unfilled-orders", query, true)
     }
 
@@ -123,14 +123,14 @@ impl Call {
     pub fn fills(symbol: Option<Symbol>, window: Window, cursor: Option<&str>) -> Self {
         let mut query = with_symbol(product(), symbol);
         window.push(&mut query);
-        Self::get("/api/v3/trade/fills", with_cursor(query, cursor), true)
+        Self::get("/api/v3/trade/fills", with_cursor(&query, cursor), true)
     }
 
     /// Movements of money, a page at a time; 20/s.
     pub fn bills(window: Window, cursor: Option<&str>) -> Self {
         let mut query = product() + "&coin=USDT";
         window.push(&mut query);
-        Self::get("/api/v3/account/financial-records", with_cursor(query, cursor), true)
+        Self::get("/api/v3/account/financial-records", with_cursor(&query, cursor), true)
     }
 
     /// Places `order` on the contract with these `rules`; 10/s.
@@ -232,7 +232,7 @@ fn with_symbol(query: String, symbol: Option<Symbol>) -> String {
 }
 
 /// Asks for full pages: the venue caps them at [`PAGE_ROWS`].
-fn with_cursor(query: String, cursor: Option<&str>) -> String {
+fn with_cursor(query: &str, cursor: Option<&str>) -> String {
     match cursor {
         Some(cursor) => format!("{query}&limit={PAGE_ROWS}&cursor={cursor}"),
         None => format!("{query}&limit={PAGE_ROWS}"),
