@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use keel_sim::bitget::{Exchange, ExchangeConfig};
+use keel_sim::bitget::Exchange;
+pub use keel_sim::bitget::{AccountPlan, ExchangeConfig, Limits};
 use mio::Waker;
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;

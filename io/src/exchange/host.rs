@@ -55,6 +55,8 @@ pub(super) struct Host {
     listeners: [(TcpListener, ConnKind); 2],
     tls: Option<Arc<ServerConfig>>,
     sockets: BTreeMap<ConnId, Socket>,
+    /// Whether clients may wait that could not be accepted.
+    unaccepted: bool,
     /// Sockets that had more to read than one turn allows.
     unread: BTreeSet<ConnId>,
     /// Sockets whose last bytes are out, until the client has closed or the time is up.
@@ -94,6 +96,7 @@ impl Host {
             listeners,
             tls,
             sockets: BTreeMap::new(),
+            unaccepted: false,
             unread: BTreeSet::new(),
             lingering: Vec::new(),
         })
@@ -132,10 +135,16 @@ impl Host {
     fn sleep(&mut self) -> Duration {
         let sleep = self.pace.until(self.exchange.deadline()).min(SLEEP_MAX);
         self.lingering.retain_mut(|(stream, until)| *until > Instant::now() && !drained(stream));
-        if self.lingering.is_empty() { sleep } else { sleep.min(LINGER_LOOK) }
+        let quiet = self.lingering.is_empty() && !self.unaccepted;
+        if quiet { sleep } else { sleep.min(LOOK_AGAIN) }
     }
 
     fn serve(&mut self, events: &Events) {
+        if std::mem::take(&mut self.unaccepted) {
+            for listener in 0..LISTENERS.len() {
+                self.accept(listener);
+            }
+        }
         for event in events {
             match event.token() {
                 WAKER => {}
@@ -160,8 +169,16 @@ impl Host {
     fn accept(&mut self, listener: usize) {
         loop {
             let (listener, kind) = &self.listeners[listener];
-            // An error concerns one client, or passes; the listener itself stays.
-            let Ok((stream, peer)) = listener.accept() else { return };
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                // Out of descriptors, most likely: clients wait until some are free again.
+                Err(_) => {
+                    self.unaccepted = true;
+                    return;
+                }
+            };
             let now = self.pace.now();
             let Some(conn) = self.exchange.open(*kind, peer.ip(), now) else { continue };
             let tls = match (&self.tls, kind) {
@@ -334,7 +351,7 @@ const READS_PER_TURN: usize = 8;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How long a client has to take its last bytes.
 const LINGER: Duration = Duration::from_secs(1);
-/// How often clients that have been closed are looked at.
-const LINGER_LOOK: Duration = Duration::from_millis(50);
+/// How often clients that have been closed, or wait to be accepted, are looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Clients that are given that time at once.
 const LINGERING_MAX: usize = 64;

@@ -181,7 +181,7 @@ impl Feed {
                     self.show(venue);
                 }
                 let [bids, asks] = &self.shown;
-                let row = self.book_row(venue, bids, asks, self.shown_seq, 0, Depth::All, now);
+                let row = self.book_row(venue, [bids, asks], [self.shown_seq, 0], Depth::All, now);
                 Some(push("snapshot", topic, venue, [row], now))
             }
             Topic::Books(_, depth) => Some(self.shallow(venue, depth, now)),
@@ -256,42 +256,38 @@ impl Feed {
             return None;
         }
         let topic = Topic::Books(self.instrument, Depth::All);
-        let seq = self.shown_seq;
-        let row = self.book_row(venue, &bids, &asks, seq, previous_seq, Depth::All, now);
+        let chain = [self.shown_seq, previous_seq];
+        let row = self.book_row(venue, [&bids, &asks], chain, Depth::All, now);
         Some(push("update", topic, venue, [row], now))
     }
 
     fn shallow(&self, venue: &Venue, depth: Depth, now: UnixNanos) -> String {
         let instrument = venue.instrument(self.instrument);
         let [bids, asks] = Side::BOTH.map(|side| levels(instrument, side, depth.levels()));
-        let row = self.book_row(venue, &bids, &asks, instrument.seq, 0, depth, now);
+        let row = self.book_row(venue, [&bids, &asks], [instrument.seq, 0], depth, now);
         push("snapshot", Topic::Books(self.instrument, depth), venue, [row], now)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one row")]
+    /// A row with the levels of both sides (bids first) and the numbers `[seq, pseq]`.
     fn book_row(
         &self,
         venue: &Venue,
-        bids: &[(Ticks, Lots)],
-        asks: &[(Ticks, Lots)],
-        seq: u64,
-        pseq: u64,
+        [bids, asks]: [&[(Ticks, Lots)]; 2],
+        [seq, pseq]: [u64; 2],
         depth: Depth,
         now: UnixNanos,
     ) -> BookRow {
         let grids = &venue.instrument(self.instrument).rules.grids;
-        let checksum = (self.checksum && depth == Depth::All).then(|| {
-            let [bids, asks] = &self.shown;
-            checksum(grids, bids, asks)
-        });
+        let checksum = (self.checksum && depth == Depth::All)
+            .then(|| checksum(grids, &self.shown[0], &self.shown[1]));
         BookRow {
             a: asks.iter().map(|level| texts(grids, *level)).collect(),
             b: bids.iter().map(|level| texts(grids, *level)).collect(),
-            checksum,
             seq,
             pseq,
             ts: now.into(),
             maxdepth: Text::whole(depth.levels() as i64),
+            checksum,
         }
     }
 }
@@ -390,12 +386,12 @@ fn bar_push(
 struct BookRow {
     a: Vec<[Text; 2]>,
     b: Vec<[Text; 2]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checksum: Option<i32>,
     seq: u64,
     pseq: u64,
     ts: Text,
     maxdepth: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checksum: Option<i32>,
 }
 
 #[derive(Debug, Serialize)]

@@ -11,6 +11,7 @@
 mod admin;
 mod auth;
 mod config;
+mod conn;
 mod endpoint;
 mod entry;
 mod feed;
@@ -41,12 +42,10 @@ use tungstenite::Utf8Bytes;
 
 pub use self::auth::permission_words;
 pub use self::config::{AccountPlan, ExchangeConfig, Limits};
+use self::conn::Conn;
 pub use self::feed::Cadence;
 use self::feed::Feed;
-use self::hall::{Answer, Hall};
-use self::http::{HttpError, Reader, Request, Step};
-use self::outbound::Outbound;
-use self::session::{Door, Session};
+use self::hall::Hall;
 use self::shape::{FastFill, FillPush, OrderPush};
 use self::topic::{Hub, Private, Topic};
 use self::window::Windows;
@@ -150,8 +149,7 @@ impl Exchange {
         }
         let id = ConnId(self.opened);
         self.opened += 1;
-        let http = Http { reader: Reader::default(), out: Outbound::default(), since: now };
-        self.conns.insert(id, Conn { id, kind, peer, speaks: Speaks::Http(http), closing: false });
+        self.conns.insert(id, Conn::new(id, kind, peer, now));
         Some(id)
     }
 
@@ -187,11 +185,9 @@ impl Exchange {
     /// Forgets a connection.
     pub fn close(&mut self, conn: ConnId) {
         self.ready.remove(&conn);
-        let Some(conn) = self.conns.remove(&conn) else { return };
-        if let Speaks::WebSocket(session) = &conn.speaks {
-            for topic in session.topics() {
-                self.hall.hub.leave(topic, conn.id);
-            }
+        let Some(taken) = self.conns.remove(&conn) else { return };
+        for topic in taken.topics() {
+            self.hall.hub.leave(topic, conn);
         }
     }
 
@@ -328,142 +324,10 @@ impl Exchange {
         let bytes_max = self.hall.config.limits.outbound_bytes_max;
         for id in self.hall.hub.of(topic) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
-            if let Speaks::WebSocket(session) = &mut conn.speaks {
-                session.push(text.clone(), bytes_max);
-                self.ready.insert(id);
-            }
+            conn.push(text.clone(), bytes_max);
+            self.ready.insert(id);
         }
     }
-}
-
-/// One client's connection.
-#[derive(Debug)]
-struct Conn {
-    id: ConnId,
-    kind: ConnKind,
-    peer: IpAddr,
-    speaks: Speaks,
-    closing: bool,
-}
-
-#[derive(Debug)]
-enum Speaks {
-    Http(Http),
-    WebSocket(Box<Session>),
-}
-
-#[derive(Debug)]
-struct Http {
-    reader: Reader,
-    out: Outbound,
-    /// When the request that is arriving began, or the connection began to idle.
-    since: UnixNanos,
-}
-
-impl Conn {
-    fn receive(&mut self, bytes: &[u8], hall: &mut Hall, now: UnixNanos) {
-        let http = match &mut self.speaks {
-            Speaks::WebSocket(session) => return session.receive(bytes, hall, now),
-            Speaks::Http(http) => http,
-        };
-        if http.reader.is_empty() {
-            http.since = now;
-        }
-        http.reader.push(bytes);
-        while !self.closing {
-            match http.reader.step() {
-                Ok(Step::Partial) => break,
-                Ok(Step::Continue) => http.out.push(http::CONTINUE),
-                Ok(Step::Request(request)) => {
-                    http.since = now;
-                    let upgrade = Door::of_path(&request.path).zip(request.websocket_key());
-                    let answer = match (self.kind, upgrade) {
-                        (ConnKind::Admin, _) => admin::answer(hall, &request, now),
-                        (ConnKind::Api, None) => hall.answer(&request, self.peer, now),
-                        (ConnKind::Api, Some((door, key))) => {
-                            return self.upgrade(door, key, hall, now);
-                        }
-                    };
-                    write_answer(http, &request, &answer, now);
-                    self.closing = !request.keep_alive;
-                }
-                Err(error) => {
-                    write_refusal(http, error);
-                    self.closing = true;
-                }
-            }
-        }
-        if http.out.bytes().len() > hall.config.limits.outbound_bytes_max {
-            self.closing = true;
-        }
-    }
-
-    fn upgrade(&mut self, door: Door, key: &str, hall: &mut Hall, now: UnixNanos) {
-        let Speaks::Http(http) = &mut self.speaks else { return };
-        let rest = std::mem::take(&mut http.reader).into_rest();
-        let mut session = Session::accept(self.id, self.peer, door, key, rest, hall, now);
-        session.receive(&[], hall, now);
-        self.speaks = Speaks::WebSocket(Box::new(session));
-    }
-
-    fn outbound(&self) -> &[u8] {
-        match &self.speaks {
-            Speaks::Http(http) => http.out.bytes(),
-            Speaks::WebSocket(session) => session.outbound(),
-        }
-    }
-
-    fn sent(&mut self, n: usize) {
-        match &mut self.speaks {
-            Speaks::Http(http) => http.out.sent(n),
-            Speaks::WebSocket(session) => session.sent(n),
-        }
-    }
-
-    fn is_closing(&self) -> bool {
-        match &self.speaks {
-            Speaks::Http(_) => self.closing,
-            Speaks::WebSocket(session) => self.closing || session.is_closing(),
-        }
-    }
-
-    fn deadline(&self, hall: &Hall) -> Option<UnixNanos> {
-        if self.is_closing() {
-            return None;
-        }
-        match &self.speaks {
-            Speaks::Http(http) if http.reader.is_empty() => {
-                Some(UnixNanos(http.since.0 + hall.config.limits.idle_ns))
-            }
-            Speaks::Http(http) => Some(UnixNanos(http.since.0 + hall.config.limits.request_ns)),
-            Speaks::WebSocket(session) => session.deadline(hall),
-        }
-    }
-
-    fn step(&mut self, hall: &Hall, now: UnixNanos) {
-        match &mut self.speaks {
-            Speaks::Http(_) => self.closing = true,
-            Speaks::WebSocket(session) => session.step(hall, now),
-        }
-    }
-}
-
-fn write_answer(http: &mut Http, request: &Request, answer: &Answer, now: UnixNanos) {
-    let (remain, time) = (answer.remain.map(|n| n.to_string()), now.millis().to_string());
-    let mut headers = vec![
-        ("Content-Type", "application/json;charset=UTF-8"),
-        ("X-BG-REQUEST-ACCEPT-TIME", time.as_str()),
-        ("X-BG-RESPONSE-COMPLETE-TIME", time.as_str()),
-    ];
-    if let Some(remain) = &remain {
-        headers.push(("x-mbx-used-remain-limit", remain));
-    }
-    let body = answer.body.as_bytes();
-    http::write_response(http.out.tail(), answer.status, &headers, body, request.keep_alive);
-}
-
-fn write_refusal(http: &mut Http, error: HttpError) {
-    http::write_response(http.out.tail(), error.status(), &[], b"", false);
 }
 
 /// How often accounts are pushed without a cause, nanoseconds.

@@ -67,13 +67,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Accepts the upgrade request of `key`; `rest` are the bytes that followed it.
-    pub(super) fn accept(
+    /// The session of a socket that has just been accepted.
+    pub(super) fn new(
         id: ConnId,
         peer: IpAddr,
         door: Door,
-        key: &str,
-        rest: Vec<u8>,
+        socket: Socket,
         hall: &mut Hall,
         now: UnixNanos,
     ) -> Self {
@@ -82,7 +81,7 @@ impl Session {
             id,
             peer,
             door,
-            socket: Socket::accept(key, rest),
+            socket,
             caller: None,
             topics: BTreeSet::new(),
             messages: Meter::new(limits.messages_per_second, NANOS_PER_SECOND),
@@ -98,6 +97,10 @@ impl Session {
     pub(super) fn receive(&mut self, bytes: &[u8], hall: &mut Hall, now: UnixNanos) {
         self.socket.push(bytes);
         while !self.closing {
+            if self.socket.outbound().len() > hall.config.limits.outbound_bytes_max {
+                self.closing = true;
+                return;
+            }
             match self.socket.step() {
                 None => return,
                 Some(Received::Text(text)) => self.message(&text, hall, now),

@@ -33,9 +33,10 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Answers the upgrade request whose key is `key`; `rest` are the bytes that followed it.
-    pub(super) fn accept(key: &str, rest: Vec<u8>) -> Self {
-        let mut pipe = Pipe::default();
+    /// Answers the upgrade request whose key is `key`; `rest` are the bytes that followed it, and
+    /// `outbound` is what waits to be sent before the answer.
+    pub(super) fn accept(key: &str, rest: Vec<u8>, outbound: Outbound) -> Self {
+        let mut pipe = Pipe { inbound: Vec::new(), read: 0, outbound };
         let accept = derive_accept_key(key.as_bytes());
         pipe.outbound.push(
             format!(
@@ -108,7 +109,7 @@ impl Socket {
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Two byte queues that look like a stream which never blocks on writing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pipe {
     inbound: Vec<u8>,
     read: usize,
@@ -165,7 +166,7 @@ mod tests {
     }
 
     fn open() -> Socket {
-        let mut socket = Socket::accept(KEY, Vec::new());
+        let mut socket = Socket::accept(KEY, Vec::new(), Outbound::default());
         let upgrade = String::from_utf8(socket.outbound().to_vec()).unwrap();
         // The answer to the key of RFC 6455 §1.3.
         assert!(upgrade.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn bytes_that_came_with_the_upgrade_are_not_lost() {
-        let mut socket = Socket::accept(KEY, frame(1, b"ping"));
+        let mut socket = Socket::accept(KEY, frame(1, b"ping"), Outbound::default());
         assert_eq!(socket.step(), Some(Received::Text("ping".into())));
         assert_eq!(socket.step(), None);
     }
