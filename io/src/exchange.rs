@@ -1,9 +1,9 @@
 //! The exchange host: the venue of `keel_sim` on sockets, in one thread of this process.
 //!
-//! It listens for REST and WebSocket on one address, over TLS with a certificate of an authority that
-//! it makes at each start, or in plaintext where that is asked for; and for the administration on a
-//! loopback port of its own. The venue decides everything; this moves bytes, keeps time, and sleeps
-//! until the venue has something to do.
+//! It listens for REST and WebSocket on one address, over TLS with a certificate of an authority
+//! that it makes at each start, or in plaintext where that is asked for; and for the administration
+//! on a loopback port of its own. The venue decides everything; this moves bytes, keeps time, and
+//! sleeps until the venue has something to do.
 
 mod certificate;
 mod host;
@@ -54,8 +54,8 @@ impl Default for ExchangeOptions {
     }
 }
 
-/// Where an exchange is and who may trade on it: the first line that `keel exchange` prints. It holds
-/// secrets of the simulated accounts, which are worth nothing anywhere else.
+/// Where an exchange is and who may trade on it: the first line that `keel exchange` prints. It
+/// holds secrets of the simulated accounts, which are worth nothing anywhere else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Announcement {
     /// Base URL of REST.

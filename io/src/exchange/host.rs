@@ -238,7 +238,8 @@ impl Host {
         }
     }
 
-    /// Ends a connection from this side: what could be written was; the client has a moment to read it.
+    /// Ends a connection from this side: what could be written was; the client has a moment to read
+    /// it.
     fn finish(&mut self, conn: ConnId) {
         self.exchange.close(conn);
         self.unread.remove(&conn);
@@ -288,7 +289,8 @@ impl Socket {
         }
     }
 
-    /// Writes plaintext to the client and gives how much of it was taken. Zero: nothing more for now.
+    /// Writes plaintext to the client and gives how much of it was taken. Zero: nothing more for
+    /// now.
     fn write(&mut self, plaintext: &[u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
             if plaintext.is_empty() {

@@ -86,7 +86,11 @@ fn rest_and_both_sockets_are_served_over_tls_that_its_authority_vouches_for() {
     socket.write_all(upgrade.as_bytes()).unwrap();
     let bytes = read_until(&mut socket, |bytes| contains(bytes, "\r\n\r\n"));
     assert!(bytes.starts_with(b"HTTP/1.1 101 "));
-    let request = br#"{"op":"subscribe","args":[{"instType":"usdt-futures","topic":"ticker","symbol":"BTCUSDT"}]}"#;
+    let request = concat!(
+        r#"{"op":"subscribe","args":[{"instType":"usdt-futures","#,
+        r#""topic":"ticker","symbol":"BTCUSDT"}]}"#
+    )
+    .as_bytes();
     let mut frame = vec![0x81, 0x80 | request.len() as u8, 0, 0, 0, 0];
     frame.extend_from_slice(request);
     socket.write_all(&frame).unwrap();

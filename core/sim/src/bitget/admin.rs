@@ -1,12 +1,12 @@
 //! The administration: what drills and tests do to the venue from outside, as JSON over HTTP.
 //!
-//! It is served on a loopback port of its own and asks for no key: whoever reaches it owns the venue.
-//! A refusal has HTTP status 400 and `{"error": …}`.
+//! It is served on a loopback port of its own and asks for no key: whoever reaches it owns the
+//! venue. A refusal has HTTP status 400 and `{"error": …}`.
 //!
 //! | Request | Body | Does |
 //! |---|---|---|
 //! | `GET /admin/state` | | tells clock, contracts and accounts |
-//! | `POST /admin/order` | `account`, and the fields of place-order | places an order of that account |
+//! | `POST /admin/order` | `account`, and those of place-order | places an order of that account |
 //! | `POST /admin/cancel-all` | `account` | cancels its orders |
 //! | `POST /admin/deposit`, `/admin/withdraw` | `account`, `amount` | moves money |
 //! | `POST /admin/fees` | `account`, `maker`, `taker` (shares) | sets its rates |

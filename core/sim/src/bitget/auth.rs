@@ -246,7 +246,11 @@ mod tests {
             16_273_667_805_456,
             "POST",
             "/api/v2/mix/order/place-order",
-            r#"{"productType":"usdt-futures","symbol":"BTCUSDT","size":"8","marginMode":"crossed","side":"buy","orderType":"limit","clientOid":"channel#123456"}"#,
+            concat!(
+                r#"{"productType":"usdt-futures","symbol":"BTCUSDT","size":"8","#,
+                r#""marginMode":"crossed","side":"buy","orderType":"limit","#,
+                r#""clientOid":"channel#123456"}"#
+            ),
             "uSWdk+g1vRdxx/Nm2L0bQZ2pRDWK/fiAOIcVqWR6ZB4=",
         ),
     ];
@@ -313,9 +317,8 @@ mod tests {
         let now = UnixNanos::from_millis(1_640_001_112_900);
         let sign = "xmIN5Kt+K9U1gXlJ4RnlBjav++39oTR1CR97YWmrWtQ=";
         let login = Login { key: "k", passphrase: "p", timestamp: "1640001112", sign };
-        assert!(
-            matches!(super::login(&venue, &login, PEER, now), Ok(Some(c)) if c.account == AccountId(7))
-        );
+        let caller = super::login(&venue, &login, PEER, now).unwrap().expect("a login");
+        assert_eq!(caller.account, AccountId(7));
         let ms = Login { timestamp: "1640001112223", ..login };
         assert!(matches!(super::login(&venue, &ms, PEER, now), Ok(None)));
         let code = |login: Login<'_>| super::login(&venue, &login, PEER, now).unwrap_err().code;

@@ -1,8 +1,8 @@
 //! Public pushes: books, prints, tickers and bars, each at its own pace.
 //!
 //! A topic is silent while nothing changes. What changes between two pushes is pushed as one. All
-//! subscribers of a book are shown the same book: whoever comes later gets what the others have been
-//! shown, and from then on the same updates, so that each one's chain of numbers holds.
+//! subscribers of a book are shown the same book: whoever comes later gets what the others have
+//! been shown, and from then on the same updates, so that each one's chain of numbers holds.
 
 use keel_core::units::{Lots, Price, Rate, Side, Ticks, UnixNanos};
 use serde::Serialize;
@@ -322,8 +322,8 @@ pub(super) fn levels(instrument: &Instrument, side: Side, max: usize) -> Vec<(Ti
     instrument.book.depth(side).take(max).map(|level| (level.price, level.size)).collect()
 }
 
-/// What turns `before` into `after`, both best level first: sizes that are new or other, and zero for
-/// levels that are gone; best first.
+/// What turns `before` into `after`, both best level first: sizes that are new or other, and zero
+/// for levels that are gone; best first.
 fn changes(side: Side, before: &[(Ticks, Lots)], after: &[(Ticks, Lots)]) -> Vec<(Ticks, Lots)> {
     let mut out = Vec::new();
     let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
@@ -557,7 +557,8 @@ impl<'a> TickerPush<'a> {
     }
 }
 
-/// The change from `open` to `last` as a share in 1e-8, cut to the five decimals that are published.
+/// The change from `open` to `last` as a share in 1e-8, cut to the five decimals that are
+/// published.
 fn change_e8(open: Price, last: Price) -> i64 {
     if open.0 <= 0 {
         return 0;

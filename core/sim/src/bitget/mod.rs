@@ -1,9 +1,9 @@
 //! Bitget's V3 (unified account) side of the wire, sans-IO.
 //!
-//! [`Exchange`] owns the venue and its market and speaks HTTP and WebSocket to any number of clients:
-//! bytes in, bytes out, time as an argument. It opens no socket and encrypts nothing; whoever hosts it
-//! does. It reads the wire by itself and shares no code with the client side of this project, so that a
-//! misreading of the protocol shows as a quarrel between the two.
+//! [`Exchange`] owns the venue and its market and speaks HTTP and WebSocket to any number of
+//! clients: bytes in, bytes out, time as an argument. It opens no socket and encrypts nothing;
+//! whoever hosts it does. It reads the wire by itself and shares no code with the client side of
+//! this project, so that a misreading of the protocol shows as a quarrel between the two.
 //!
 //! One kind of connection serves clients: REST requests, and upgrades at `/v3/ws/public` and
 //! `/v3/ws/private`. The other one is the administration ([`ConnKind::Admin`]).
@@ -153,8 +153,8 @@ impl Exchange {
         Some(id)
     }
 
-    /// Takes bytes that a client sent, and does what they ask. Bytes for a connection that is gone or
-    /// closing are dropped.
+    /// Takes bytes that a client sent, and does what they ask. Bytes for a connection that is gone
+    /// or closing are dropped.
     pub fn receive(&mut self, conn: ConnId, bytes: &[u8], now: UnixNanos) {
         let Some(mut taken) = self.conns.remove(&conn) else { return };
         if !taken.is_closing() {
@@ -191,8 +191,8 @@ impl Exchange {
         }
     }
 
-    /// Moves the connections that have had something new to send, or to close, since the last call to
-    /// the end of `out`.
+    /// Moves the connections that have had something new to send, or to close, since the last call
+    /// to the end of `out`.
     pub fn drain_ready(&mut self, out: &mut Vec<ConnId>) {
         out.extend(std::mem::take(&mut self.ready));
     }
@@ -207,8 +207,8 @@ impl Exchange {
         feeds.chain(conns).chain(settled).min().map_or(always, |first| first.min(always))
     }
 
-    /// Lets time pass to `now`: the market moves, the venue settles, pushes go out, clients that have
-    /// been silent or slow for too long are cut off.
+    /// Lets time pass to `now`: the market moves, the venue settles, pushes go out, clients that
+    /// have been silent or slow for too long are cut off.
     pub fn step(&mut self, now: UnixNanos) {
         self.hall.venue.advance(now);
         self.hall.market.step(&mut self.hall.venue, now);
@@ -284,7 +284,8 @@ impl Exchange {
                     self.send(Topic::Liquidations, text);
                 }
             }
-            // It shows as a bill, in the position and in the account, which have events of their own.
+            // It shows as a bill, in the position and in the account, which have events of their
+            // own.
             VenueEvent::Funding(_) => {}
         }
     }

@@ -1,5 +1,5 @@
-//! Refusals that the wire makes by itself, before the venue is asked: codes and texts of REST and of
-//! the WebSocket (reference §4). Those of trading are in [`crate::reject`].
+//! Refusals that the wire makes by itself, before the venue is asked: codes and texts of REST and
+//! of the WebSocket (reference §4). Those of trading are in [`crate::reject`].
 
 use crate::reject::Reject;
 

@@ -437,7 +437,10 @@ fn books_are_a_snapshot_and_then_a_chain_of_updates() {
 fn an_unknown_topic_is_refused_in_the_recorded_form_and_the_others_stand() {
     let mut stage = Stage::metered();
     let conn = stage.socket("/v3/ws/public");
-    let arg = |topic: &str, symbol: &str| json!({ "instType": "usdt-futures", "topic": topic, "symbol": symbol });
+    let arg = |topic: &str, symbol: &str| {
+        let inst_type = "usdt-futures";
+        json!({ "instType": inst_type, "topic": topic, "symbol": symbol })
+    };
     let args = json!([arg("books", "NOPEUSDT"), arg("ticker", "BTCUSDT"), arg("nope", "BTCUSDT")]);
     let heard = stage.ask(conn, &json!({ "op": "subscribe", "args": args }));
     assert_eq!((&heard[0]["event"], &heard[0]["code"]), (&json!("error"), &json!(30001)));

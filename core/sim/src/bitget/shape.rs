@@ -1,7 +1,8 @@
 //! The rows of answers and pushes, with the venue's own field names and field order.
 //!
 //! The same thing has other names over REST and over the WebSocket; each is spelled here as the
-//! recorded payloads have it. Fees are positive when paid over the WebSocket and negative over REST.
+//! recorded payloads have it. Fees are positive when paid over the WebSocket and negative over
+//! REST.
 
 use keel_core::units::{E8, Lots, Price, Quote, Side};
 use serde::Serialize;
