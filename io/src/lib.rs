@@ -10,6 +10,7 @@ pub mod cold;
 pub mod exchange;
 pub mod journal;
 pub mod latency;
+pub mod memory;
 pub mod mode;
 #[allow(unsafe_code)]
 pub mod os;

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod bitget;
+pub mod dispatch;
 pub mod driver;
 pub mod link;
 pub mod proto;

@@ -1,0 +1,177 @@
+//! The engine's agent: drains its links in order of importance, steps, writes the tap, then sends.
+
+use keel_core::command::{Command, CommandView, OUTBOX_MAX, Outbox, Plain, Query, Resync};
+use keel_core::event::{Event, Timer};
+use keel_core::layout::SLOT_BYTES;
+use keel_core::units::MonoNanos;
+use keel_net::dispatch::{Arrival, Dispatch};
+use keel_net::driver::Poller;
+use keel_net::link::{Receiver, Sender};
+use keel_net::stamps::Stamps;
+
+use super::Agent;
+use crate::clock::Clock;
+use crate::journal::Tap;
+use crate::memory::RiskEngine;
+
+/// Where events come from, in the order in which they are taken: a fill is never quoted over.
+pub struct Inputs {
+    /// Private truth, from the gateway.
+    pub gateway: Receiver<Arrival>,
+    /// Operator, timers of the outside, evidence and reference data, from cold.
+    pub cold: Receiver<Arrival>,
+    /// Market data, from the feed.
+    pub feed: Receiver<Arrival>,
+}
+
+/// Where commands go.
+pub struct Outputs {
+    /// Orders and cancels.
+    pub gateway: Sender<Dispatch>,
+    /// Books to subscribe to anew.
+    pub feed: Sender<Resync>,
+    /// Questions.
+    pub cold: Sender<Query>,
+    /// Everything, before it goes anywhere else.
+    pub journal: Sender<Tap>,
+}
+
+/// Runs an engine between its links.
+pub struct EngineAgent {
+    engine: RiskEngine,
+    outbox: Outbox<'static>,
+    inputs: Inputs,
+    outputs: Outputs,
+    clock: Clock,
+    booted: bool,
+    over: bool,
+}
+
+/// Events taken from each link in a cycle.
+const QUOTA: usize = 128;
+
+/// Room that the small links must have for the commands of one step.
+const SMALL_ROOM: usize = 64;
+
+impl EngineAgent {
+    /// An agent for an engine that has not been booted: its first event comes from cold.
+    pub fn new(
+        engine: RiskEngine,
+        outbox: Outbox<'static>,
+        inputs: Inputs,
+        outputs: Outputs,
+        clock: Clock,
+    ) -> Self {
+        Self { engine, outbox, inputs, outputs, clock, booted: false, over: false }
+    }
+
+    /// True when whatever the next step asks for can be sent whole.
+    fn has_room(&mut self) -> bool {
+        self.outputs.gateway.has_room(OUTBOX_MAX)
+            && self.outputs.journal.has_room(OUTBOX_MAX + 1)
+            && self.outputs.cold.has_room(SMALL_ROOM)
+            && self.outputs.feed.has_room(SMALL_ROOM)
+    }
+
+    fn take(&mut self, source: Source) -> Option<Arrival> {
+        match source {
+            Source::Gateway => self.inputs.gateway.pop(),
+            Source::Cold => self.inputs.cold.pop(),
+            Source::Feed => self.inputs.feed.pop(),
+        }
+    }
+
+    fn drain(&mut self, source: Source, now: MonoNanos) -> usize {
+        let mut taken = 0;
+        while taken < QUOTA && !self.over && self.has_room() {
+            let Some(arrival) = self.take(source) else { break };
+            self.step_one(&arrival, now);
+            taken += 1;
+        }
+        taken
+    }
+
+    fn step_one(&mut self, arrival: &Arrival, now: MonoNanos) {
+        self.booted = true;
+        self.engine.step(now, &arrival.event, &mut self.outbox);
+        let mut slot = [0; SLOT_BYTES];
+        arrival.event.encode(&mut slot);
+        tap(&mut self.outputs.journal, Tap::event(slot, now));
+        if self.outbox.is_empty() {
+            return;
+        }
+        for command in self.outbox.iter() {
+            command.encode(&mut slot);
+            tap(&mut self.outputs.journal, Tap::command(slot, now));
+        }
+        let decided = self.clock.now();
+        let (rx, decoded) = (arrival.rx, arrival.decoded);
+        let stamps = Stamps { rx, decoded, dequeued: now, decided, tx: MonoNanos::ZERO };
+        for command in self.outbox.drain() {
+            self.over |= matches!(command, Command::Plain(Plain::Stopped(_)));
+            route(command, stamps, &mut self.outputs);
+        }
+    }
+}
+
+/// Which link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Gateway,
+    Cold,
+    Feed,
+}
+
+/// Sends a command where it belongs. The links had room before the step.
+fn route(command: Command, stamps: Stamps, outputs: &mut Outputs) {
+    match command.view() {
+        CommandView::Place(_) | CommandView::Cancel(_) | CommandView::CancelAll(_) => {
+            let sent = outputs.gateway.push(Dispatch { command, stamps });
+            assert!(sent.is_ok(), "the gateway's link had room for a whole outbox");
+        }
+        CommandView::Query(query) => {
+            // Evidence that is not asked for is asked for again: reconciliation keeps its deadlines.
+            let _ = outputs.cold.push(query);
+        }
+        CommandView::Resync(resync) => {
+            let _ = outputs.feed.push(resync);
+        }
+        _ => {}
+    }
+}
+
+fn tap(journal: &mut Sender<Tap>, tap: Tap) {
+    let pushed = journal.push(tap);
+    assert!(pushed.is_ok(), "the journal's link had room for a whole outbox");
+}
+
+impl Agent for EngineAgent {
+    fn name(&self) -> &'static str {
+        "engine"
+    }
+
+    fn step(&mut self, now: MonoNanos, _poller: &mut Poller) -> usize {
+        let mut work = 0;
+        for source in [Source::Gateway, Source::Cold, Source::Feed] {
+            if source != Source::Cold && !self.booted {
+                continue;
+            }
+            work += self.drain(source, now);
+        }
+        let deadline = self.engine.deadline();
+        if self.booted && !self.over && deadline <= now && self.has_room() {
+            let event = Event::Timer(Timer { deadline });
+            self.step_one(&Arrival { event, rx: now, decoded: now }, now);
+            work += 1;
+        }
+        work
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        if self.booted { self.engine.deadline() } else { MonoNanos::NEVER }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}
