@@ -1,5 +1,7 @@
 //! The clock: one monotonic time for all threads of a process, and what UTC was beside it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
@@ -60,6 +62,29 @@ impl Clock {
         (0..READINGS).map(|_| read()).fold(first, |best, next| {
             if next.uncertainty_ns < best.uncertainty_ns { next } else { best }
         })
+    }
+}
+
+/// What the venue's UTC is, as cold has read it last: one writer, any number of readers.
+#[derive(Clone, Debug, Default)]
+pub struct VenueClock {
+    /// UTC in nanoseconds less monotonic nanoseconds.
+    difference_ns: Arc<AtomicI64>,
+}
+
+impl VenueClock {
+    /// The venue's UTC at `now`.
+    pub fn utc(&self, now: MonoNanos) -> UnixNanos {
+        // Relaxed: one number, ordered with nothing.
+        let difference = self.difference_ns.load(Ordering::Relaxed);
+        UnixNanos(difference.saturating_add(i64::try_from(now.0).unwrap_or(i64::MAX)))
+    }
+
+    /// Says that the venue's UTC is `utc` at `now`.
+    pub fn set(&self, utc: UnixNanos, now: MonoNanos) {
+        let difference = utc.0.saturating_sub(i64::try_from(now.0).unwrap_or(i64::MAX));
+        // Relaxed: as above.
+        self.difference_ns.store(difference, Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod affinity;
+pub mod agent;
 pub mod clock;
 pub mod cold;
 pub mod exchange;

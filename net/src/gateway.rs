@@ -134,6 +134,13 @@ impl Gateway {
         work
     }
 
+    /// Says that the HTTP connection is gone: a request under way is sent again on the next.
+    pub fn lose_http(&mut self) {
+        if let Some(instrument) = self.sweeping.take() {
+            self.sweep.push_back(instrument);
+        }
+    }
+
     /// Orders written to the session since the last call: stamp them once the bytes are out.
     pub fn unsent(&mut self) -> std::vec::Drain<'_, Sent> {
         self.unsent.drain(..)

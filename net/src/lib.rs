@@ -7,6 +7,8 @@
 pub mod bitget;
 pub mod dispatch;
 pub mod driver;
+pub mod feed;
+pub mod gateway;
 pub mod link;
 pub mod proto;
 pub mod stamps;

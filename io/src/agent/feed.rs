@@ -1,0 +1,117 @@
+//! The feed's agent: lends the feed a session on a socket, taken over from cold and given back when it ends.
+
+use keel_core::units::MonoNanos;
+use keel_net::driver::{Connection, Poller, Readiness};
+use keel_net::feed::Feed;
+use keel_net::link::{Receiver, Sender};
+use keel_net::proto::Protocol;
+use keel_net::proto::session::Session;
+
+use super::Agent;
+use crate::clock::Clock;
+
+/// A session with its socket, on its way between threads.
+pub type SessionBox = Box<Connection<Session>>;
+
+/// Runs a feed.
+pub struct FeedAgent {
+    feed: Feed,
+    connection: Option<SessionBox>,
+    opened: Receiver<SessionBox>,
+    retired: Sender<SessionBox>,
+    clock: Clock,
+}
+
+/// The key under which the public socket is registered.
+pub const PUBLIC_KEY: usize = 0;
+
+impl FeedAgent {
+    /// An agent that takes sessions from `opened` and gives them back on `retired`.
+    pub fn new(
+        feed: Feed,
+        opened: Receiver<SessionBox>,
+        retired: Sender<SessionBox>,
+        clock: Clock,
+    ) -> Self {
+        Self { feed, connection: None, opened, retired, clock }
+    }
+}
+
+impl Agent for FeedAgent {
+    fn name(&self) -> &'static str {
+        "feed"
+    }
+
+    fn step(&mut self, now: MonoNanos, poller: &mut Poller) -> usize {
+        let mut work = 0;
+        if self.connection.is_none()
+            && let Some(mut opened) = self.opened.pop()
+        {
+            work += 1;
+            adopt(&mut opened, PUBLIC_KEY, poller);
+            self.feed.adopt(&mut opened.protocol, now);
+            self.connection = Some(opened);
+        }
+        let Some(connection) = &mut self.connection else {
+            return work + self.feed.step(None, &|| self.clock.now(), now);
+        };
+        work += pump(connection, now);
+        connection.protocol.step(now);
+        let session = &mut connection.protocol;
+        work += self.feed.step(Some(session), &|| self.clock.now(), now);
+        if !connection.protocol.transmit().is_empty() {
+            work += pump(connection, now);
+        }
+        if is_finished(connection)
+            && let Some(connection) = self.connection.take()
+        {
+            retire(connection, &mut self.retired, poller);
+        }
+        work
+    }
+
+    fn ready(&mut self, key: usize, readiness: Readiness) {
+        if key == PUBLIC_KEY
+            && let Some(connection) = &mut self.connection
+        {
+            connection.stream.ready(readiness);
+        }
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        self.connection.as_ref().map_or(MonoNanos::NEVER, |c| c.protocol.deadline())
+    }
+
+    fn is_over(&self) -> bool {
+        self.feed.is_abandoned()
+    }
+}
+
+/// Registers a connection that was opened by another thread; bytes may already be inside.
+pub(super) fn adopt<P>(connection: &mut Connection<P>, key: usize, poller: &Poller) {
+    if poller.register(&mut connection.stream, key).is_err() {
+        // Without readiness it would be blind; ended, it goes back and another is opened.
+        connection.stream.close();
+    }
+}
+
+/// Moves bytes both ways; 1 when any moved. A stream that broke has told its protocol.
+pub(super) fn pump<P: Protocol>(connection: &mut Connection<P>, now: MonoNanos) -> usize {
+    connection.pump(now).map_or(1, |pumped| usize::from(pumped.received + pumped.sent > 0))
+}
+
+/// True when the session has no more use for its stream, or the stream has ended.
+pub(super) fn is_finished(connection: &Connection<Session>) -> bool {
+    connection.protocol.is_offline() || connection.stream.is_ended()
+}
+
+/// Gives a connection back. Cold takes every one: there is one link place for each it ever opened.
+pub(super) fn retire<P: Send>(
+    mut connection: Box<Connection<P>>,
+    retired: &mut Sender<Box<Connection<P>>>,
+    poller: &Poller,
+) {
+    // A stream that could not be registered is not registered.
+    let _ = poller.deregister(&mut connection.stream);
+    assert!(retired.push(connection).is_ok(), "one connection at a time goes back");
+}
