@@ -78,7 +78,11 @@ impl GatewayAgent {
         {
             retire(session, &mut self.openings.retired_sessions, poller);
         }
-        if self.http.as_deref().is_some_and(|http| http.stream.is_ended())
+        let worn = |http: &Connection<Client>| {
+            let client = &http.protocol;
+            http.stream.is_ended() || (client.is_idle() && !client.is_reusable())
+        };
+        if self.http.as_deref().is_some_and(worn)
             && let Some(http) = self.http.take()
         {
             self.gateway.lose_http();

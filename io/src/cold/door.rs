@@ -1,0 +1,229 @@
+//! Doors: connections that cold opens, hands over whole, and takes back when they have ended.
+//!
+//! The hot agents never wait for a handshake: TCP, TLS and the WebSocket upgrade are done here, without
+//! blocking, and the protocol moves with its socket and its buffers.
+
+use std::net::SocketAddr;
+
+use keel_core::units::{MILLIS, MonoNanos, SECONDS};
+use keel_net::driver::{Connection, OPEN_NS_MAX, Poller, Readiness, Security, SocketOptions, Stream};
+use keel_net::link::{Receiver, Sender};
+use keel_net::proto::Protocol;
+use keel_net::proto::http::Client;
+use keel_net::proto::session::{Cause, Incoming, Session, State};
+
+/// Where a door leads.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How it is protected.
+    pub security: Security,
+    /// Options of the socket.
+    pub options: SocketOptions,
+}
+
+/// A protocol that a door can open.
+pub trait Opens: Protocol + Send + Sized {
+    /// Begins, when it wants a connection now.
+    fn begin(&mut self, now: MonoNanos) -> bool;
+    /// Looks at what the connection has brought.
+    fn progress(&mut self, stream_open: bool, now: MonoNanos) -> Progress;
+    /// Says that no connection came about.
+    fn give_up(&mut self, now: MonoNanos);
+    /// When it wants to be looked at.
+    fn due(&self) -> MonoNanos;
+}
+
+/// How far an opening is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not there yet.
+    Pending,
+    /// Ready to be handed over.
+    Ready,
+    /// It failed; the protocol knows when to try again.
+    Failed,
+}
+
+impl Opens for Session {
+    fn begin(&mut self, now: MonoNanos) -> bool {
+        self.step(now);
+        self.state() == State::Down && self.open(now)
+    }
+
+    fn progress(&mut self, _stream_open: bool, now: MonoNanos) -> Progress {
+        self.step(now);
+        while let Some(incoming) = self.next(now) {
+            match incoming {
+                Incoming::Opened => return Progress::Ready,
+                Incoming::Failed(_) => return Progress::Failed,
+                Incoming::Lost(_) | Incoming::Payload(_) => {}
+            }
+        }
+        if self.is_offline() { Progress::Failed } else { Progress::Pending }
+    }
+
+    fn give_up(&mut self, now: MonoNanos) {
+        self.fail(Cause::Unconnected, now);
+    }
+
+    fn due(&self) -> MonoNanos {
+        self.deadline()
+    }
+}
+
+/// An HTTP connection that is opened again when it ends, with growing pauses while that fails.
+#[derive(Debug)]
+pub struct Pause {
+    failures: u32,
+    until: MonoNanos,
+}
+
+/// One connection that is open here or somewhere else.
+pub struct Door<P> {
+    name: &'static str,
+    target: Target,
+    key: usize,
+    stage: Stage<P>,
+    opened: Sender<Box<Connection<P>>>,
+    retired: Receiver<Box<Connection<P>>>,
+    pause: Pause,
+    /// Why the last attempt failed, for the person who waits for it.
+    last_error: Option<String>,
+}
+
+enum Stage<P> {
+    /// Between connections.
+    Resting(Box<P>),
+    /// TCP, TLS, upgrade.
+    Opening(Box<Connection<P>>),
+    /// With the agent that uses it.
+    Away,
+}
+
+impl<P: Opens> Door<P> {
+    /// A door for `protocol`, registered as `key` while it is being opened.
+    pub fn new(
+        name: &'static str,
+        target: Target,
+        key: usize,
+        protocol: P,
+        opened: Sender<Box<Connection<P>>>,
+        retired: Receiver<Box<Connection<P>>>,
+    ) -> Self {
+        let pause = Pause { failures: 0, until: MonoNanos::ZERO };
+        let stage = Stage::Resting(Box::new(protocol));
+        Self { name, target, key, stage, opened, retired, pause, last_error: None }
+    }
+
+    /// Goes on with whatever the door is at; 1 when something happened.
+    pub fn step(&mut self, now: MonoNanos, poller: &Poller) -> usize {
+        if let Some(back) = self.retired.pop() {
+            self.stage = Stage::Resting(Box::new(back.protocol));
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Away);
+        let (stage, work) = match stage {
+            Stage::Resting(protocol) => self.try_open(protocol, now, poller),
+            Stage::Opening(connection) => self.go_on(connection, now, poller),
+            Stage::Away => (Stage::Away, 0),
+        };
+        self.stage = stage;
+        work
+    }
+
+    /// Takes in that its socket is ready.
+    pub fn ready(&mut self, key: usize, readiness: Readiness) {
+        if key == self.key
+            && let Stage::Opening(connection) = &mut self.stage
+        {
+            connection.stream.ready(readiness);
+        }
+    }
+
+    /// When it wants to be looked at.
+    pub fn deadline(&self) -> MonoNanos {
+        match &self.stage {
+            Stage::Resting(protocol) => protocol.due().min(self.pause.until),
+            Stage::Opening(c) => c.protocol.due().min(c.stream.deadline()),
+            Stage::Away => MonoNanos::NEVER,
+        }
+    }
+
+    /// Why the last attempt failed; `None` since one succeeded.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    fn try_open(&mut self, mut protocol: Box<P>, now: MonoNanos, poller: &Poller) -> (Stage<P>, usize) {
+        if now < self.pause.until || !protocol.begin(now) {
+            return (Stage::Resting(protocol), 0);
+        }
+        let Target { address, security, options } = self.target.clone();
+        let stream = Stream::connect(address, security, options, now.after(OPEN_NS_MAX));
+        let stream = stream.map_err(|error| error.to_string()).and_then(|mut stream| {
+            poller.register(&mut stream, self.key).map_err(|error| error.to_string())?;
+            Ok(stream)
+        });
+        match stream {
+            Ok(stream) => (Stage::Opening(Box::new(Connection { stream, protocol: *protocol })), 1),
+            Err(error) => (self.failed(*protocol, error, now), 1),
+        }
+    }
+
+    fn go_on(
+        &mut self,
+        mut connection: Box<Connection<P>>,
+        now: MonoNanos,
+        poller: &Poller,
+    ) -> (Stage<P>, usize) {
+        let error = connection.pump(now).err().map(|error| error.to_string());
+        let open = connection.stream.is_open();
+        match (connection.protocol.progress(open, now), error) {
+            (Progress::Ready, None) => {
+                // A stream that was registered here can be taken out here.
+                let _ = poller.deregister(&mut connection.stream);
+                self.pause = Pause { failures: 0, until: MonoNanos::ZERO };
+                self.last_error = None;
+                assert!(self.opened.push(connection).is_ok(), "one connection at a time goes out");
+                (Stage::Away, 1)
+            }
+            (Progress::Pending, None) => (Stage::Opening(connection), 0),
+            (_, error) => {
+                let _ = poller.deregister(&mut connection.stream);
+                let error = error.unwrap_or_else(|| "the venue did not accept it".to_owned());
+                (self.failed(connection.protocol, error, now), 1)
+            }
+        }
+    }
+
+    fn failed(&mut self, mut protocol: P, error: String, now: MonoNanos) -> Stage<P> {
+        protocol.give_up(now);
+        self.last_error = Some(format!("{} at {}: {error}", self.name, self.target.address));
+        let pause_ns = (PAUSE_NS_MIN << self.pause.failures.min(PAUSE_DOUBLINGS)).min(PAUSE_NS_MAX);
+        self.pause = Pause { failures: self.pause.failures + 1, until: now.after(pause_ns) };
+        Stage::Resting(Box::new(protocol))
+    }
+}
+
+impl Opens for Client {
+    fn begin(&mut self, _now: MonoNanos) -> bool {
+        self.reset();
+        true
+    }
+
+    fn progress(&mut self, stream_open: bool, _now: MonoNanos) -> Progress {
+        if stream_open { Progress::Ready } else { Progress::Pending }
+    }
+
+    fn give_up(&mut self, _now: MonoNanos) {}
+
+    fn due(&self) -> MonoNanos {
+        MonoNanos::NEVER
+    }
+}
+
+/// The first pause after an attempt that failed; it doubles with each further one.
+const PAUSE_NS_MIN: u64 = 100 * MILLIS;
+const PAUSE_DOUBLINGS: u32 = 7;
+const PAUSE_NS_MAX: u64 = 10 * SECONDS;
