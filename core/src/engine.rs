@@ -238,7 +238,8 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::Evidence(evidence) => self.evidence(evidence, now),
             Event::RestoreDay(day) => self.restore_day(day, out),
             Event::RestorePosition(position) => {
-                self.ledger.restore_position(position);
+                let restored = self.ledger.restore_position(position);
+                self.account.contradiction |= restored.is_err();
                 self.reconcile.restore(position.last_trade_at);
             }
             Event::Operator(operator) => self.operator(operator, now, out),

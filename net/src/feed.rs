@@ -40,7 +40,11 @@ const RESYNC_NS_MIN: u64 = SECONDS;
 
 impl Feed {
     /// A feed over the instruments of `directory`.
-    pub fn new(directory: Directory, to_engine: Sender<Arrival>, resyncs: Receiver<Resync>) -> Self {
+    pub fn new(
+        directory: Directory,
+        to_engine: Sender<Arrival>,
+        resyncs: Receiver<Resync>,
+    ) -> Self {
         // Market data names no orders, so the decoder's instance does not matter.
         let instance = Instance::parse("feed").expect("a plain name");
         Self {
@@ -66,7 +70,9 @@ impl Feed {
         let wanted: Vec<Subscription> = self
             .directory
             .iter()
-            .flat_map(|(_, rules)| CHANNELS.map(|channel| Subscription::market(channel, rules.symbol)))
+            .flat_map(|(_, rules)| {
+                CHANNELS.map(|channel| Subscription::market(channel, rules.symbol))
+            })
             .collect();
         for chunk in wanted.chunks(TOPICS_MAX as usize) {
             topics::subscribe(chunk, &mut self.text);

@@ -18,7 +18,7 @@ use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
 use crate::bitget::client::Instance;
 use crate::bitget::decode::{Control, Counters, DecodeError, Decoder, Message};
 use crate::bitget::encode::{BATCH_MAX, Encoder};
-use crate::bitget::rest;
+use crate::bitget::rest::{Answers, Call, RestError};
 use crate::bitget::sign::Credentials;
 use crate::bitget::topics::{self, Channel, Directory, Subscription};
 use crate::dispatch::{Arrival, Dispatch, Sent};
@@ -44,6 +44,10 @@ pub struct Gateway {
     sweep: VecDeque<InstrumentId>,
     /// The instrument whose request is under way.
     sweeping: Option<InstrumentId>,
+    /// After a request that failed, not before this.
+    sweep_again: MonoNanos,
+    answers: Answers,
+    host: String,
     /// Stamps of orders that stand in the session's buffer.
     unsent: Vec<Sent>,
     ending: Ending,
@@ -76,9 +80,11 @@ const QUOTA: usize = 64;
 const DEAD_MAN_NS_MAX: u64 = 10 * SECONDS;
 
 impl Gateway {
-    /// A gateway for the engine called `instance`.
+    /// A gateway for the engine called `instance`; `host` is the venue's REST host, with its port where
+    /// that is not 443.
     pub fn new(
         instance: Instance,
+        host: &str,
         directory: Directory,
         credentials: Credentials,
         to_engine: Sender<Arrival>,
@@ -96,6 +102,9 @@ impl Gateway {
             connects: 0,
             cancels: Vec::with_capacity(BATCH_MAX),
             sweeping: None,
+            sweep_again: MonoNanos::ZERO,
+            answers: Answers::new(instance, false),
+            host: host.to_owned(),
             unsent: Vec::with_capacity(QUOTA),
             ending: Ending::Working,
             text: Vec::with_capacity(4_096),
@@ -164,9 +173,14 @@ impl Gateway {
     /// When it wants to be stepped without anything arriving.
     pub fn deadline(&self) -> MonoNanos {
         match self.ending {
-            Ending::DeadMan(until) => until,
+            Ending::DeadMan(until) => until.min(self.sweep_due()),
+            Ending::Working if !self.sweep.is_empty() => self.sweep_due(),
             Ending::Working | Ending::InOrder | Ending::Over => MonoNanos::NEVER,
         }
+    }
+
+    fn sweep_due(&self) -> MonoNanos {
+        if self.sweep.is_empty() { MonoNanos::NEVER } else { self.sweep_again }
     }
 
     fn read(
@@ -221,12 +235,7 @@ impl Gateway {
         payloads
     }
 
-    fn obey(
-        &mut self,
-        mut session: Option<&mut Session>,
-        utc: UnixNanos,
-        now: MonoNanos,
-    ) -> usize {
+    fn obey(&mut self, mut session: Option<&mut Session>, utc: UnixNanos, now: MonoNanos) -> usize {
         let mut taken = 0;
         while taken < QUOTA && self.ending == Ending::Working {
             let Some(dispatch) = self.commands.pop() else { break };
@@ -241,7 +250,8 @@ impl Gateway {
                     }
                 }
                 Command::Plain(Plain::Cancel(cancel)) => {
-                    let other = self.cancels.last().is_some_and(|c| c.instrument != cancel.instrument);
+                    let other =
+                        self.cancels.last().is_some_and(|c| c.instrument != cancel.instrument);
                     if other || self.cancels.len() == BATCH_MAX {
                         self.send_cancels(session.as_deref_mut(), now);
                     }
@@ -356,23 +366,28 @@ impl Gateway {
     fn advance_sweep(&mut self, http: &mut Client, utc: UnixNanos, now: MonoNanos) -> usize {
         if let Some(instrument) = self.sweeping {
             let Some(outcome) = http.outcome() else { return 0 };
-            let done = outcome.is_ok_and(|response| rest::cancel_symbol_done(&response));
+            let done = outcome.is_ok_and(|response| {
+                let answer = self.answers.canceled(response.status(), response.body(), instrument);
+                answer.is_ok() || answer.is_err_and(|error| is_nothing_there(&error))
+            });
             http.finish();
             self.sweeping = None;
             if !done {
                 self.sweep.push_back(instrument);
+                self.sweep_again = now.after(SWEEP_PAUSE_NS);
             }
             return 1;
         }
-        let Some(&instrument) = self.sweep.front() else { return 0 };
-        let Some(symbol) = self.directory.symbol(instrument) else { return 0 };
-        if !http.is_idle() {
+        if now < self.sweep_again || !http.is_idle() {
             return 0;
         }
-        if rest::cancel_symbol(http, symbol, &self.credentials, utc, now) {
-            self.sweep.pop_front();
-            self.sweeping = Some(instrument);
+        let Some(&instrument) = self.sweep.front() else { return 0 };
+        let call = Call::cancel_all(self.directory.symbol(instrument));
+        if call.send(http, &self.host, Some(&self.credentials), utc, now).is_err() {
+            return 0;
         }
+        self.sweep.pop_front();
+        self.sweeping = Some(instrument);
         1
     }
 
@@ -398,3 +413,11 @@ impl Gateway {
         }
     }
 }
+
+/// True when the venue says that there was nothing to cancel.
+fn is_nothing_there(error: &RestError) -> bool {
+    error.verdict().1 == RejectClass::NotFound
+}
+
+/// Pause after a cancel-all that failed.
+const SWEEP_PAUSE_NS: u64 = SECONDS / 4;

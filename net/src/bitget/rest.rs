@@ -22,6 +22,7 @@ use super::topics::Directory;
 
 mod call;
 mod page;
+mod send;
 
 pub use call::{Bars, Call, Window};
 pub use page::{PAGES_MAX, Page, Pager, PagingError, Turn};

@@ -1,0 +1,591 @@
+//! Questions to the venue: evidence that the engine asks for, and reference data by the clock.
+//!
+//! One request at a time on one connection; evidence goes before reference data. What comes back leaves as
+//! events, so that every decision that rests on it is journaled. It owns no socket and reads no clock.
+
+use std::collections::VecDeque;
+
+use keel_core::command::Query;
+use keel_core::event::{
+    ClockSync, Event, Evidence, FeeRate, FeeSource, OrderStatus, OrderUpdate, Phase,
+    RejectClass, Rules, Source, Topic,
+};
+use keel_core::instrument::{Instrument, InstrumentId, Symbol};
+use keel_core::units::{Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
+use keel_net::bitget::client::Instance;
+use keel_net::bitget::rest::{
+    AccountSettings, Answers, Bars, Call, Page, Pager, RestError, Turn, Window,
+};
+use keel_net::bitget::sign::Credentials;
+use keel_net::bitget::topics::Directory;
+use keel_net::proto::http::Client;
+
+use crate::clock::{Clock, VenueClock};
+
+/// Asks, and turns answers into events.
+pub struct Rest {
+    instance: Instance,
+    host: String,
+    credentials: Option<Credentials>,
+    symbols: Vec<Symbol>,
+    directory: Directory,
+    answers: Answers,
+    clock: Clock,
+    venue: VenueClock,
+    evidence: VecDeque<Job>,
+    reference: VecDeque<Job>,
+    in_flight: Option<Job>,
+    /// Events that wait for room on their link, in order.
+    out: VecDeque<Event>,
+    schedule: Schedule,
+    /// Half of an answer that needs two.
+    settings: Option<AccountSettings>,
+    /// When each kind of question may be sent again.
+    free_at: [MonoNanos; KINDS],
+    /// After a refusal for rate, or a failure, nothing is sent before this.
+    pause_until: MonoNanos,
+    newest_bill: Option<UnixNanos>,
+    counters: Counters,
+}
+
+/// What has been asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that brought no usable answer.
+    pub failed: u64,
+    /// Refusals for rate (HTTP 429).
+    pub rate_refused: u64,
+    /// The least that the venue has said remains of an endpoint's calls in a second.
+    pub remaining_min: Option<u32>,
+}
+
+/// A question under way.
+#[derive(Debug)]
+struct Job {
+    ask: Ask,
+    asked: MonoNanos,
+    tries: u32,
+    items: u32,
+    cursor: Option<String>,
+    pager: Pager,
+}
+
+/// What to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Time,
+    Instruments,
+    FeeRate(InstrumentId),
+    Settings,
+    Key,
+    Candles(InstrumentId),
+    Bills,
+    Evidence(Query),
+}
+
+const KINDS: usize = 8;
+
+impl Ask {
+    fn kind(self) -> usize {
+        match self {
+            Self::Time => 0,
+            Self::Instruments => 1,
+            Self::FeeRate(_) => 2,
+            Self::Settings => 3,
+            Self::Key => 4,
+            Self::Candles(_) => 5,
+            Self::Bills => 6,
+            Self::Evidence(_) => 7,
+        }
+    }
+
+    /// Least time between two questions of a kind: below half of the venue's limit for its endpoint
+    /// (bitget reference §16: fee-rate 3/s, account settings and lists 20/s).
+    fn gap_ns(self) -> u64 {
+        match self {
+            Self::FeeRate(_) => 700 * MILLIS,
+            _ => 100 * MILLIS,
+        }
+    }
+}
+
+/// When reference data is asked for again.
+#[derive(Debug)]
+struct Schedule {
+    clock: MonoNanos,
+    rules: MonoNanos,
+    fees: MonoNanos,
+    settings: MonoNanos,
+    bills: MonoNanos,
+}
+
+/// Between two readings of the venue's clock.
+const CLOCK_NS: u64 = 10 * SECONDS;
+/// Between two readings of the rules (acceptance, item 2).
+const RULES_NS: u64 = 60 * SECONDS;
+/// Between two readings of the fee rates (item 1).
+const FEES_NS: u64 = 300 * SECONDS;
+/// Between two readings of the account's settings (item 14).
+const SETTINGS_NS: u64 = 600 * SECONDS;
+/// Between two looks for funding and transfers.
+const BILLS_NS: u64 = 60 * SECONDS;
+/// Bars that seed the signals of each instrument.
+const CANDLES: u16 = 100;
+/// Bills are looked for this far before the newest one known.
+const BILLS_OVERLAP_NS: i64 = 600 * SECONDS as i64;
+/// How often a question that brought nothing is asked again before it fails.
+const TRIES_MAX: u32 = 3;
+/// Pause after a refusal for rate: the venue counts by the second.
+const RATE_PAUSE_NS: u64 = SECONDS;
+/// Pause after any other failure.
+const FAILURE_PAUSE_NS: u64 = 200 * MILLIS;
+
+impl Rest {
+    /// A reader for `symbols`, in the order that gives their ids. `host` is the venue's, with its port
+    /// where that is not 443.
+    pub fn new(
+        instance: Instance,
+        host: &str,
+        credentials: Option<Credentials>,
+        symbols: &[Symbol],
+        clock: Clock,
+        venue: VenueClock,
+    ) -> Self {
+        let never = MonoNanos::NEVER;
+        Self {
+            instance,
+            host: host.to_owned(),
+            credentials,
+            symbols: symbols.to_vec(),
+            directory: Directory::new(&[]),
+            // The sign of a maker's fee over REST is only trusted from the private stream.
+            answers: Answers::new(instance, true),
+            clock,
+            venue,
+            evidence: VecDeque::new(),
+            reference: VecDeque::new(),
+            in_flight: None,
+            out: VecDeque::new(),
+            schedule: Schedule {
+                clock: never,
+                rules: never,
+                fees: never,
+                settings: never,
+                bills: never,
+            },
+            settings: None,
+            free_at: [MonoNanos::ZERO; KINDS],
+            pause_until: MonoNanos::ZERO,
+            newest_bill: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Asks for the clock and the rules, without which nothing else can be understood.
+    pub fn begin(&mut self) {
+        self.ask(Ask::Time);
+        self.ask(Ask::Instruments);
+    }
+
+    /// The rules of all instruments, in order, once they have been read.
+    pub fn rules(&self) -> Option<Vec<Instrument>> {
+        let rules: Vec<Instrument> = self.directory.iter().map(|(_, rules)| *rules).collect();
+        (!rules.is_empty() && rules.len() == self.symbols.len()).then_some(rules)
+    }
+
+    /// Asks for everything else and begins the schedule. `newest_bill`: what has been booked before.
+    pub fn start(&mut self, since: UnixNanos, now: MonoNanos) {
+        self.newest_bill = Some(since);
+        self.ask(Ask::Settings);
+        self.ask(Ask::Key);
+        for index in 0..self.symbols.len() {
+            self.ask(Ask::FeeRate(InstrumentId(index as u16)));
+            self.ask(Ask::Candles(InstrumentId(index as u16)));
+        }
+        self.schedule = Schedule {
+            clock: now.after(CLOCK_NS),
+            rules: now.after(RULES_NS),
+            fees: now.after(FEES_NS),
+            settings: now.after(SETTINGS_NS),
+            bills: now.after(BILLS_NS),
+        };
+    }
+
+    /// Takes a question of the engine.
+    pub fn query(&mut self, query: Query) {
+        self.evidence.push_back(Job::new(Ask::Evidence(query)));
+    }
+
+    /// Events that have come in, oldest first; taken out as far as there is room for them.
+    pub fn events(&mut self) -> &mut VecDeque<Event> {
+        &mut self.out
+    }
+
+    /// What has been asked.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Reads an answer that has come and sends the next question; 1 when something happened.
+    pub fn step(&mut self, client: &mut Client, now: MonoNanos) -> usize {
+        self.keep_schedule(now);
+        if let Some(job) = self.in_flight.take() {
+            return self.read(job, client, now);
+        }
+        usize::from(self.send(client, now))
+    }
+
+    /// Says that the connection is gone: what was in flight is asked again.
+    pub fn lose_connection(&mut self, now: MonoNanos) {
+        if let Some(job) = self.in_flight.take() {
+            self.again(job, now);
+        }
+    }
+
+    /// When it wants to be stepped without anything arriving.
+    pub fn deadline(&self) -> MonoNanos {
+        let s = &self.schedule;
+        let due = s.clock.min(s.rules).min(s.fees).min(s.settings).min(s.bills);
+        if self.in_flight.is_some() {
+            return due;
+        }
+        let waiting = self.evidence.iter().chain(&self.reference);
+        let free = waiting.map(|job| self.free_at[job.ask.kind()].max(self.pause_until)).min();
+        due.min(free.unwrap_or(MonoNanos::NEVER))
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.reference.push_back(Job::new(ask));
+    }
+
+    fn keep_schedule(&mut self, now: MonoNanos) {
+        let due = |at: &mut MonoNanos, every: u64| {
+            let is_due = *at <= now;
+            if is_due {
+                *at = now.after(every);
+            }
+            is_due
+        };
+        if due(&mut self.schedule.clock, CLOCK_NS) {
+            self.ask(Ask::Time);
+        }
+        if due(&mut self.schedule.rules, RULES_NS) {
+            self.ask(Ask::Instruments);
+        }
+        if due(&mut self.schedule.fees, FEES_NS) {
+            (0..self.symbols.len()).for_each(|index| self.ask(Ask::FeeRate(InstrumentId(index as u16))));
+        }
+        if due(&mut self.schedule.settings, SETTINGS_NS) {
+            self.ask(Ask::Settings);
+            self.ask(Ask::Key);
+        }
+        if due(&mut self.schedule.bills, BILLS_NS) {
+            self.ask(Ask::Bills);
+        }
+    }
+
+    /// Sends the first question that may be sent now.
+    fn send(&mut self, client: &mut Client, now: MonoNanos) -> bool {
+        if now < self.pause_until || !client.is_idle() || !client.is_reusable() {
+            return false;
+        }
+        let free = |queue: &VecDeque<Job>, free_at: &[MonoNanos; KINDS]| {
+            queue.iter().position(|job| free_at[job.ask.kind()] <= now)
+        };
+        let job = match free(&self.evidence, &self.free_at) {
+            Some(place) => self.evidence.remove(place),
+            None => free(&self.reference, &self.free_at).and_then(|place| self.reference.remove(place)),
+        };
+        let Some(mut job) = job else { return false };
+        let call = self.call(&job);
+        let utc = self.venue.utc(now);
+        if call.send(client, &self.host, self.credentials.as_ref(), utc, now).is_err() {
+            self.again(job, now);
+            return false;
+        }
+        self.counters.sent += 1;
+        self.free_at[job.ask.kind()] = now.after(job.ask.gap_ns());
+        if job.cursor.is_none() {
+            job.asked = now;
+            if let Ask::Evidence(query) = job.ask {
+                self.out.push_back(evidence(&query, Phase::Begin, &job));
+            }
+        }
+        self.in_flight = Some(job);
+        true
+    }
+
+    fn call(&self, job: &Job) -> Call {
+        let symbol = |id: InstrumentId| self.symbols.get(id.index()).copied();
+        let cursor = job.cursor.as_deref();
+        let from = |since: UnixNanos| Window { from: Some(since), to: None };
+        match job.ask {
+            Ask::Time => Call::server_time(),
+            Ask::Instruments => Call::instruments(),
+            Ask::FeeRate(id) => Call::fee_rate(self.symbols[id.index()]),
+            Ask::Settings => Call::settings(),
+            Ask::Key => Call::key(),
+            Ask::Candles(id) => {
+                let window = Window { from: None, to: None };
+                Call::candles(self.symbols[id.index()], Bars::Recent, window, CANDLES)
+            }
+            Ask::Bills => {
+                let newest = self.newest_bill.unwrap_or(UnixNanos(0));
+                Call::bills(from(UnixNanos(newest.0.saturating_sub(BILLS_OVERLAP_NS).max(0))), cursor)
+            }
+            Ask::Evidence(query) => match query.topic {
+                Topic::OpenOrders => Call::open_orders(symbol(query.instrument), cursor),
+                Topic::Positions => Call::positions(symbol(query.instrument)),
+                Topic::Fills => Call::fills(symbol(query.instrument), from(query.since), cursor),
+                Topic::Account => Call::assets(),
+                Topic::Order => Call::order(&self.instance, query.client),
+            },
+        }
+    }
+
+    fn read(&mut self, mut job: Job, client: &mut Client, now: MonoNanos) -> usize {
+        let Some(outcome) = client.outcome() else {
+            self.in_flight = Some(job);
+            return 0;
+        };
+        let read = match outcome {
+            Ok(response) => {
+                let status = response.status();
+                if let Some(remaining) = response.remaining_calls() {
+                    let least = self.counters.remaining_min.map_or(remaining, |m| m.min(remaining));
+                    self.counters.remaining_min = Some(least);
+                }
+                self.counters.rate_refused += u64::from(status == 429);
+                let body = response.body();
+                let reader = &mut self.answers;
+                let context = Context { directory: &self.directory, symbols: &self.symbols };
+                understand(reader, &context, &mut job, status, body)
+            }
+            Err(_) => Err(RestError::Http(0)),
+        };
+        client.finish();
+        match read {
+            Ok(answer) => self.take(job, answer, now),
+            Err(error) => self.fail(job, &error, now),
+        }
+        1
+    }
+
+    /// Turns an answer into events and goes on with the next page, or ends the question.
+    fn take(&mut self, mut job: Job, answer: Answer, now: MonoNanos) {
+        let next = match answer {
+            Answer::Time(utc) => {
+                self.read_clock(utc, job.asked, now);
+                None
+            }
+            Answer::Rules(rules) => {
+                self.take_rules(&rules);
+                None
+            }
+            Answer::Settings(settings) => {
+                self.settings = Some(settings);
+                None
+            }
+            Answer::Events { events, next } => {
+                job.items += events.len() as u32;
+                for event in &events {
+                    if let Event::Bill(bill) = event {
+                        self.newest_bill = self.newest_bill.max(Some(bill.ts));
+                    }
+                }
+                self.out.extend(events);
+                next
+            }
+            Answer::Key(rights) => {
+                let both = self.settings.take().map(|settings| Event::Settings(settings.with(rights)));
+                self.out.extend(both);
+                None
+            }
+        };
+        if let Some(cursor) = next {
+            job.cursor = Some(cursor);
+            return self.front(job);
+        }
+        if let Ask::Evidence(query) = job.ask {
+            self.out.push_back(evidence(&query, Phase::End, &job));
+        }
+    }
+
+    fn take_rules(&mut self, rules: &[Instrument]) {
+        self.directory = Directory::new(rules);
+        let event = |(id, rules): (InstrumentId, &Instrument)| Event::Rules(Rules { id, instrument: *rules });
+        self.out.extend(self.directory.iter().map(event));
+    }
+
+    /// The venue's time was read between `asked` and `now`: it belongs to the middle, give or take half.
+    fn read_clock(&mut self, utc: UnixNanos, asked: MonoNanos, now: MonoNanos) {
+        let half = now.since(asked) / 2;
+        let utc_now = UnixNanos(utc.0.saturating_add(half as i64));
+        self.venue.set(utc_now, now);
+        let offset_ns = utc_now.0 - self.clock.utc().0;
+        let uncertainty_ns = half + MILLIS;
+        self.out.push_back(Event::ClockSync(ClockSync { utc: utc_now, offset_ns, uncertainty_ns }));
+    }
+
+    fn fail(&mut self, job: Job, error: &RestError, now: MonoNanos) {
+        self.counters.failed += 1;
+        let rate = error.verdict().1 == RejectClass::Rate || matches!(error, RestError::Http(429));
+        self.pause_until = now.after(if rate { RATE_PAUSE_NS } else { FAILURE_PAUSE_NS });
+        if let Ask::Evidence(query) = job.ask
+            && query.topic == Topic::Order
+            && error.verdict().1 == RejectClass::NotFound
+        {
+            // That is an answer, though it proves nothing by itself.
+            self.pause_until = MonoNanos::ZERO;
+            self.out.push_back(not_found(&query, self.venue.utc(now)));
+            self.out.push_back(evidence(&query, Phase::End, &job));
+            return;
+        }
+        self.again(job, now);
+    }
+
+    /// Asks again, or says that the question has failed.
+    fn again(&mut self, mut job: Job, now: MonoNanos) {
+        job.tries += 1;
+        self.pause_until = self.pause_until.max(now.after(FAILURE_PAUSE_NS));
+        if job.tries < TRIES_MAX && job.cursor.is_none() && !matches!(job.ask, Ask::Evidence(_)) {
+            return self.front(job);
+        }
+        match job.ask {
+            Ask::Evidence(query) => self.out.push_back(evidence(&query, Phase::Failed, &job)),
+            Ask::FeeRate(instrument) => self.out.push_back(Event::FeeRate(FeeRate {
+                instrument,
+                maker: Rate::ZERO,
+                taker: Rate::ZERO,
+                source: FeeSource::Unresolved,
+            })),
+            // Asked again by the schedule; what is not known keeps the engine from trading.
+            Ask::Time | Ask::Instruments | Ask::Settings | Ask::Key | Ask::Candles(_) | Ask::Bills => {
+                job.tries = 0;
+                job.cursor = None;
+                self.pause_until = now.after(SECONDS);
+                self.reference.push_back(job);
+            }
+        }
+    }
+
+    fn front(&mut self, job: Job) {
+        match job.ask {
+            Ask::Evidence(_) => self.evidence.push_front(job),
+            _ => self.reference.push_front(job),
+        }
+    }
+}
+
+impl Job {
+    fn new(ask: Ask) -> Self {
+        let asked = MonoNanos::ZERO;
+        Self { ask, asked, tries: 0, items: 0, cursor: None, pager: Pager::default() }
+    }
+}
+
+/// An answer understood.
+enum Answer {
+    Time(UnixNanos),
+    Rules(Vec<Instrument>),
+    Settings(AccountSettings),
+    Key(keel_net::bitget::rest::KeyRights),
+    Events { events: Vec<Event>, next: Option<String> },
+}
+
+struct Context<'a> {
+    directory: &'a Directory,
+    symbols: &'a [Symbol],
+}
+
+fn understand(
+    answers: &mut Answers,
+    context: &Context<'_>,
+    job: &mut Job,
+    status: u16,
+    body: &[u8],
+) -> Result<Answer, RestError> {
+    let whole = |events: Vec<Event>| Answer::Events { events, next: None };
+    let directory = context.directory;
+    Ok(match job.ask {
+        Ask::Time => Answer::Time(answers.server_time(status, body)?),
+        Ask::Instruments => {
+            let found = answers.instruments(status, body, context.symbols)?;
+            // A contract that is gone, or whose rules are not exact, is nothing to trade on.
+            let rules: Option<Vec<Instrument>> =
+                found.into_iter().map(|rules| rules.and_then(Result::ok)).collect();
+            Answer::Rules(rules.ok_or(RestError::Http(status))?)
+        }
+        Ask::FeeRate(id) => whole(vec![Event::FeeRate(answers.fee_rate(status, body, id)?)]),
+        Ask::Settings => Answer::Settings(answers.settings(status, body, directory)?),
+        Ask::Key => Answer::Key(answers.key(status, body)?),
+        Ask::Candles(id) => {
+            let mut bars = answers.candles(status, body, id)?;
+            bars.sort_by_key(|bar| bar.start);
+            // The newest bar is still forming.
+            bars.pop();
+            whole(bars.into_iter().map(Event::Candle).collect())
+        }
+        Ask::Bills => paged(job, answers.bills(status, body, directory)?, Event::Bill)?,
+        Ask::Evidence(query) => match query.topic {
+            Topic::OpenOrders => {
+                paged(job, answers.orders(status, body, directory)?, Event::OrderUpdate)?
+            }
+            Topic::Fills => paged(job, answers.fills(status, body, directory)?, Event::Fill)?,
+            Topic::Positions => {
+                let positions = answers.positions(status, body, directory)?;
+                whole(positions.into_iter().map(Event::PositionReport).collect())
+            }
+            Topic::Account => {
+                let report = answers.assets(status, body)?;
+                whole(report.into_iter().map(Event::AccountReport).collect())
+            }
+            Topic::Order => {
+                let order = answers.order(status, body, directory)?;
+                whole(order.into_iter().map(Event::OrderUpdate).collect())
+            }
+        },
+    })
+}
+
+/// A page's events, and where the next page begins. A list without an end proves nothing.
+fn paged<T>(job: &mut Job, page: Page<T>, event: fn(T) -> Event) -> Result<Answer, RestError> {
+    let turn = job.pager.turn(&page).map_err(|_| RestError::Http(200))?;
+    let next = match turn {
+        Turn::Next(cursor) => Some(cursor),
+        Turn::End => None,
+    };
+    Ok(Answer::Events { events: page.items.into_iter().map(event).collect(), next })
+}
+
+fn evidence(query: &Query, phase: Phase, job: &Job) -> Event {
+    Event::Evidence(Evidence {
+        pass: query.pass,
+        topic: query.topic,
+        phase,
+        instrument: query.instrument,
+        client: query.client,
+        items: job.items,
+        asked: job.asked,
+    })
+}
+
+fn not_found(query: &Query, ts: UnixNanos) -> Event {
+    Event::OrderUpdate(OrderUpdate {
+        instrument: query.instrument,
+        client: query.client,
+        order_id: 0,
+        side: Side::Buy,
+        status: OrderStatus::NotFound,
+        price: Ticks::ZERO,
+        lots: Lots::ZERO,
+        filled: Lots::ZERO,
+        reason: keel_core::event::CancelReason::None,
+        reduce_only: false,
+        source: Source::Query,
+        ts,
+    })
+}
+
