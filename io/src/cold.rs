@@ -2,5 +2,7 @@
 
 pub mod csv;
 pub mod daily;
+pub mod door;
 pub mod recorder;
+pub mod rest;
 pub mod tally;

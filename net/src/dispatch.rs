@@ -2,7 +2,7 @@
 
 use keel_core::command::Command;
 use keel_core::event::Event;
-use keel_core::instrument::InstrumentId;
+use keel_core::gate::OrderSpec;
 use keel_core::units::MonoNanos;
 
 use crate::stamps::Stamps;
@@ -30,8 +30,8 @@ pub struct Dispatch {
 /// An order that has been written to its socket, for those who count latency.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// Where.
-    pub instrument: InstrumentId,
+    /// What was sent.
+    pub spec: OrderSpec,
     /// When its cause passed each stage.
     pub stamps: Stamps,
 }

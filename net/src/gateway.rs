@@ -244,9 +244,9 @@ impl Gateway {
             match dispatch.command {
                 Command::Place(order) => {
                     self.send_cancels(session.as_deref_mut(), now);
-                    let instrument = order.spec().intent.instrument;
+                    let spec = *order.spec();
                     if self.place(session.as_deref_mut(), order, utc, now) {
-                        self.unsent.push(Sent { instrument, stamps });
+                        self.unsent.push(Sent { spec, stamps });
                     }
                 }
                 Command::Plain(Plain::Cancel(cancel)) => {

@@ -1,5 +1,8 @@
 //! The engine's agent: drains its links in order of importance, steps, writes the tap, then sends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use keel_core::command::{Command, CommandView, OUTBOX_MAX, Outbox, Plain, Query, Resync};
 use keel_core::event::{Event, Timer};
 use keel_core::layout::SLOT_BYTES;
@@ -43,6 +46,8 @@ pub struct EngineAgent {
     inputs: Inputs,
     outputs: Outputs,
     clock: Clock,
+    /// Told that zero open orders were verified, before the links are dropped.
+    verified: Arc<AtomicBool>,
     booted: bool,
     over: bool,
 }
@@ -61,8 +66,9 @@ impl EngineAgent {
         inputs: Inputs,
         outputs: Outputs,
         clock: Clock,
+        verified: Arc<AtomicBool>,
     ) -> Self {
-        Self { engine, outbox, inputs, outputs, clock, booted: false, over: false }
+        Self { engine, outbox, inputs, outputs, clock, verified, booted: false, over: false }
     }
 
     /// True when whatever the next step asks for can be sent whole.
@@ -108,7 +114,11 @@ impl EngineAgent {
         let (rx, decoded) = (arrival.rx, arrival.decoded);
         let stamps = Stamps { rx, decoded, dequeued: now, decided, tx: MonoNanos::ZERO };
         for command in self.outbox.drain() {
-            self.over |= matches!(command, Command::Plain(Plain::Stopped(_)));
+            if let Command::Plain(Plain::Stopped(stopped)) = &command {
+                self.over = true;
+                // Release: the journal's agent reads it once it sees the links abandoned.
+                self.verified.store(stopped.open == 0, Ordering::Release);
+            }
             route(command, stamps, &mut self.outputs);
         }
     }
@@ -125,7 +135,10 @@ enum Source {
 /// Sends a command where it belongs. The links had room before the step.
 fn route(command: Command, stamps: Stamps, outputs: &mut Outputs) {
     match command.view() {
-        CommandView::Place(_) | CommandView::Cancel(_) | CommandView::CancelAll(_) => {
+        CommandView::Place(_)
+        | CommandView::Cancel(_)
+        | CommandView::CancelAll(_)
+        | CommandView::Stopped(_) => {
             let sent = outputs.gateway.push(Dispatch { command, stamps });
             assert!(sent.is_ok(), "the gateway's link had room for a whole outbox");
         }

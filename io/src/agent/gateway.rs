@@ -1,16 +1,19 @@
 //! The gateway's agent: lends the gateway its private session and one warm HTTP connection.
 
+use keel_core::command::CommandView;
+use keel_core::layout::SLOT_BYTES;
 use keel_core::units::MonoNanos;
-use keel_net::dispatch::Sent;
 use keel_net::driver::{Connection, Poller, Readiness};
 use keel_net::gateway::Gateway;
 use keel_net::link::{Receiver, Sender};
 use keel_net::proto::Protocol;
 use keel_net::proto::http::Client;
+use keel_net::stamps::Stamps;
 
 use super::Agent;
 use super::feed::{SessionBox, adopt, is_finished, pump, retire};
 use crate::clock::{Clock, VenueClock};
+use crate::journal::Tap;
 
 /// An HTTP connection on its way between threads.
 pub type HttpBox = Box<Connection<Client>>;
@@ -33,7 +36,7 @@ pub struct GatewayAgent {
     session: Option<SessionBox>,
     http: Option<HttpBox>,
     openings: Openings,
-    latencies: Sender<Sent>,
+    to_journal: Sender<Tap>,
     clock: Clock,
     venue: VenueClock,
 }
@@ -44,15 +47,15 @@ pub const PRIVATE_KEY: usize = 1;
 pub const HTTP_KEY: usize = 2;
 
 impl GatewayAgent {
-    /// An agent that stamps sent orders onto `latencies`.
+    /// An agent that stamps sent orders for the journal.
     pub fn new(
         gateway: Gateway,
         openings: Openings,
-        latencies: Sender<Sent>,
+        to_journal: Sender<Tap>,
         clock: Clock,
         venue: VenueClock,
     ) -> Self {
-        Self { gateway, session: None, http: None, openings, latencies, clock, venue }
+        Self { gateway, session: None, http: None, openings, to_journal, clock, venue }
     }
 
     fn take_over(&mut self, now: MonoNanos, poller: &Poller) {
@@ -93,10 +96,12 @@ impl GatewayAgent {
     /// Stamps orders whose bytes have just been written.
     fn stamp_sent(&mut self) {
         let clock = &self.clock;
-        for mut sent in self.gateway.unsent() {
-            sent.stamps.tx = clock.now();
+        for sent in self.gateway.unsent() {
+            let mut slot = [0; SLOT_BYTES];
+            CommandView::Place(sent.spec).encode(&mut slot);
+            let stamps = Stamps { tx: clock.now(), ..sent.stamps };
             // Latency is told as far as there is room; nothing depends on it.
-            let _ = self.latencies.push(sent);
+            let _ = self.to_journal.push(Tap::stamps(slot, stamps));
         }
     }
 }

@@ -1,26 +1,33 @@
-//! The journal's agent: takes the tap, makes it durable in groups, and hands on what files and people need.
+//! The journal's agent: takes the tap and the stamps, makes them durable in groups, and then files and
+//! snapshot follow. It is the only one that waits for the disk.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use keel_core::units::MonoNanos;
+use keel_core::units::{MonoNanos, SECONDS};
 use keel_net::driver::Poller;
-use keel_net::link::{Receiver, Sender};
+use keel_net::link::Receiver;
 
 use super::Agent;
-use crate::journal::{Closed, JournalError, Tap, TapKind, Writer};
+use crate::cold::recorder::{RecordError, Recorder};
+use crate::journal::{Closed, Tap};
+use crate::snapshot::Snapshot;
 
 /// What others may see of the journal.
 #[derive(Debug, Default)]
 pub struct JournalGauge {
     lag_ns: AtomicU64,
     failed: AtomicBool,
-    records: AtomicU64,
+    snapshot: Mutex<Option<Snapshot>>,
 }
 
 impl JournalGauge {
-    /// Age of the oldest record that is not durable yet, in nanoseconds.
+    /// Age of the oldest record that is not durable yet, in nanoseconds; the greatest there is once the
+    /// disk has refused a write.
     pub fn lag_ns(&self) -> u64 {
+        if self.has_failed() {
+            return u64::MAX;
+        }
         // Relaxed: a measure of one writer, ordered with nothing.
         self.lag_ns.load(Ordering::Relaxed)
     }
@@ -31,74 +38,109 @@ impl JournalGauge {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Records appended.
-    pub fn records(&self) -> u64 {
-        // Relaxed: a counter of one writer, ordered with nothing.
-        self.records.load(Ordering::Relaxed)
+    /// The run as it was a second ago at most; `None` before the first.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.snapshot.lock().ok()?.clone()
     }
 }
 
-/// Writes the journal.
+/// How the records of a run ended.
+#[derive(Debug)]
+pub struct Records {
+    /// The journal's end, or why it has none.
+    pub closed: Result<Closed, RecordError>,
+    /// The run as it was at its end.
+    pub last: Snapshot,
+}
+
+/// Writes journal and files.
 pub struct JournalAgent {
-    writer: Option<Writer>,
+    recorder: Option<Recorder>,
     from_engine: Receiver<Tap>,
-    to_cold: Sender<Tap>,
+    from_gateway: Receiver<Tap>,
     gauge: Arc<JournalGauge>,
-    records: u64,
-    dropped: u64,
-    closed: Option<Result<Closed, JournalError>>,
+    ended: Arc<Mutex<Option<Records>>>,
+    /// The engine has verified zero open orders.
+    verified: Arc<AtomicBool>,
+    started: MonoNanos,
+    tick_at: MonoNanos,
 }
 
 /// Records taken in a cycle.
 const QUOTA: usize = 4_096;
 
 impl JournalAgent {
-    /// An agent that writes with `writer`.
+    /// An agent that writes with `recorder`; when its links end it leaves the result in `ended`. `verified`
+    /// says by then whether the stop was orderly.
     pub fn new(
-        writer: Writer,
-        from_engine: Receiver<Tap>,
-        to_cold: Sender<Tap>,
+        recorder: Recorder,
+        [from_engine, from_gateway]: [Receiver<Tap>; 2],
         gauge: Arc<JournalGauge>,
+        ended: Arc<Mutex<Option<Records>>>,
+        verified: Arc<AtomicBool>,
+        now: MonoNanos,
     ) -> Self {
-        let (records, dropped) = (0, 0);
-        let writer = Some(writer);
-        Self { writer, from_engine, to_cold, gauge, records, dropped, closed: None }
+        let recorder = Some(recorder);
+        let (started, tick_at) = (now, now);
+        Self { recorder, from_engine, from_gateway, gauge, ended, verified, started, tick_at }
     }
 
-    fn append(&mut self, tap: &Tap, now: MonoNanos) -> Result<(), JournalError> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.append(tap, now)?;
-        self.records += 1;
-        Ok(())
+    fn take(&mut self, now: MonoNanos) -> Result<usize, RecordError> {
+        let Some(recorder) = &mut self.recorder else {
+            // Nothing is durable any more; the links are emptied so that the others can end.
+            return Ok(self.from_engine.drain(QUOTA, drop) + self.from_gateway.drain(QUOTA, drop));
+        };
+        let mut taken = 0;
+        for link in [&mut self.from_gateway, &mut self.from_engine] {
+            while taken < QUOTA {
+                let Some(tap) = link.pop() else { break };
+                recorder.take(&tap, now)?;
+                taken += 1;
+            }
+        }
+        if recorder.commit_at() <= now {
+            recorder.commit(now)?;
+        }
+        // Relaxed: a measure of one writer, ordered with nothing.
+        self.gauge.lag_ns.store(recorder.lag_ns(now), Ordering::Relaxed);
+        if now >= self.tick_at {
+            self.tick_at = now.after(SECONDS / 2);
+            recorder.tick(now)?;
+            show(&self.gauge, recorder.snapshot(now.since(self.started), now));
+        }
+        Ok(taken)
     }
 
     /// A write that failed is never tried again: the descriptor's state is not known after it.
-    fn fail(&mut self, error: &JournalError) {
-        eprintln!("journal: {error}; nothing is durable from here on");
-        self.writer = None;
+    fn fail(&mut self, error: RecordError, now: MonoNanos) {
+        eprintln!("records: {error}; nothing is durable from here on");
         // Relaxed: a flag that only rises.
         self.gauge.failed.store(true, Ordering::Relaxed);
-        self.gauge.lag_ns.store(u64::MAX, Ordering::Relaxed);
-    }
-
-    fn commit_if_due(&mut self, now: MonoNanos) {
-        let Some(writer) = &mut self.writer else { return };
-        let committed = if writer.commit_at() <= now { writer.commit() } else { Ok(()) };
-        // Relaxed: measures of one writer, ordered with nothing.
-        self.gauge.lag_ns.store(writer.lag_ns(now), Ordering::Relaxed);
-        self.gauge.records.store(self.records, Ordering::Relaxed);
-        if let Err(error) = committed {
-            self.fail(&error);
+        if let Some(recorder) = self.recorder.take() {
+            let last = recorder.snapshot(now.since(self.started), now);
+            self.end(Records { closed: Err(error), last });
         }
     }
 
-    fn close(&mut self) {
-        let Some(writer) = self.writer.take() else { return };
-        let closed = writer.close();
-        if let Err(error) = &closed {
-            self.fail(error);
+    fn close(&mut self, now: MonoNanos) {
+        let Some(recorder) = self.recorder.take() else { return };
+        let last = recorder.snapshot(now.since(self.started), now);
+        // Acquire: pairs with the engine agent's store before it dropped its links.
+        let clean = self.verified.load(Ordering::Acquire);
+        let closed = recorder.close(clean, now);
+        self.end(Records { closed, last });
+    }
+
+    fn end(&self, records: Records) {
+        if let Ok(mut ended) = self.ended.lock() {
+            *ended = Some(records);
         }
-        self.closed = Some(closed);
+    }
+}
+
+fn show(gauge: &JournalGauge, snapshot: Snapshot) {
+    if let Ok(mut shown) = gauge.snapshot.lock() {
+        *shown = Some(snapshot);
     }
 }
 
@@ -108,43 +150,21 @@ impl Agent for JournalAgent {
     }
 
     fn step(&mut self, now: MonoNanos, _poller: &mut Poller) -> usize {
-        let mut taken = 0;
-        while taken < QUOTA {
-            let Some(tap) = self.from_engine.pop() else { break };
-            taken += 1;
-            if let Err(error) = self.append(&tap, now) {
-                self.fail(&error);
-            }
-            if concerns_people(&tap) && self.to_cold.push(tap).is_err() {
-                // Files are made again from the journal; the journal is not.
-                self.dropped += 1;
-            }
-        }
-        self.commit_if_due(now);
-        if self.from_engine.is_finished() {
-            self.close();
+        let taken = self.take(now).unwrap_or_else(|error| {
+            self.fail(error, now);
+            1
+        });
+        if taken == 0 && self.from_engine.is_finished() && self.from_gateway.is_finished() {
+            self.close(now);
         }
         taken
     }
 
     fn deadline(&self) -> MonoNanos {
-        // The link does not wake this thread; it looks by itself.
-        self.writer.as_ref().map_or(MonoNanos::NEVER, Writer::commit_at)
+        self.recorder.as_ref().map_or(MonoNanos::NEVER, |r| r.commit_at().min(self.tick_at))
     }
 
     fn is_over(&self) -> bool {
-        self.from_engine.is_finished() && self.writer.is_none()
+        self.recorder.is_none() && self.from_engine.is_finished() && self.from_gateway.is_finished()
     }
 }
-
-/// True for what files, console and metrics are made from; market data and most of the rest is not.
-fn concerns_people(tap: &Tap) -> bool {
-    match tap.kind {
-        TapKind::Command => true,
-        TapKind::Event => FILE_EVENTS.contains(&tap.slot[0]),
-        TapKind::Stamps | TapKind::Digest => false,
-    }
-}
-
-/// Kinds of events that files are made from: fills, rules and bills.
-const FILE_EVENTS: [u8; 3] = [12, 3, 23];
