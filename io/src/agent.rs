@@ -4,6 +4,7 @@
 //! An agent that panics is dropped and never resumed, so that its links read as abandoned, in both
 //! threading modes; the others of its thread go on and do what an abandoned link asks of them.
 
+pub mod cold;
 pub mod engine;
 pub mod feed;
 pub mod gateway;
@@ -87,9 +88,15 @@ impl Duty {
     ///
     /// # Errors
     /// When the system gives no poller.
-    pub fn new(clock: Clock, idle: Idle, pulse: Arc<Pulse>) -> io::Result<Self> {
+    pub fn new(clock: Clock, idle: Idle) -> io::Result<Self> {
         let poller = Poller::new(READY_MAX)?;
+        let pulse = Arc::new(Pulse::default());
         Ok(Self { agents: Vec::new(), poller, clock, idle, park_ns_max: PARK_NS_MAX, pulse })
+    }
+
+    /// What others may see of the thread that runs this.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
     }
 
     /// Adds an agent, to be stepped after those added before.
@@ -97,9 +104,9 @@ impl Duty {
         self.agents.push(agent);
     }
 
-    /// The poller, to make wakers on.
-    pub fn poller(&self) -> &Poller {
-        &self.poller
+    /// The poller, for what must be read before the first turn.
+    pub fn poller(&mut self) -> &mut Poller {
+        &mut self.poller
     }
 
     /// Turns until every agent is over.
@@ -223,9 +230,9 @@ mod tests {
     #[test]
     fn an_agent_that_panics_is_dropped_and_its_neighbor_sees_the_link_abandoned() {
         let (sender, from_bomb) = link("test", 1, WhenFull::AskFirst);
-        let pulse = Arc::new(Pulse::default());
         let saw = Arc::new(AtomicBool::new(false));
-        let mut duty = Duty::new(Clock::start(), Idle::Park, pulse.clone()).expect("a poller");
+        let mut duty = Duty::new(Clock::start(), Idle::Park).expect("a poller");
+        let pulse = duty.pulse();
         duty.add(Box::new(Witness { from_bomb, saw: saw.clone() }));
         duty.add(Box::new(Bomb { _held: sender }));
         duty.run();

@@ -20,3 +20,4 @@ pub mod setup;
 pub mod signals;
 pub mod snapshot;
 pub mod state;
+pub mod topology;

@@ -88,7 +88,7 @@ impl Agent for FeedAgent {
 }
 
 /// Registers a connection that was opened by another thread; bytes may already be inside.
-pub(super) fn adopt<P>(connection: &mut Connection<P>, key: usize, poller: &Poller) {
+pub(crate) fn adopt<P>(connection: &mut Connection<P>, key: usize, poller: &Poller) {
     if poller.register(&mut connection.stream, key).is_err() {
         // Without readiness it would be blind; ended, it goes back and another is opened.
         connection.stream.close();
@@ -96,7 +96,7 @@ pub(super) fn adopt<P>(connection: &mut Connection<P>, key: usize, poller: &Poll
 }
 
 /// Moves bytes both ways; 1 when any moved. A stream that broke has told its protocol.
-pub(super) fn pump<P: Protocol>(connection: &mut Connection<P>, now: MonoNanos) -> usize {
+pub(crate) fn pump<P: Protocol>(connection: &mut Connection<P>, now: MonoNanos) -> usize {
     connection.pump(now).map_or(1, |pumped| usize::from(pumped.received + pumped.sent > 0))
 }
 
@@ -106,7 +106,7 @@ pub(super) fn is_finished(connection: &Connection<Session>) -> bool {
 }
 
 /// Gives a connection back. Cold takes every one: there is one link place for each it ever opened.
-pub(super) fn retire<P: Send>(
+pub(crate) fn retire<P: Send>(
     mut connection: Box<Connection<P>>,
     retired: &mut Sender<Box<Connection<P>>>,
     poller: &Poller,

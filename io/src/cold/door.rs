@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 use keel_net::driver::{Connection, OPEN_NS_MAX, Poller, Readiness, Security, SocketOptions, Stream};
-use keel_net::link::{Receiver, Sender};
+use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::Protocol;
 use keel_net::proto::http::Client;
 use keel_net::proto::session::{Cause, Incoming, Session, State};
@@ -221,6 +221,13 @@ impl Opens for Client {
     fn due(&self) -> MonoNanos {
         MonoNanos::NEVER
     }
+}
+
+/// The link on which connections of one kind change hands: one at a time.
+pub fn handover<P: Send>(
+    name: &'static str,
+) -> (Sender<Box<Connection<P>>>, Receiver<Box<Connection<P>>>) {
+    link(name, 1, WhenFull::AskFirst)
 }
 
 /// The first pause after an attempt that failed; it doubles with each further one.

@@ -1,0 +1,137 @@
+//! The cold agent: opens connections, asks the venue, and brings the outside's words to the engine.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossbeam::channel;
+use keel_core::command::Query;
+use keel_core::event::{Directive, Event, Health, Measure, Operator};
+use keel_core::units::{MILLIS, MonoNanos};
+use keel_net::dispatch::Arrival;
+use keel_net::driver::{Poller, Readiness};
+use keel_net::link::{Receiver, Sender};
+use keel_net::proto::http::Client;
+use keel_net::proto::session::Session;
+
+use super::Agent;
+use super::journal::JournalGauge;
+use crate::cold::door::Door;
+use crate::cold::line::Line;
+
+/// The doors that cold keeps for the hot agents.
+pub struct Doors {
+    /// To the feed.
+    pub public: Door<Session>,
+    /// To the gateway.
+    pub private: Door<Session>,
+    /// To the gateway, for cancel-all.
+    pub cancel: Door<Client>,
+}
+
+/// Runs everything that waits for somebody.
+pub struct ColdAgent {
+    line: Line,
+    doors: Doors,
+    queries: Receiver<Query>,
+    to_engine: Sender<Arrival>,
+    /// What the engine is told first, then what waits for room.
+    backlog: VecDeque<Event>,
+    directives: channel::Receiver<Operator>,
+    gauge: Arc<JournalGauge>,
+    lag_told: u64,
+    /// When the run is to end by itself.
+    stop_at: MonoNanos,
+}
+
+/// The journal's lag is told in steps of this.
+const LAG_STEP_NS: u64 = 100 * MILLIS;
+
+impl ColdAgent {
+    /// An agent that first tells the engine `boot`, and ends the run at `stop_at`.
+    pub fn new(
+        line: Line,
+        doors: Doors,
+        queries: Receiver<Query>,
+        to_engine: Sender<Arrival>,
+        boot: VecDeque<Event>,
+        directives: channel::Receiver<Operator>,
+        gauge: Arc<JournalGauge>,
+        stop_at: MonoNanos,
+    ) -> Self {
+        let (backlog, lag_told) = (boot, 0);
+        Self { line, doors, queries, to_engine, backlog, directives, gauge, lag_told, stop_at }
+    }
+
+    /// Says how far the journal is behind, when that has changed.
+    fn tell_lag(&mut self) {
+        let lag = self.gauge.lag_ns();
+        let lag = if lag == u64::MAX { lag } else { lag / LAG_STEP_NS * LAG_STEP_NS };
+        if lag != self.lag_told {
+            self.lag_told = lag;
+            let value = i64::try_from(lag).unwrap_or(i64::MAX);
+            self.backlog.push_back(Event::Health(Health { measure: Measure::JournalLag, value }));
+        }
+    }
+
+    fn listen(&mut self, now: MonoNanos) {
+        while let Ok(operator) = self.directives.try_recv() {
+            self.backlog.push_back(Event::Operator(operator));
+        }
+        if now >= self.stop_at {
+            self.stop_at = MonoNanos::NEVER;
+            let operator = Operator { directive: Directive::Stop, incident: 0 };
+            self.backlog.push_back(Event::Operator(operator));
+        }
+    }
+
+    /// Puts events on the engine's link, oldest first, as far as there is room.
+    fn tell(&mut self, now: MonoNanos) -> usize {
+        self.backlog.append(self.line.rest().events());
+        let mut told = 0;
+        while let Some(&event) = self.backlog.front() {
+            if self.to_engine.push(Arrival { event, rx: now, decoded: now }).is_err() {
+                break;
+            }
+            self.backlog.pop_front();
+            told += 1;
+        }
+        told
+    }
+}
+
+impl Agent for ColdAgent {
+    fn name(&self) -> &'static str {
+        "cold"
+    }
+
+    fn step(&mut self, now: MonoNanos, poller: &mut Poller) -> usize {
+        while let Some(query) = self.queries.pop() {
+            self.line.rest().query(query);
+        }
+        let mut work = self.line.step(now, poller);
+        work += self.doors.public.step(now, poller);
+        work += self.doors.private.step(now, poller);
+        work += self.doors.cancel.step(now, poller);
+        self.tell_lag();
+        self.listen(now);
+        work + self.tell(now)
+    }
+
+    fn ready(&mut self, key: usize, readiness: Readiness) {
+        self.line.ready(key, readiness);
+        self.doors.public.ready(key, readiness);
+        self.doors.private.ready(key, readiness);
+        self.doors.cancel.ready(key, readiness);
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        let doors = &self.doors;
+        let doors = doors.public.deadline().min(doors.private.deadline()).min(doors.cancel.deadline());
+        doors.min(self.line.deadline()).min(self.stop_at)
+    }
+
+    fn is_over(&self) -> bool {
+        self.to_engine.is_abandoned()
+    }
+}
+

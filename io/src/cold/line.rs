@@ -1,0 +1,116 @@
+//! A line to the venue over HTTP: a door, the connection it opened, and the questions asked over it.
+
+use keel_core::instrument::Instrument;
+use keel_core::units::{MonoNanos, SECONDS};
+use keel_net::driver::{Poller, Readiness, Wait};
+use keel_net::link::{Receiver, Sender};
+use keel_net::proto::Protocol;
+use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX};
+
+use super::door::{Door, Target};
+use super::rest::Rest;
+use crate::agent::feed::{adopt, pump};
+use crate::agent::gateway::HttpBox;
+use crate::clock::Clock;
+
+/// Questions and the connection that carries them.
+pub struct Line {
+    rest: Rest,
+    door: Door<Client>,
+    connection: Option<HttpBox>,
+    opened: Receiver<HttpBox>,
+    retired: Sender<HttpBox>,
+    key: usize,
+}
+
+/// What the venue must tell before anything else can begin.
+const BEGIN_NS_MAX: u64 = 15 * SECONDS;
+
+impl Line {
+    /// A line to `target` whose socket is registered as `key`, and as `key + 1` while it is being opened.
+    pub fn new(rest: Rest, target: Target, key: usize) -> Self {
+        let (to_line, opened) = super::door::handover("rest");
+        let (retired, from_line) = super::door::handover("rest back");
+        let client = Client::new(FILLS_BODY_BYTES_MAX);
+        let door = Door::new("REST", target, key + 1, client, to_line, from_line);
+        Self { rest, door, connection: None, opened, retired, key }
+    }
+
+    /// The questions.
+    pub fn rest(&mut self) -> &mut Rest {
+        &mut self.rest
+    }
+
+    /// Opens the line and asks for clock and rules, waiting for the answers.
+    ///
+    /// # Errors
+    /// Why the venue could not be reached or understood.
+    pub fn begin(&mut self, clock: &Clock, poller: &mut Poller) -> Result<Vec<Instrument>, String> {
+        self.rest.begin();
+        let until = clock.now().after(BEGIN_NS_MAX);
+        loop {
+            let now = clock.now();
+            self.step(now, poller);
+            if let Some(rules) = self.rest.rules() {
+                return Ok(rules);
+            }
+            let fatal = self.door.last_error().filter(|error| error.contains("not trusted"));
+            if fatal.is_some() || now >= until {
+                let why = self.door.last_error().unwrap_or("it gave no clock and rules in time");
+                return Err(why.to_owned());
+            }
+            let wait = Wait::Park { until: self.deadline().min(now.after(SECONDS / 20)), now };
+            let mut told = Vec::new();
+            poller
+                .wait(wait, |key, readiness| told.push((key, readiness)))
+                .map_err(|error| error.to_string())?;
+            told.into_iter().for_each(|(key, readiness)| self.ready(key, readiness));
+        }
+    }
+
+    /// Moves bytes, reads answers, asks what is to be asked.
+    pub fn step(&mut self, now: MonoNanos, poller: &Poller) -> usize {
+        let mut work = self.door.step(now, poller);
+        if self.connection.is_none()
+            && let Some(mut opened) = self.opened.pop()
+        {
+            adopt(&mut opened, self.key, poller);
+            self.connection = Some(opened);
+        }
+        let Some(connection) = &mut self.connection else { return work };
+        work += pump(connection, now);
+        connection.protocol.step(now);
+        work += self.rest.step(&mut connection.protocol, now);
+        if !connection.protocol.transmit().is_empty() {
+            work += pump(connection, now);
+        }
+        let client = &connection.protocol;
+        if connection.stream.is_ended() || (client.is_idle() && !client.is_reusable()) {
+            self.lose(now, poller);
+        }
+        work
+    }
+
+    /// Takes in that one of its sockets is ready.
+    pub fn ready(&mut self, key: usize, readiness: Readiness) {
+        self.door.ready(key, readiness);
+        if key == self.key
+            && let Some(connection) = &mut self.connection
+        {
+            connection.stream.ready(readiness);
+        }
+    }
+
+    /// When it wants to be stepped.
+    pub fn deadline(&self) -> MonoNanos {
+        let connection = self.connection.as_ref().map_or(MonoNanos::NEVER, |c| c.protocol.deadline());
+        self.door.deadline().min(connection).min(self.rest.deadline())
+    }
+
+    fn lose(&mut self, now: MonoNanos, poller: &Poller) {
+        self.rest.lose_connection(now);
+        if let Some(connection) = self.connection.take() {
+            crate::agent::feed::retire(connection, &mut self.retired, poller);
+        }
+    }
+}

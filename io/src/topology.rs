@@ -1,0 +1,288 @@
+//! The topology: agents, links and their depths, threads. The one list of what is wired to what.
+//!
+//! | link | from → to | depth | when full |
+//! |---|---|---|---|
+//! | market | feed → engine | 16,384 | a gap is marked and the books are made anew |
+//! | private | gateway → engine | 8,192 | dead-man: everything is canceled, the run ends |
+//! | outside | cold → engine | 8,192 | what waits stays with cold |
+//! | commands | engine → gateway | 2,048 | the engine does not step without room for a whole outbox |
+//! | resync | engine → feed | 1,024 | as above |
+//! | queries | engine → cold | 1,024 | as above |
+//! | tap | engine → journal | 32,768 | as above |
+//! | stamps | gateway → journal | 4,096 | dropped and counted |
+//! | handovers | cold ⇄ feed, cold ⇄ gateway | 1 | one connection at a time |
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam::channel;
+use keel_core::event::{Event, Operator};
+use keel_core::param::Profile;
+use keel_core::units::MonoNanos;
+use keel_net::bitget::client::Instance;
+use keel_net::bitget::sign::Credentials;
+use keel_net::bitget::topics::Directory;
+use keel_net::driver;
+use keel_net::feed::Feed;
+use keel_net::gateway::Gateway;
+use keel_net::link::{WhenFull, link};
+use keel_net::proto::http::{BODY_BYTES_MAX, Client};
+use keel_net::proto::session::{Session, Settings};
+
+use crate::affinity::{self, Idle, Placement};
+use crate::agent::cold::{ColdAgent, Doors};
+use crate::agent::engine::{EngineAgent, Inputs, Outputs};
+use crate::agent::feed::FeedAgent;
+use crate::agent::gateway::{GatewayAgent, Openings};
+use crate::agent::journal::{JournalAgent, JournalGauge, Records};
+use crate::agent::{Agent, Duty, Pulse};
+use crate::clock::{Clock, VenueClock};
+use crate::cold::door::{Door, Target, handover};
+use crate::cold::line::Line;
+use crate::cold::recorder::Recorder;
+use crate::memory::{self, Limits};
+
+/// Where a run's connections lead.
+pub struct Targets {
+    /// The REST host, with its port where that is not 443.
+    pub host: String,
+    /// REST.
+    pub rest: Target,
+    /// Market data, and the upgrade's host and path.
+    pub public: (Target, Settings),
+    /// Orders and private updates, likewise.
+    pub private: (Target, Settings),
+}
+
+/// What the threads of a run are made of.
+pub struct Parts {
+    /// The process's clock.
+    pub clock: Clock,
+    /// The venue's.
+    pub venue: VenueClock,
+    /// Whose orders these are.
+    pub instance: Instance,
+    /// Key for the private session and for cancel-all.
+    pub credentials: [Credentials; 2],
+    /// Instruments and their rules.
+    pub directory: Directory,
+    /// Which defaults the engine starts from.
+    pub profile: Profile,
+    /// Where connections lead.
+    pub targets: Targets,
+    /// The open line to the venue, and the thread it was opened on.
+    pub line: (Line, Duty),
+    /// Where the hot agents run.
+    pub placement: Placement,
+    /// Writes journal and files.
+    pub recorder: Recorder,
+    /// What the engine is told first.
+    pub boot: VecDeque<Event>,
+    /// When the run is to end by itself.
+    pub stop_at: MonoNanos,
+}
+
+/// Threads at work.
+pub struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    /// Says things to the engine.
+    pub directives: channel::Sender<Operator>,
+    /// What others may see of the journal.
+    pub gauge: Arc<JournalGauge>,
+    /// One for each thread.
+    pub pulses: Vec<Arc<Pulse>>,
+    /// How the records ended.
+    pub records: Arc<Mutex<Option<Records>>>,
+    /// The engine has verified zero open orders.
+    pub verified: Arc<AtomicBool>,
+}
+
+/// Directives that may wait.
+const DIRECTIVES: usize = 64;
+
+/// Keys under which cold registers sockets that it is opening, beside those of its own line.
+const PUBLIC_DOOR: usize = 10;
+const PRIVATE_DOOR: usize = 11;
+const CANCEL_DOOR: usize = 12;
+/// The key of cold's own line, and the next one.
+pub const LINE_KEY: usize = 20;
+
+impl Threads {
+    /// True once every thread has ended.
+    pub fn are_over(&self) -> bool {
+        self.handles.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for every thread; true when none of their agents panicked.
+    pub fn join(&mut self) -> bool {
+        let joined = self.handles.drain(..).map(|handle| handle.join().is_ok()).min();
+        let calm = !self.pulses.iter().any(|pulse| pulse.has_panicked());
+        joined.unwrap_or(true) && calm
+    }
+}
+
+/// Wires everything and starts the threads.
+///
+/// # Errors
+/// When the system gives no thread, poller or random bytes.
+pub fn start(parts: Parts) -> io::Result<Threads> {
+    let (market, from_feed) = link("market", 16_384, WhenFull::MarkGap);
+    let (private, from_gateway) = link("private", 8_192, WhenFull::HardStop);
+    let (outside, from_cold) = link("outside", 8_192, WhenFull::AskFirst);
+    let (commands, to_gateway) = link("commands", 2_048, WhenFull::AskFirst);
+    let (resyncs, to_feed) = link("resync", 1_024, WhenFull::AskFirst);
+    let (queries, to_cold) = link("queries", 1_024, WhenFull::AskFirst);
+    let (tap, to_journal) = link("tap", 32_768, WhenFull::AskFirst);
+    let (stamps, stamps_to_journal) = link("stamps", 4_096, WhenFull::DropAndCount);
+    let (public_out, public_in) = handover("public session");
+    let (public_back, public_home) = handover("public session back");
+    let (private_out, private_in) = handover("private session");
+    let (private_back, private_home) = handover("private session back");
+    let (http_out, http_in) = handover("cancel-all");
+    let (http_back, http_home) = handover("cancel-all back");
+    let (directives, heard) = channel::bounded(DIRECTIVES);
+
+    let gauge = Arc::new(JournalGauge::default());
+    let records = Arc::new(Mutex::new(None));
+    let verified = Arc::new(AtomicBool::new(false));
+    let clock = parts.clock.clone();
+    let [session_key, _] = parts.credentials;
+
+    let limits = Limits::of(parts.directory.len());
+    let (engine, outbox) = memory::engine(&limits, parts.profile);
+    let inputs = Inputs { gateway: from_gateway, cold: from_cold, feed: from_feed };
+    let outputs = Outputs { gateway: commands, feed: resyncs, cold: queries, journal: tap };
+    let engine =
+        EngineAgent::new(engine, outbox, inputs, outputs, clock.clone(), verified.clone());
+
+    let feed = Feed::new(parts.directory.clone(), market, to_feed);
+    let feed = FeedAgent::new(feed, public_in, public_back, clock.clone());
+
+    let host = &parts.targets.host;
+    let gateway =
+        Gateway::new(parts.instance, host, parts.directory, session_key, private, to_gateway);
+    let openings = Openings {
+        sessions: private_in,
+        retired_sessions: private_back,
+        https: http_in,
+        retired_https: http_back,
+    };
+    let gateway =
+        GatewayAgent::new(gateway, openings, stamps, clock.clone(), parts.venue.clone());
+
+    let (public_target, public_settings) = parts.targets.public;
+    let (private_target, private_settings) = parts.targets.private;
+    let public = Session::new(public_settings, driver::seed()?);
+    let private = Session::new(private_settings, driver::seed()?);
+    let client = Client::new(BODY_BYTES_MAX);
+    let rest = parts.targets.rest;
+    let doors = Doors {
+        public: Door::new(
+            "public WebSocket",
+            public_target,
+            PUBLIC_DOOR,
+            public,
+            public_out,
+            public_home,
+        ),
+        private: Door::new(
+            "private WebSocket",
+            private_target,
+            PRIVATE_DOOR,
+            private,
+            private_out,
+            private_home,
+        ),
+        cancel: Door::new("cancel-all", rest, CANCEL_DOOR, client, http_out, http_home),
+    };
+    let (line, mut cold_duty) = parts.line;
+    let (boot, stop_at) = (parts.boot, parts.stop_at);
+    cold_duty.add(Box::new(ColdAgent::new(
+        line,
+        doors,
+        to_cold,
+        outside,
+        boot,
+        heard,
+        gauge.clone(),
+        stop_at,
+    )));
+
+    let now = clock.now();
+    let journal = JournalAgent::new(
+        parts.recorder,
+        [to_journal, stamps_to_journal],
+        gauge.clone(),
+        records.clone(),
+        verified.clone(),
+        now,
+    );
+    let mut threads =
+        Threads { handles: Vec::new(), directives, gauge, pulses: Vec::new(), records, verified };
+    threads.spawn_hot(parts.placement, &clock, feed, engine, gateway)?;
+    threads.spawn("journal", None, &clock, Idle::Park, vec![Box::new(journal)])?;
+    threads.run("cold", None, cold_duty)?;
+    Ok(threads)
+}
+
+impl Threads {
+    /// Lays the hot agents on their threads. On a shared one the feed comes first and the gateway last, so
+    /// that an order leaves in the cycle that its cause came in.
+    fn spawn_hot(
+        &mut self,
+        placement: Placement,
+        clock: &Clock,
+        feed: FeedAgent,
+        engine: EngineAgent,
+        gateway: GatewayAgent,
+    ) -> io::Result<()> {
+        match placement {
+            Placement::Shared { core, idle } => {
+                let agents: Vec<Box<dyn Agent>> =
+                    vec![Box::new(feed), Box::new(engine), Box::new(gateway)];
+                self.spawn("hot", core, clock, idle, agents)
+            }
+            Placement::Dedicated { feed: on_feed, gateway: on_gateway, engine: on_engine, idle } => {
+                self.spawn("feed", Some(on_feed), clock, idle, vec![Box::new(feed)])?;
+                self.spawn("gateway", Some(on_gateway), clock, idle, vec![Box::new(gateway)])?;
+                self.spawn("engine", Some(on_engine), clock, idle, vec![Box::new(engine)])
+            }
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        core: Option<core_affinity::CoreId>,
+        clock: &Clock,
+        idle: Idle,
+        agents: Vec<Box<dyn Agent>>,
+    ) -> io::Result<()> {
+        let mut duty = Duty::new(clock.clone(), idle)?;
+        agents.into_iter().for_each(|agent| duty.add(agent));
+        self.run(name, core, duty)
+    }
+
+    fn run(
+        &mut self,
+        name: &str,
+        core: Option<core_affinity::CoreId>,
+        duty: Duty,
+    ) -> io::Result<()> {
+        self.pulses.push(duty.pulse());
+        let pinned = name.to_owned();
+        let handle = Builder::new().name(name.to_owned()).spawn(move || {
+            if let Some(core) = core
+                && !affinity::pin(core)
+            {
+                eprintln!("thread {pinned} could not be pinned to core {}", core.id);
+            }
+            duty.run();
+        })?;
+        self.handles.push(handle);
+        Ok(())
+    }
+}
