@@ -241,6 +241,8 @@ impl<'m, G: Gate> Engine<'m, G> {
                 let restored = self.ledger.restore_position(position);
                 self.account.contradiction |= restored.is_err();
                 self.reconcile.restore(position.last_trade_at);
+                // What an earlier run has booked is not booked again. A fill that it missed shows as drift.
+                self.trades.close(UnixNanos(position.last_trade_at.0.saturating_add(1)));
             }
             Event::Operator(operator) => self.operator(operator, now, out),
             Event::Health(health) => {

@@ -1,3 +1,4 @@
 //! Modes: what a run trades against, and how a run is read back.
 
 pub mod replay;
+pub mod sim;

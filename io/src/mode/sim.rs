@@ -1,0 +1,386 @@
+//! Simulation: the engine with all its threads against a venue on this machine, embedded or not.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::Ordering;
+
+use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
+use keel_core::instrument::{Instrument, InstrumentId};
+use keel_core::param::Params;
+use keel_core::units::MonoNanos;
+use keel_net::bitget::sign::{Credentials, Secret};
+use keel_net::bitget::topics::Directory;
+use keel_net::driver::{Security, SocketOptions, tls};
+use keel_net::proto::session::Settings;
+
+use crate::affinity::{Cores, Idle, PlacementError};
+use crate::agent::Duty;
+use crate::agent::journal::Records;
+use crate::clock::{Clock, VenueClock};
+use crate::cold::door::Target;
+use crate::cold::line::Line;
+use crate::cold::recorder::{RecordError, Recorder, Run};
+use crate::cold::rest::Rest;
+use crate::exchange::{self, ExchangeHandle, ExchangeOptions};
+use crate::setup::{Setup, Venue};
+use crate::snapshot::Snapshot;
+use crate::state::{Identity, StateDir, StateError};
+use crate::topology::{self, LINE_KEY, Parts, Targets, Threads};
+
+/// A run at work.
+pub struct Running {
+    threads: Threads,
+    exchange: Option<ExchangeHandle>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Zero open orders were verified at the venue.
+    pub verified: bool,
+    /// No agent panicked.
+    pub calm: bool,
+    /// The journal's end and the last figures; `None` when the journal's thread did not get there.
+    pub records: Option<Records>,
+}
+
+/// Why a run could not begin. No order was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Journal and files.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// The embedded venue.
+    #[error("the embedded venue did not start: {0}")]
+    Exchange(#[from] exchange::StartError),
+    /// The venue cannot be reached, is not trusted, or was not understood.
+    #[error("the venue is not usable: {0}")]
+    Venue(String),
+    /// The clocks are too far apart to sign and to judge freshness.
+    #[error(
+        "this host's clock is {offset_ms} ms off the venue's; more than {max_ms} ms is refused: \
+         synchronize the host's clock"
+    )]
+    Clock {
+        /// Venue less host.
+        offset_ms: i64,
+        /// `clock_offset_hard_ms`.
+        max_ms: u64,
+    },
+    /// An address of the configuration.
+    #[error("{url}: {why}")]
+    Url {
+        /// As configured.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The cores.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// The system.
+    #[error("the system refused a thread, a file or random bytes: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Running {
+    /// The run as it was a second ago at most; `None` before the first figures.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.threads.gauge.snapshot()
+    }
+
+    /// Asks for an ordered stop.
+    pub fn stop(&self) {
+        let operator = Operator { directive: Directive::Stop, incident: 0 };
+        // A full channel already holds what ends the run.
+        let _ = self.threads.directives.try_send(operator);
+    }
+
+    /// True once every thread has ended.
+    pub fn is_over(&self) -> bool {
+        self.threads.are_over()
+    }
+
+    /// Waits for the end and tells of it.
+    pub fn finish(mut self) -> Outcome {
+        let calm = self.threads.join();
+        let records = self.threads.records.lock().ok().and_then(|mut records| records.take());
+        // Acquire: the engine agent stored it before its thread ended.
+        let verified = self.threads.verified.load(Ordering::Acquire);
+        if let Some(exchange) = self.exchange.take()
+            && let Err(error) = exchange.stop()
+        {
+            eprintln!("the embedded venue ended badly: {error}");
+        }
+        Outcome { verified, calm, records }
+    }
+}
+
+/// Starts a run: venue, state, the line to the venue, threads.
+///
+/// # Errors
+/// As [`StartError`] says; nothing runs then.
+pub fn start(setup: Setup) -> Result<Running, StartError> {
+    let cores = Cores::list();
+    let clock = Clock::start();
+    let placement = cores.place(setup.threading, setup.idle, &setup.cores)?;
+    let access = Access::of(&setup)?;
+    let identity = Identity {
+        venue: access.label.clone(),
+        uid: access.uid,
+        instance: String::from_utf8_lossy(setup.instance.as_bytes()).into_owned(),
+    };
+    let (state, recovered) = StateDir::open(&setup.state_dir, &identity)?;
+    let anchor = clock.anchor();
+    let restored = recovered.events(&state, &setup.instruments, anchor.utc)?;
+    let venue = VenueClock::default();
+    venue.set(anchor.utc, anchor.mono);
+
+    let mut cold = Duty::new(clock.clone(), Idle::Park)?;
+    let rest = Rest::new(
+        setup.instance,
+        &access.targets.host,
+        Some(access.credentials()),
+        &setup.instruments,
+        clock.clone(),
+        venue.clone(),
+    );
+    let mut line = Line::new(rest, access.targets.rest.clone(), LINE_KEY);
+    let rules = line.begin(&clock, cold.poller()).map_err(StartError::Venue)?;
+    check_clock(&clock, &venue, &setup.params)?;
+    let now = clock.now();
+    line.rest().start(venue.utc(now), now);
+
+    let boot = boot(&setup, recovered.epoch, recovered.dirty, &rules, restored);
+    let recorder = Recorder::open(run_of(&setup), state, anchor)?;
+    let stop_at = setup.run_for.map_or(MonoNanos::NEVER, |length| {
+        now.after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
+    });
+    let credentials = [access.credentials(), access.credentials()];
+    let Access { targets, exchange, .. } = access;
+    let threads = topology::start(Parts {
+        clock,
+        venue,
+        instance: setup.instance,
+        credentials,
+        directory: Directory::new(&rules),
+        profile: setup.profile,
+        targets,
+        line: (line, cold),
+        placement,
+        recorder,
+        boot,
+        stop_at,
+    })?;
+    Ok(Running { threads, exchange })
+}
+
+/// What the engine is told first: itself, its parameters, the rules, and what it remembers.
+fn boot(
+    setup: &Setup,
+    epoch: u32,
+    dirty: bool,
+    rules: &[Instrument],
+    restored: Vec<Event>,
+) -> VecDeque<Event> {
+    let mut events = VecDeque::new();
+    events.push_back(Event::Boot(Boot {
+        config_hash: setup.config_hash,
+        epoch,
+        instruments: rules.len() as u16,
+        seed: setup.seed,
+        mode: setup.mode,
+        dirty,
+    }));
+    for (key, value) in setup.params.values().iter().enumerate() {
+        events.push_back(Event::Parameter(Parameter { key: key as u16, value: *value }));
+    }
+    for (id, instrument) in rules.iter().enumerate() {
+        let id = InstrumentId(id as u16);
+        events.push_back(Event::Rules(Rules { id, instrument: *instrument }));
+    }
+    events.extend(restored);
+    events
+}
+
+fn run_of(setup: &Setup) -> Run {
+    Run {
+        run_dir: setup.run_dir.clone(),
+        mode: setup.mode,
+        profile: setup.profile,
+        instance: setup.instance,
+        variant: setup.variant.clone(),
+        exchange: "bitget".to_owned(),
+        symbols: setup.instruments.clone(),
+        config_hash: setup.config_hash,
+    }
+}
+
+/// Signatures and freshness are judged by the clock: too far off, nothing begins.
+fn check_clock(clock: &Clock, venue: &VenueClock, params: &Params) -> Result<(), StartError> {
+    let offset_ns = venue.utc(clock.now()).0 - clock.utc().0;
+    let max_ns = params.clock_offset_hard_ms();
+    if offset_ns.unsigned_abs() > max_ns {
+        let (offset_ms, max_ms) = (offset_ns / 1_000_000, max_ns / 1_000_000);
+        return Err(StartError::Clock { offset_ms, max_ms });
+    }
+    Ok(())
+}
+
+/// The venue of a run: where it is and with which key.
+struct Access {
+    label: String,
+    uid: u64,
+    key: [String; 3],
+    targets: Targets,
+    exchange: Option<ExchangeHandle>,
+}
+
+impl Access {
+    fn of(setup: &Setup) -> Result<Self, StartError> {
+        assert!(setup.mode == Mode::Sim, "the command line lets no other mode through");
+        match &setup.venue {
+            Venue::Embedded(market) => Self::embedded(market.seed, setup),
+            Venue::Remote(remote) => {
+                let pem = remote.ca.as_ref().map(fs::read).transpose()?;
+                let urls = [&remote.rest, &remote.ws_public, &remote.ws_private];
+                let targets = targets(urls.map(String::as_str), pem.as_deref())?;
+                let secret = |secret: &crate::secrets::Secret| secret.expose().to_owned();
+                let key = &remote.key;
+                Ok(Self {
+                    label: targets.host.clone(),
+                    uid: remote.uid,
+                    key: [key.key.clone(), secret(&key.secret), secret(&key.passphrase)],
+                    targets,
+                    exchange: None,
+                })
+            }
+        }
+    }
+
+    fn embedded(seed: u64, setup: &Setup) -> Result<Self, StartError> {
+        let options = ExchangeOptions {
+            run_dir: Some(setup.run_dir.clone()),
+            seed,
+            ..ExchangeOptions::default()
+        };
+        let exchange = exchange::start(options)?;
+        let announced = exchange.announcement();
+        let pem = announced.ca.as_ref().map(fs::read).transpose()?;
+        let urls = [&announced.rest, &announced.ws_public, &announced.ws_private];
+        let targets = targets(urls.map(String::as_str), pem.as_deref())?;
+        let account = announced
+            .accounts
+            .first()
+            .ok_or_else(|| StartError::Venue("the embedded venue has no account".to_owned()))?;
+        let key = [account.key.clone(), account.secret.clone(), account.passphrase.clone()];
+        let uid = account.uid.parse().unwrap_or(0);
+        Ok(Self { label: "embedded".to_owned(), uid, key, targets, exchange: Some(exchange) })
+    }
+
+    fn credentials(&self) -> Credentials {
+        let [key, secret, passphrase] = self.key.clone();
+        Credentials::live(key, Secret::new(secret), Secret::new(passphrase))
+    }
+}
+
+fn targets(urls: [&str; 3], pem: Option<&[u8]>) -> Result<Targets, StartError> {
+    let roots = pem.map_or(tls::Roots::Public, tls::Roots::Pem);
+    let config = tls::client_config(roots)
+        .map_err(|error| StartError::Venue(format!("its certificate authority: {error:?}")))?;
+    let target = |url: &str, abort_on_close: bool| -> Result<(Target, String, String), StartError> {
+        let parsed = Url::parse(url)?;
+        let security = if parsed.secure {
+            let name = tls::server_name(parsed.host)
+                .map_err(|_| StartError::Url { url: url.to_owned(), why: "no host name" })?;
+            Security::Tls { config: config.clone(), name }
+        } else {
+            Security::LoopbackPlaintext
+        };
+        let options = SocketOptions { abort_on_close, busy_poll_us: 0 };
+        let address = parsed.resolve(url)?;
+        let target = Target { address, security, options };
+        Ok((target, parsed.authority.to_owned(), parsed.path.to_owned()))
+    };
+    let [rest, public, private] = urls;
+    let (rest, host, _) = target(rest, false)?;
+    let (public, public_host, public_path) = target(public, false)?;
+    let (private, private_host, private_path) = target(private, true)?;
+    Ok(Targets {
+        host,
+        rest,
+        public: (public, Settings::new(&public_host, &public_path, false)),
+        private: (private, Settings::new(&private_host, &private_path, true)),
+    })
+}
+
+/// A URL as far as a venue needs it: scheme, authority, path.
+struct Url<'a> {
+    secure: bool,
+    authority: &'a str,
+    host: &'a str,
+    port: u16,
+    path: &'a str,
+}
+
+impl<'a> Url<'a> {
+    fn parse(url: &'a str) -> Result<Self, StartError> {
+        let wrong = |why| StartError::Url { url: url.to_owned(), why };
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("no scheme"))?;
+        let secure = match scheme {
+            "https" | "wss" => true,
+            "http" | "ws" => false,
+            _ => return Err(wrong("the scheme is none of https, wss, http, ws")),
+        };
+        let slash = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(slash);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| wrong("the port is no number"))?),
+            None => (authority, if secure { 443 } else { 80 }),
+        };
+        if host.is_empty() || port == 0 || authority.contains('@') {
+            return Err(wrong("it must be host and port, without a user"));
+        }
+        Ok(Self { secure, authority, host, port, path: if path.is_empty() { "/" } else { path } })
+    }
+
+    /// The address. In this mode it must be on this machine.
+    fn resolve(&self, url: &str) -> Result<SocketAddr, StartError> {
+        let wrong = |why| StartError::Url { url: url.to_owned(), why };
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let mut found =
+            (host, self.port).to_socket_addrs().map_err(|_| wrong("the host is not known"))?;
+        let address = found.next().ok_or_else(|| wrong("the host has no address"))?;
+        if address.ip().is_loopback() {
+            Ok(address)
+        } else {
+            Err(wrong("sim mode talks to this machine only"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_venue_elsewhere_is_refused_in_sim_mode() {
+        for (url, fine) in [
+            ("https://127.0.0.1:8443", true),
+            ("wss://[::1]:8443/v3/ws/public", true),
+            ("https://192.0.2.1:443", false),
+            ("https://127.0.0.1:0", false),
+            ("ftp://127.0.0.1:21", false),
+            ("https://user@127.0.0.1:8443", false),
+            ("127.0.0.1:8443", false),
+        ] {
+            let resolved = Url::parse(url).and_then(|parsed| parsed.resolve(url));
+            assert_eq!(resolved.is_ok(), fine, "{url}");
+        }
+    }
+}
