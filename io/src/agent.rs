@@ -129,7 +129,8 @@ impl Duty {
         let mut index = 0;
         while let Some(agent) = self.agents.get_mut(index) {
             let poller = &mut self.poller;
-            let stepped = catch_unwind(AssertUnwindSafe(|| (agent.step(now, poller), agent.is_over())));
+            let stepped =
+                catch_unwind(AssertUnwindSafe(|| (agent.step(now, poller), agent.is_over())));
             match stepped {
                 Ok((done, false)) => {
                     work += done;

@@ -75,8 +75,7 @@ pub fn engine(limits: &Limits, profile: Profile) -> (RiskEngine, Outbox<'static>
         checks: bump.alloc_slice_fill_copy(n, reconcile::Line::EMPTY),
     };
     let risks = bump.alloc_slice_fill_copy(n, InstrumentRisk::default());
-    let commands: &'static mut [Option<Command>] =
-        bump.alloc_slice_fill_with(OUTBOX_MAX, |_| None);
+    let commands: &'static mut [Option<Command>] = bump.alloc_slice_fill_with(OUTBOX_MAX, |_| None);
     bump.set_allocation_limit(Some(bump.allocated_bytes()));
     (Engine::new(memory, RiskGate::new(risks), profile), Outbox::new(commands))
 }

@@ -155,8 +155,7 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let (engine, outbox) = memory::engine(&limits, parts.profile);
     let inputs = Inputs { gateway: from_gateway, cold: from_cold, feed: from_feed };
     let outputs = Outputs { gateway: commands, feed: resyncs, cold: queries, journal: tap };
-    let engine =
-        EngineAgent::new(engine, outbox, inputs, outputs, clock.clone(), verified.clone());
+    let engine = EngineAgent::new(engine, outbox, inputs, outputs, clock.clone(), verified.clone());
 
     let feed = Feed::new(parts.directory.clone(), market, to_feed);
     let feed = FeedAgent::new(feed, public_in, public_back, clock.clone());
@@ -170,8 +169,7 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
         https: http_in,
         retired_https: http_back,
     };
-    let gateway =
-        GatewayAgent::new(gateway, openings, stamps, clock.clone(), parts.venue.clone());
+    let gateway = GatewayAgent::new(gateway, openings, stamps, clock.clone(), parts.venue.clone());
 
     let (public_target, public_settings) = parts.targets.public;
     let (private_target, private_settings) = parts.targets.private;
@@ -245,7 +243,12 @@ impl Threads {
                     vec![Box::new(feed), Box::new(engine), Box::new(gateway)];
                 self.spawn("hot", core, clock, idle, agents)
             }
-            Placement::Dedicated { feed: on_feed, gateway: on_gateway, engine: on_engine, idle } => {
+            Placement::Dedicated {
+                feed: on_feed,
+                gateway: on_gateway,
+                engine: on_engine,
+                idle,
+            } => {
                 self.spawn("feed", Some(on_feed), clock, idle, vec![Box::new(feed)])?;
                 self.spawn("gateway", Some(on_gateway), clock, idle, vec![Box::new(gateway)])?;
                 self.spawn("engine", Some(on_engine), clock, idle, vec![Box::new(engine)])

@@ -2,16 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keel_core::event::Mode;
+use keel_core::guard::GuardState;
+use keel_core::status::Key;
 use keel_core::units::UnixNanos;
+use keel_desk::console::{Console, summary};
 use keel_io::clock::Clock;
 use keel_io::cold::daily::utc_text;
 use keel_io::exchange::{self, ExchangeOptions};
+use keel_io::mode::sim::{self, Outcome, StartError};
 use keel_io::secrets;
 use keel_io::setup::{Market, Remote, Setup, Venue};
 use keel_io::signals;
+use keel_io::snapshot::InstrumentSnapshot;
 use keel_io::state::{RunDir, StateError};
 
 use crate::args::{ExchangeArgs, RunArgs};
@@ -134,13 +139,76 @@ fn open_run_dir(setup: &Setup) -> Result<RunDir, StateError> {
     Ok(dir)
 }
 
+/// Runs until the run ends, showing it, and says how it ended.
 fn launch(setup: Setup) -> Exit {
-    complain(&format!(
-        "this build ends here: the threads that trade are not in it yet. Configuration written to {}",
-        setup.run_dir.display()
-    ));
-    Exit::Failed
+    let stop = match signals::stop_flag(i32::from(Exit::OpenOrders as u8)) {
+        Ok(stop) => stop,
+        Err(error) => {
+            complain(&format!("signals: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let running = match sim::start(setup) {
+        Ok(running) => running,
+        Err(error) => {
+            complain(&error);
+            return exit_of(&error);
+        }
+    };
+    let mut console = Console::new();
+    let mut shown = Instant::now();
+    while !running.is_over() {
+        std::thread::sleep(LOOK_EVERY);
+        // Relaxed: the flag carries nothing but itself.
+        if stop.swap(false, Ordering::Relaxed) {
+            running.stop();
+        }
+        if shown.elapsed() >= SHOW_EVERY {
+            shown = Instant::now();
+            if let Some(snapshot) = running.snapshot() {
+                console.show(&snapshot);
+            }
+        }
+    }
+    tell_end(running.finish())
 }
+
+/// Prints the summary and turns the outcome into an exit code.
+fn tell_end(outcome: Outcome) -> Exit {
+    let Some(records) = outcome.records else {
+        complain(&"the run ended without its records");
+        return Exit::Panic;
+    };
+    let open = outcome.verified.then_some(0);
+    let printed = print(&summary(&records.last, open));
+    if let Err(error) = records.closed {
+        complain(&error);
+        return Exit::Failed;
+    }
+    let stopped = |i: &InstrumentSnapshot| {
+        i.row.is_some_and(|row| row.value(Key::state) == GuardState::HardStop as i64)
+    };
+    match (outcome.calm, outcome.verified, records.last.instruments.iter().any(stopped)) {
+        (false, ..) => Exit::Panic,
+        (_, false, _) => Exit::OpenOrders,
+        (.., true) => Exit::HardStop,
+        (true, true, false) => printed,
+    }
+}
+
+fn exit_of(error: &StartError) -> Exit {
+    match error {
+        StartError::State(_) => Exit::State,
+        StartError::Venue(_) | StartError::Clock { .. } => Exit::Venue,
+        StartError::Url { .. } | StartError::Placement(_) => Exit::Usage,
+        StartError::Records(_) | StartError::Exchange(_) | StartError::System(_) => Exit::Failed,
+    }
+}
+
+/// How often signals and the run's end are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often the console is refreshed.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// `keel exchange`.
 pub(crate) fn exchange(args: ExchangeArgs) -> Exit {

@@ -126,7 +126,8 @@ impl Agent for ColdAgent {
 
     fn deadline(&self) -> MonoNanos {
         let doors = &self.doors;
-        let doors = doors.public.deadline().min(doors.private.deadline()).min(doors.cancel.deadline());
+        let doors =
+            doors.public.deadline().min(doors.private.deadline()).min(doors.cancel.deadline());
         doors.min(self.line.deadline()).min(self.stop_at)
     }
 
@@ -134,4 +135,3 @@ impl Agent for ColdAgent {
         self.to_engine.is_abandoned()
     }
 }
-

@@ -6,7 +6,9 @@
 use std::net::SocketAddr;
 
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
-use keel_net::driver::{Connection, OPEN_NS_MAX, Poller, Readiness, Security, SocketOptions, Stream};
+use keel_net::driver::{
+    Connection, OPEN_NS_MAX, Poller, Readiness, Security, SocketOptions, Stream,
+};
 use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::Protocol;
 use keel_net::proto::http::Client;
@@ -155,7 +157,12 @@ impl<P: Opens> Door<P> {
         self.last_error.as_deref()
     }
 
-    fn try_open(&mut self, mut protocol: Box<P>, now: MonoNanos, poller: &Poller) -> (Stage<P>, usize) {
+    fn try_open(
+        &mut self,
+        mut protocol: Box<P>,
+        now: MonoNanos,
+        poller: &Poller,
+    ) -> (Stage<P>, usize) {
         if now < self.pause.until || !protocol.begin(now) {
             return (Stage::Resting(protocol), 0);
         }

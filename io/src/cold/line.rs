@@ -103,7 +103,8 @@ impl Line {
 
     /// When it wants to be stepped.
     pub fn deadline(&self) -> MonoNanos {
-        let connection = self.connection.as_ref().map_or(MonoNanos::NEVER, |c| c.protocol.deadline());
+        let connection =
+            self.connection.as_ref().map_or(MonoNanos::NEVER, |c| c.protocol.deadline());
         self.door.deadline().min(connection).min(self.rest.deadline())
     }
 

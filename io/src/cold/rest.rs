@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use keel_core::command::Query;
 use keel_core::event::{
-    ClockSync, Event, Evidence, FeeRate, FeeSource, OrderStatus, OrderUpdate, Phase,
-    RejectClass, Rules, Source, Topic,
+    ClockSync, Event, Evidence, FeeRate, FeeSource, OrderStatus, OrderUpdate, Phase, RejectClass,
+    Rules, Source, Topic,
 };
 use keel_core::instrument::{Instrument, InstrumentId, Symbol};
 use keel_core::units::{Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
@@ -275,7 +275,8 @@ impl Rest {
             self.ask(Ask::Instruments);
         }
         if due(&mut self.schedule.fees, FEES_NS) {
-            (0..self.symbols.len()).for_each(|index| self.ask(Ask::FeeRate(InstrumentId(index as u16))));
+            (0..self.symbols.len())
+                .for_each(|index| self.ask(Ask::FeeRate(InstrumentId(index as u16))));
         }
         if due(&mut self.schedule.settings, SETTINGS_NS) {
             self.ask(Ask::Settings);
@@ -296,7 +297,9 @@ impl Rest {
         };
         let job = match free(&self.evidence, &self.free_at) {
             Some(place) => self.evidence.remove(place),
-            None => free(&self.reference, &self.free_at).and_then(|place| self.reference.remove(place)),
+            None => {
+                free(&self.reference, &self.free_at).and_then(|place| self.reference.remove(place))
+            }
         };
         let Some(mut job) = job else { return false };
         let call = self.call(&job);
@@ -333,7 +336,10 @@ impl Rest {
             }
             Ask::Bills => {
                 let newest = self.newest_bill.unwrap_or(UnixNanos(0));
-                Call::bills(from(UnixNanos(newest.0.saturating_sub(BILLS_OVERLAP_NS).max(0))), cursor)
+                Call::bills(
+                    from(UnixNanos(newest.0.saturating_sub(BILLS_OVERLAP_NS).max(0))),
+                    cursor,
+                )
             }
             Ask::Evidence(query) => match query.topic {
                 Topic::OpenOrders => Call::open_orders(symbol(query.instrument), cursor),
@@ -399,7 +405,8 @@ impl Rest {
                 next
             }
             Answer::Key(rights) => {
-                let both = self.settings.take().map(|settings| Event::Settings(settings.with(rights)));
+                let both =
+                    self.settings.take().map(|settings| Event::Settings(settings.with(rights)));
                 self.out.extend(both);
                 None
             }
@@ -415,7 +422,9 @@ impl Rest {
 
     fn take_rules(&mut self, rules: &[Instrument]) {
         self.directory = Directory::new(rules);
-        let event = |(id, rules): (InstrumentId, &Instrument)| Event::Rules(Rules { id, instrument: *rules });
+        let event = |(id, rules): (InstrumentId, &Instrument)| {
+            Event::Rules(Rules { id, instrument: *rules })
+        };
         self.out.extend(self.directory.iter().map(event));
     }
 
@@ -462,7 +471,12 @@ impl Rest {
                 source: FeeSource::Unresolved,
             })),
             // Asked again by the schedule; what is not known keeps the engine from trading.
-            Ask::Time | Ask::Instruments | Ask::Settings | Ask::Key | Ask::Candles(_) | Ask::Bills => {
+            Ask::Time
+            | Ask::Instruments
+            | Ask::Settings
+            | Ask::Key
+            | Ask::Candles(_)
+            | Ask::Bills => {
                 job.tries = 0;
                 job.cursor = None;
                 self.pause_until = now.after(SECONDS);
@@ -588,4 +602,3 @@ fn not_found(query: &Query, ts: UnixNanos) -> Event {
         ts,
     })
 }
-

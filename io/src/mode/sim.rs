@@ -293,20 +293,21 @@ fn targets(urls: [&str; 3], pem: Option<&[u8]>) -> Result<Targets, StartError> {
     let roots = pem.map_or(tls::Roots::Public, tls::Roots::Pem);
     let config = tls::client_config(roots)
         .map_err(|error| StartError::Venue(format!("its certificate authority: {error:?}")))?;
-    let target = |url: &str, abort_on_close: bool| -> Result<(Target, String, String), StartError> {
-        let parsed = Url::parse(url)?;
-        let security = if parsed.secure {
-            let name = tls::server_name(parsed.host)
-                .map_err(|_| StartError::Url { url: url.to_owned(), why: "no host name" })?;
-            Security::Tls { config: config.clone(), name }
-        } else {
-            Security::LoopbackPlaintext
+    let target =
+        |url: &str, abort_on_close: bool| -> Result<(Target, String, String), StartError> {
+            let parsed = Url::parse(url)?;
+            let security = if parsed.secure {
+                let name = tls::server_name(parsed.host)
+                    .map_err(|_| StartError::Url { url: url.to_owned(), why: "no host name" })?;
+                Security::Tls { config: config.clone(), name }
+            } else {
+                Security::LoopbackPlaintext
+            };
+            let options = SocketOptions { abort_on_close, busy_poll_us: 0 };
+            let address = parsed.resolve(url)?;
+            let target = Target { address, security, options };
+            Ok((target, parsed.authority.to_owned(), parsed.path.to_owned()))
         };
-        let options = SocketOptions { abort_on_close, busy_poll_us: 0 };
-        let address = parsed.resolve(url)?;
-        let target = Target { address, security, options };
-        Ok((target, parsed.authority.to_owned(), parsed.path.to_owned()))
-    };
     let [rest, public, private] = urls;
     let (rest, host, _) = target(rest, false)?;
     let (public, public_host, public_path) = target(public, false)?;
