@@ -552,6 +552,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[expect(clippy::disallowed_types, reason = "floats are what it is held against")]
         fn a_power_of_a_half_is_within_a_billionth(
             elapsed in 0u64..200_000,
             half_life in 10u64..90_000,
