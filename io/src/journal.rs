@@ -128,3 +128,6 @@ pub enum JournalError {
         what: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -569,3 +569,195 @@ const CLEAN: &str = "clean";
 const EPOCHS: [&str; 2] = ["epoch.a", "epoch.b"];
 const EPOCH_MAGIC: &[u8; 8] = b"KEELEPOC";
 const OBJECT_BYTES_MAX: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cold::daily::Held;
+    use keel_core::guard::{GuardState, Reason};
+    use keel_core::units::{Lots, Quote};
+
+    fn identity() -> Identity {
+        Identity { venue: "embedded".into(), uid: 42, instance: "main".into() }
+    }
+
+    fn open(path: &Path) -> Result<(StateDir, Recovered), StateError> {
+        StateDir::open(path, &identity())
+    }
+
+    fn day() -> DailyState {
+        let held = Held {
+            lots: Lots(-12),
+            entry_value: -9_264_000,
+            base: "-0.0012".into(),
+            entry: "77200".into(),
+            last_trade_id: u64::MAX,
+            last_trade_at: UnixNanos(1_700_000_000_123_456_789),
+        };
+        DailyState {
+            day: 20_415,
+            equity_open: Quote::usdt(10_000),
+            equity_peak: Quote(1_000_100_000_001),
+            high_water: Quote::usdt(10_002),
+            traded: Quote::usdt(500),
+            realized: Quote(-1),
+            fees: Quote(-2_500_000),
+            funding: Quote(7),
+            fills: 9,
+            cancel_episodes: 1,
+            positions: [("BTCUSDT".to_owned(), held)].into(),
+            guard: GuardState::SoftPause,
+            reasons: Reasons::NONE.with(Reason::Clock),
+            incident: 0,
+            since: UnixNanos(5),
+            config_hash: [0xab; 32],
+            written: UnixNanos(1_700_000_000_000_000_001),
+        }
+    }
+
+    fn latch() -> Latch {
+        let reasons = Reasons::NONE.with(Reason::DailyLoss);
+        Latch { incident: 77, reasons, since: UnixNanos(9) }
+    }
+
+    #[test]
+    fn every_boot_has_an_epoch_of_its_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for expected in 1..=5 {
+            let (state, found) = open(dir.path()).expect("opened");
+            assert_eq!((state.epoch(), found.epoch), (expected, expected));
+        }
+        fs::write(dir.path().join("epoch.a"), b"rubbish").expect("written");
+        // The damaged slot may have held one epoch more than the other.
+        assert_eq!(open(dir.path()).expect("opened").1.epoch, 7);
+        fs::write(dir.path().join("epoch.a"), b"").expect("written");
+        fs::write(dir.path().join("epoch.b"), b"").expect("written");
+        assert!(matches!(open(dir.path()), Err(StateError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn one_engine_at_a_time_owns_a_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (state, _) = open(dir.path()).expect("opened");
+        assert!(matches!(open(dir.path()), Err(StateError::Locked(_))));
+        drop(state);
+        assert!(open(dir.path()).is_ok());
+        let run = RunDir::create(&dir.path().join("run")).expect("a run");
+        assert!(matches!(RunDir::create(run.path()), Err(StateError::Locked(_))));
+        fs::create_dir(run.path().join("journal")).expect("a journal");
+        let path = run.path().to_owned();
+        drop(run);
+        assert!(matches!(RunDir::create(&path), Err(StateError::Used(_))));
+    }
+
+    #[test]
+    fn an_instrument_of_an_account_is_traded_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let symbols = [b"BTCUSDT", b"ETHUSDT"].map(|name| Symbol::parse(name).expect("a name"));
+        let held = claim(dir.path(), &symbols[..1]).expect("claimed");
+        assert!(matches!(claim(dir.path(), &symbols), Err(StateError::Claimed { .. })));
+        assert!(claim(dir.path(), &symbols[1..]).is_ok());
+        drop(held);
+        assert!(claim(dir.path(), &symbols).is_ok());
+    }
+
+    #[test]
+    fn only_a_verified_stop_makes_the_next_start_clean() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (state, first) = open(dir.path()).expect("opened");
+        assert!(!first.dirty, "nothing has ever run here");
+        state.mark_clean().expect("marked");
+        let (state, second) = open(dir.path()).expect("opened");
+        assert!(!second.dirty);
+        drop(state);
+        let (state, third) = open(dir.path()).expect("opened");
+        assert!(third.dirty, "the second run left no mark");
+        state.mark_clean().expect("marked");
+        fs::write(dir.path().join("clean"), "1\n").expect("written");
+        assert!(open(dir.path()).expect("opened").1.dirty, "a mark of another run is none");
+    }
+
+    #[test]
+    fn the_day_and_the_latch_survive_and_become_events() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (state, _) = open(dir.path()).expect("opened");
+        state.write_daily(&day()).expect("written");
+        state.latch(&latch()).expect("latched");
+        state.latch(&Latch { incident: 78, ..latch() }).expect("kept");
+        assert!(matches!(state.rearm(78), Err(StateError::OtherIncident { latched: 77, .. })));
+        drop(state);
+        let (state, found) = open(dir.path()).expect("opened");
+        assert_eq!((found.day.as_ref(), found.latch), (Some(&day()), Some(latch())));
+        let symbols = [b"ETHUSDT", b"BTCUSDT"].map(|name| Symbol::parse(name).expect("a name"));
+        let now = UnixNanos(20_415 * UnixNanos::DAY);
+        let events = found.events(&state, &symbols, now).expect("events");
+        let [Event::RestoreDay(restored), Event::RestorePosition(held)] = events[..] else {
+            panic!("a day and a position: {events:?}");
+        };
+        assert!(restored.latched && restored.incident == 77 && restored.fees == Quote(-2_500_000));
+        assert_eq!((held.instrument, held.entry_value), (InstrumentId(1), -9_264_000));
+        let yesterday = UnixNanos(now.0 - 2 * UnixNanos::DAY);
+        assert!(matches!(
+            found.events(&state, &symbols, yesterday),
+            Err(StateError::Future { .. })
+        ));
+        state.rearm(77).expect("rearmed");
+        assert!(matches!(state.rearm(77), Err(StateError::OtherIncident { latched: 0, .. })));
+        drop(state);
+        assert_eq!(open(dir.path()).expect("opened").1.latch, None);
+    }
+
+    #[test]
+    fn no_cut_and_no_flip_of_a_state_file_is_taken_for_state() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (state, _) = open(dir.path()).expect("opened");
+        state.write_daily(&day()).expect("written");
+        state.latch(&latch()).expect("latched");
+        drop(state);
+        for name in [DAILY, LATCH, IDENTITY] {
+            let path = dir.path().join(name);
+            let whole = fs::read(&path).expect("read");
+            let content = || -> Result<_, StateError> {
+                Ok((
+                    read_daily(dir.path())?,
+                    read_latch(dir.path())?,
+                    check_identity(dir.path(), &identity())?,
+                ))
+            };
+            let before = content().expect("good");
+            let last = whole.len() - 1; // A file without its last line end says the same.
+            for length in 0..last {
+                fs::write(&path, &whole[..length]).expect("written");
+                assert!(content().is_err(), "{name} cut at {length}");
+            }
+            for place in 0..last {
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1;
+                fs::write(&path, &bytes).expect("written");
+                if let Ok(after) = content() {
+                    assert_eq!(after, before, "{name}, byte {place}: white space at most");
+                }
+            }
+            fs::write(&path, &whole).expect("written");
+        }
+    }
+
+    #[test]
+    fn state_of_another_account_or_a_later_schema_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(open(dir.path()).expect("opened"));
+        let other = Identity { uid: 43, ..identity() };
+        let Err(error) = StateDir::open(dir.path(), &other) else { panic!("refused") };
+        let said = error.to_string();
+        assert!(said.contains("account 42") && said.contains("account 43"), "{said}");
+        let path = dir.path().join(IDENTITY);
+        let text = fs::read_to_string(&path).expect("read");
+        fs::write(&path, text.replace("\"schema\": 1", "\"schema\": 2")).expect("written");
+        assert!(matches!(open(dir.path()), Err(StateError::NewerSchema { schema: 2, .. })));
+        fs::remove_file(&path).expect("removed");
+        assert!(
+            matches!(open(dir.path()), Err(StateError::Corrupt { .. })),
+            "epochs without owner"
+        );
+    }
+}

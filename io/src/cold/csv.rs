@@ -401,11 +401,12 @@ impl Table {
             .create(true)
             .open(&path)
             .map_err(failed("open", &path))?;
-        if file.metadata().map_err(failed("read", &path))?.len() == 0 {
-            file.write_all(line.as_bytes()).map_err(failed("write", &path))?;
-        }
-        let whole = read_rows(&mut file, &mut seen).map_err(failed("read", &path))?;
+        let mut whole = read_rows(&mut file, &mut seen).map_err(failed("read", &path))?;
         file.set_len(whole).map_err(failed("truncate", &path))?;
+        if whole == 0 {
+            file.write_all(line.as_bytes()).map_err(failed("write", &path))?;
+            whole = line.len() as u64;
+        }
         let mut table = Self { path, file, columns: header.len(), bytes: whole, unsynced: true };
         table.sync()?;
         if let Some(dir) = table.path.parent() {
@@ -444,7 +445,7 @@ fn begins_with(path: &Path, line: &str) -> io::Result<bool> {
     let mut start = Vec::with_capacity(line.len());
     File::open(path)?.take(line.len() as u64).read_to_end(&mut start)?;
     // A header that a crash cut off is no other header.
-    Ok(line.as_bytes().starts_with(&start) && (start.len() == line.len() || start.is_empty()))
+    Ok(line.as_bytes().starts_with(&start))
 }
 
 /// Shows every whole row but the header, and gives the length of what is whole.
@@ -599,3 +600,269 @@ pub const DAYS: &[&str] = &[
 const LINE_BYTES_MAX: u64 = 64 << 10;
 
 const _: () = assert!(FILLS.len() == 21);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keel_core::instrument::{InstrumentId, InstrumentStatus, Symbol};
+    use keel_core::units::{Lots, Side, Ticks};
+
+    fn btc() -> Instrument {
+        Instrument {
+            symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
+            tick: Grid { step: 1, scale: 1 },
+            lot: Grid { step: 1, scale: 4 },
+            min_lots: Lots(1),
+            max_lots: Lots(12_000_000),
+            min_notional: Quote::usdt(5),
+            buy_band: Rate::bps(500),
+            sell_band: Rate::bps(500),
+            orders_max: 200,
+            leverage_max: 125,
+            funding_hours: 8,
+            status: InstrumentStatus::Online,
+        }
+    }
+
+    fn labels() -> Labels {
+        Labels {
+            variant: "keel".into(),
+            exchange: "bitget".into(),
+            pair: "BTCUSDT".into(),
+            instance: Instance::parse("main").expect("a name"),
+        }
+    }
+
+    fn booked(trade_id: u64) -> Booked {
+        Booked {
+            instrument: InstrumentId(0),
+            client: ClientId { epoch: 1, number: 37 },
+            order_id: 1_001,
+            trade_id,
+            side: Side::Sell,
+            maker: true,
+            price: Ticks(772_001),
+            lots: Lots(12),
+            fee: Quote(-463_201),
+            realized: Quote(150_000_000),
+            mid_x2: 1_544_001,
+            spread: Rate(6_000),
+            drift: Rate(-10),
+            regime: Regime::Up,
+            state: GuardState::Running,
+            ts: UnixNanos(1_700_000_000_123_000_000),
+        }
+    }
+
+    fn context() -> FillContext {
+        FillContext { rules: btc(), fee_source: FeeSource::Venue, latency_ns: Some(12_345) }
+    }
+
+    const NOON: i64 = 1_700_000_040_000_000_000;
+
+    fn open(dir: &Path, now: i64) -> Tables {
+        Tables::open(dir, labels(), UnixNanos(now)).expect("tables")
+    }
+
+    fn rows(dir: &Path, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(dir.join(name)).expect("read");
+        text.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    fn at_minute(minute: i64) -> Row {
+        let mut row = Row::EMPTY;
+        row.set(Key::ts, NOON + minute * UnixNanos::MINUTE + 3_000_000);
+        row.set(Key::mid, 1_544_001);
+        row.set(Key::margin_ratio, -1);
+        row.set(Key::soft_reasons, 0b11);
+        row.set(Key::market_spread_pct, 12_345);
+        row
+    }
+
+    #[test]
+    fn a_fill_is_one_row_of_exact_text() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut tables = open(dir.path(), NOON);
+        assert!(tables.fill(&booked(55), &context()).expect("written"));
+        assert_eq!(
+            rows(dir.path(), "fills.csv"),
+            [
+                "2023-11-14T22:13:20.123Z,keel,bitget,BTCUSDT,sell,77200.1,0.0012,92.64012,-0.00463201,\
+              1001,55,RUNNING,up,77200.05,0.00006,-0.0000001,api:exchange:bitget,true,1.5,\
+              keel-main-1-11,12.345"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_fill_has_one_row_across_restarts_and_repeats() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for _ in 0..3 {
+            let mut tables = open(dir.path(), NOON);
+            for trade in [7, 8, 7] {
+                tables.fill(&booked(trade), &context()).expect("written");
+            }
+            tables.sync().expect("synced");
+        }
+        assert_eq!(rows(dir.path(), "fills.csv").len(), 2);
+    }
+
+    #[test]
+    fn a_row_that_a_crash_cut_off_is_removed_and_written_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut tables = open(dir.path(), NOON);
+        tables.fill(&booked(7), &context()).expect("written");
+        tables.fill(&booked(8), &context()).expect("written");
+        let path = dir.path().join("fills.csv");
+        let whole = fs::read(&path).expect("read");
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).expect("written");
+            let mut tables = open(dir.path(), NOON);
+            tables.fill(&booked(7), &context()).expect("written");
+            tables.fill(&booked(8), &context()).expect("written");
+            assert_eq!(fs::read(&path).expect("read"), whole, "cut at {length}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 3, "nothing was moved aside");
+    }
+
+    #[test]
+    fn a_minute_has_one_row_and_none_is_missing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = HostColumns::default();
+        let mut tables = open(dir.path(), NOON + 1);
+        assert!(tables.minute(&at_minute(1), &btc(), &host).expect("written"));
+        assert!(!tables.minute(&at_minute(1), &btc(), &host).expect("a repeat"));
+        // Minutes 2 and 3 never came; 4 did, and 5 is late.
+        assert!(tables.minute(&at_minute(4), &btc(), &host).expect("written"));
+        let in_time = UnixNanos(NOON + 5 * UnixNanos::MINUTE + LATE_NS - 1);
+        assert_eq!(tables.late(&host, in_time).expect("written"), 0);
+        let late = UnixNanos(NOON + 5 * UnixNanos::MINUTE + LATE_NS);
+        assert_eq!(tables.late(&host, late).expect("written"), 1);
+        assert!(!tables.minute(&at_minute(5), &btc(), &host).expect("too late"));
+        drop(tables);
+        // A restart in the same minute repeats nothing and fills nothing of the time that it was down.
+        let mut tables = open(dir.path(), NOON + 9 * UnixNanos::MINUTE + 1);
+        assert!(tables.minute(&at_minute(10), &btc(), &host).expect("written"));
+        let states: Vec<_> = rows(dir.path(), "minute.csv")
+            .iter()
+            .map(|row| {
+                let cells: Vec<_> = row.split(',').collect();
+                assert_eq!(cells.len(), MINUTES.len());
+                (cells[0][14..16].to_owned(), cells[4].to_owned())
+            })
+            .collect();
+        let expected = [
+            ("15", "RUNNING"),
+            ("16", "no_data"),
+            ("17", "no_data"),
+            ("18", "RUNNING"),
+            ("19", "no_data"),
+            ("24", "RUNNING"),
+        ];
+        assert_eq!(states, expected.map(|(m, s)| (m.to_owned(), s.to_owned())));
+    }
+
+    #[test]
+    fn a_minute_s_columns_are_in_the_words_and_units_of_operators() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = HostColumns {
+            rss_kib: 9,
+            open_fds: 8,
+            rate_headroom: Some(Rate(75_000_000)),
+            wire_to_order: Summary { n: 3, p50_ns: Some(1_500), p99_ns: None, max_ns: Some(2_000) },
+            engine_cycle_max_ns: None,
+        };
+        open(dir.path(), NOON).minute(&at_minute(1), &btc(), &host).expect("written");
+        let row = rows(dir.path(), "minute.csv").remove(0);
+        let cells: Vec<_> = row.split(',').collect();
+        let cell = |name: &str| cells[MINUTES.iter().position(|c| *c == name).expect("a column")];
+        assert_eq!(cell("mid"), "77200.05");
+        assert_eq!(cell("margin_ratio"), "", "unknown is empty, not minus one");
+        assert_eq!(cell("risk_reasons"), "starting|book_stale");
+        assert_eq!(
+            (cell("market_spread_pct"), cell("market_spread_bps")),
+            ("0.00012345", "1.2345")
+        );
+        assert_eq!((cell("rate_headroom_pct"), cell("wire_to_order_p50_us")), ("0.75", "1.5"));
+        assert_eq!((cell("wire_to_order_p99_us"), cell("engine_cycle_max_us")), ("", ""));
+        assert_eq!(cell("order_book_stale"), "false");
+    }
+
+    #[test]
+    fn every_column_of_a_minute_has_a_figure() {
+        let mut row = Row::EMPTY;
+        row.set(Key::mid, 2);
+        let value = |key: Key| row.value(key);
+        for column in &MINUTES[LABELS.len()..MINUTES.len() - HOST.len()] {
+            assert!(minute_column(column, &value, &btc()).is_some(), "{column}");
+        }
+        assert!(MINUTES.ends_with(HOST) && MINUTES.starts_with(LABELS));
+    }
+
+    #[test]
+    fn a_file_with_another_header_is_moved_aside_whole() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for old in ["ts,old\n1,2\n", "something else"] {
+            fs::write(dir.path().join("fills.csv"), old).expect("written");
+            drop(open(dir.path(), NOON));
+        }
+        let mut aside: Vec<_> = fs::read_dir(dir.path())
+            .expect("listed")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| name.contains("legacy"))
+            .collect();
+        aside.sort();
+        let stamp = "20231114T221400000Z";
+        assert_eq!(
+            aside,
+            [format!("fills.legacy_{stamp}.csv"), format!("fills.legacy_{stamp}_2.csv")]
+        );
+        let kept = fs::read_to_string(dir.path().join(&aside[0])).expect("read");
+        assert_eq!(kept, "ts,old\n1,2\n");
+    }
+
+    #[test]
+    fn a_day_is_one_row_with_its_net() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let day = Day {
+            day: 1,
+            equity_open: Quote::usdt(10_000),
+            equity_peak: Quote::usdt(10_100),
+            high_water: Quote::usdt(10_100),
+            traded: Quote::usdt(5_000),
+            realized: Quote::usdt(10),
+            fees: Quote::usdt(2),
+            funding: Quote::usdt(-1),
+            fills: 4,
+            cancel_episodes: 0,
+            rolled: false,
+        };
+        let context = DayContext {
+            state: GuardState::Running,
+            equity_now: Quote::usdt(10_050),
+            drawdown: Rate(495_050),
+            ops_events: 3,
+        };
+        open(dir.path(), NOON).day(&day, &context, UnixNanos(NOON)).expect("written");
+        assert_eq!(
+            rows(dir.path(), "daily.csv"),
+            ["2023-11-14T22:14:00.000Z,keel,bitget,BTCUSDT,RUNNING,10000,10050,10100,50,0.005,\
+              0.0049505,0.5,4,2,-1,10,9,3"]
+        );
+    }
+
+    #[test]
+    fn text_cannot_run_in_a_spreadsheet_or_command_a_terminal() {
+        for (text, safe) in [
+            ("=1+1", "'=1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("-cmd", "'-cmd"),
+            ("-0.5", "-0.5"),
+            ("\x1b[2J", "?[2J"),
+            ("plain", "plain"),
+            ("+\ttab", "'+?tab"),
+        ] {
+            assert_eq!(harmless(text.into()), safe);
+        }
+    }
+}

@@ -233,3 +233,130 @@ fn describe(slot: &Slot) -> String {
         Err(error) => format!("no command of this build ({error:?})"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Anchor;
+    use crate::journal::{Header, Limits, Tap, Writer};
+    use keel_core::command::{DigestRecord, Stopped};
+    use keel_core::event::{Directive, Operator};
+    use keel_core::units::UnixNanos;
+
+    /// Answers every event with as many `Stopped` as its incident says, after doubling.
+    struct Doubling {
+        sum: u64,
+    }
+
+    impl Stepper for Doubling {
+        fn step(&mut self, event: &Event, commands: &mut Vec<Slot>, now: MonoNanos) {
+            let Event::Operator(operator) = event else { return };
+            self.sum = self.sum * 2 + operator.incident + now.0;
+            for n in 0..operator.incident {
+                let mut slot = [0; 128];
+                let open = (self.sum + n) as u32;
+                CommandView::Stopped(Stopped { open }).encode(&mut slot);
+                commands.push(slot);
+            }
+        }
+        fn digest(&self) -> u64 {
+            self.sum
+        }
+    }
+
+    fn event(incident: u64) -> (Event, Slot) {
+        let event = Event::Operator(Operator { directive: Directive::Pause, incident });
+        let mut slot = [0; 128];
+        event.encode(&mut slot);
+        (event, slot)
+    }
+
+    /// The records of a run of five events.
+    fn records() -> Vec<Tap> {
+        let mut engine = Doubling { sum: 0 };
+        let mut taps = Vec::new();
+        for n in 1..=5 {
+            let (event, slot) = event(n % 3);
+            let now = MonoNanos(n * 10);
+            taps.push(Tap::event(slot, now));
+            let mut commands = Vec::new();
+            engine.step(&event, &mut commands, now);
+            taps.extend(commands.iter().map(|slot| Tap::command(*slot, now)));
+        }
+        let mut slot = [0; 128];
+        let record = DigestRecord { events: 5, digest: engine.digest() };
+        CommandView::Digest(record).encode(&mut slot);
+        taps.push(Tap::digest(slot, MonoNanos(60)));
+        taps
+    }
+
+    fn replayed(taps: &[Tap], close: bool) -> Result<ReplayReport, ReplayError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let anchor = Anchor { mono: MonoNanos(1), utc: UnixNanos(1), uncertainty_ns: 0 };
+        let header = Header::first([9; 32], 4, anchor);
+        let limits = Limits { segment_bytes: 1 << 16, ..Limits::default() };
+        let journal = journal_dir(dir.path());
+        let mut writer = Writer::create(&journal, header, limits).expect("a journal");
+        for tap in taps {
+            writer.append(tap, tap.now).expect("appended");
+        }
+        if close {
+            writer.close().expect("closed");
+        } else {
+            writer.commit().expect("committed");
+        }
+        replay(dir.path(), &mut Doubling { sum: 0 })
+    }
+
+    #[test]
+    fn the_same_engine_gives_the_same_bytes() {
+        let report = replayed(&records(), true).expect("the same");
+        assert_eq!((report.events, report.commands, report.digests), (5, 6, 1));
+        assert_eq!((report.config_hash, report.epoch), ([9; 32], 4));
+        assert!(report.ended_in_order && report.torn.is_none());
+        assert!(!replayed(&records(), false).expect("the same").ended_in_order);
+    }
+
+    #[test]
+    fn every_record_that_is_changed_dropped_or_added_is_found() {
+        let taps = records();
+        for place in 0..taps.len() {
+            let mut changed = taps.clone();
+            changed[place].slot[3] ^= 1;
+            assert!(replayed(&changed, true).is_err(), "record {place} changed");
+            let mut doubled = taps.clone();
+            doubled.insert(place, taps[place]);
+            let digest_twice = place + 1 == taps.len();
+            assert!(digest_twice || replayed(&doubled, true).is_err(), "record {place} doubled");
+            if place + 1 < taps.len() {
+                let mut dropped = taps.clone();
+                dropped.remove(place);
+                assert!(replayed(&dropped, true).is_err(), "record {place} dropped");
+            }
+        }
+        let mut later = taps.clone();
+        later[0].now = MonoNanos(11);
+        assert!(replayed(&later, true).is_err(), "time of a step changed");
+    }
+
+    #[test]
+    fn the_first_difference_names_its_place_and_both_sides() {
+        let mut taps = records();
+        let place = taps.iter().position(|tap| tap.kind == TapKind::Command).expect("a command");
+        taps[place].slot[2] ^= 1;
+        let Err(ReplayError::Different(difference)) = replayed(&taps, true) else {
+            panic!("a difference");
+        };
+        assert_eq!(difference.event, 1);
+        let text = difference.to_string();
+        assert!(text.contains("segment 1, byte") && text.contains("Stopped"), "{text}");
+        assert_ne!(difference.journal, difference.replay);
+    }
+
+    #[test]
+    fn a_journal_without_events_proves_nothing() {
+        assert!(matches!(replayed(&[], true), Err(ReplayError::NoEvents)));
+        let command = records()[1];
+        assert!(matches!(replayed(&[command], true), Err(ReplayError::Orphan(_))));
+    }
+}
