@@ -125,7 +125,8 @@ impl Gate for RiskGate<'_> {
             // Market data changes no account figure: the opinion holds until its deadline.
             Event::BookPage(_) | Event::Trade(_) if now < self.deadline => return self.opinion,
             Event::Fill(_) => self.count_fill(event, view, now),
-            Event::FeeRate(_) | Event::Rules(_) => self.take_fees(view, now),
+            // The boot too: fees are missing from then on, not old since time zero.
+            Event::Boot(_) | Event::FeeRate(_) | Event::Rules(_) => self.take_fees(view, now),
             _ => {}
         }
         let mut opinion = health::opinion(view, now).union(self.fee_opinion(view, now));
@@ -497,6 +498,29 @@ mod tests {
         assert!(!gate.observe(&timer, &desk.view(), limit).hard.contains(Reason::FeeUnresolved));
         let beyond = limit.after(1);
         assert!(gate.observe(&timer, &desk.view(), beyond).hard.contains(Reason::FeeUnresolved));
+    }
+
+    #[test]
+    fn a_boot_late_in_the_life_of_the_clock_waits_for_fees_and_does_not_stop() {
+        let mut memory = [InstrumentRisk::default(); 1];
+        let mut gate = RiskGate::new(&mut memory);
+        let mut desk = Desk::fine();
+        (desk.account.ready, desk.instruments[0]) = (false, InstrumentView::EMPTY);
+        let boot = Event::Boot(keel_core::event::Boot {
+            config_hash: [0; 32],
+            epoch: 1,
+            instruments: 1,
+            seed: 0,
+            mode: keel_core::event::Mode::Sim,
+            dirty: false,
+        });
+        let opinion = gate.observe(&boot, &desk.view(), NOW);
+        assert!(opinion.soft.contains(Reason::FeeUnresolved));
+        assert!(opinion.hard.is_empty(), "{:?}", opinion.hard);
+        let timer = Event::Timer(Timer { deadline: NOW });
+        let limit = NOW.after(180 * SECONDS);
+        assert!(gate.observe(&timer, &desk.view(), limit).hard.is_empty());
+        assert!(!gate.observe(&timer, &desk.view(), limit.after(1)).hard.is_empty());
     }
 
     #[test]
