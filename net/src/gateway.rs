@@ -192,6 +192,7 @@ impl Gateway {
         let mut payloads = 0;
         let mut login = None;
         let mut answered = 0;
+        let mut unread = false;
         while let Some(incoming) = session.next(now) {
             let payload = match incoming {
                 Incoming::Lost(_) => {
@@ -218,7 +219,7 @@ impl Gateway {
                 Ok(Message::Events(_) | Message::Unread) => {}
                 // Nothing private may be lost.
                 Err(DecodeError::Full) => self.die(now),
-                Err(_) => {}
+                Err(_) => unread = true,
             }
         }
         if let Some(accepted) = login {
@@ -231,6 +232,10 @@ impl Gateway {
         }
         if answered > 0 {
             session.on_subscribed(answered);
+        }
+        if unread {
+            // What it said may concern an order: everything is asked for anew.
+            session.resync(now);
         }
         payloads
     }

@@ -41,6 +41,8 @@ pub struct AccountPlan {
     pub deposit: Quote,
     /// Its rates in all contracts.
     pub fees: Fees,
+    /// Its leverage in all contracts; none for the venue's own choice.
+    pub leverage: Option<u32>,
     /// What its key may do.
     pub permissions: Permissions,
     /// The addresses that its key is bound to; empty for any.
@@ -48,7 +50,7 @@ pub struct AccountPlan {
 }
 
 impl AccountPlan {
-    /// `keel`: 10,000 USDT, the market-maker tier (maker −0.5 bp, taker 6 bp), a key that trades
+    /// `keel`: 10,000 USDT, the market-maker tier (maker −0.5 bp, taker 6 bp), leverage 5, a key that trades
     /// and is bound to loopback.
     pub fn maker() -> Self {
         Self {
@@ -56,6 +58,7 @@ impl AccountPlan {
             uid: 8_000_000_001,
             deposit: Quote::usdt(10_000),
             fees: Fees { maker: Rate(-5_000), taker: Rate::bps(6) },
+            leverage: Some(5),
             permissions: Permissions::TRADE,
             ips: vec!["127.0.0.1".into(), "::1".into()],
         }
@@ -68,6 +71,7 @@ impl AccountPlan {
             uid: 8_000_000_002,
             deposit: Quote::usdt(1_000_000),
             fees: Fees::vip(0),
+            leverage: None,
             permissions: Permissions::TRADE,
             ips: Vec::new(),
         }

@@ -96,6 +96,10 @@ impl Exchange {
             let account = venue.open_account(new, now);
             venue.set_fees(account, None, plan.fees).expect("fees that can be set");
             venue.deposit(account, plan.deposit, now).expect("a deposit that can be made");
+            let contracts: Vec<_> = venue.instruments().iter().map(|i| i.id).collect();
+            for (id, leverage) in contracts.into_iter().zip(plan.leverage.into_iter().cycle()) {
+                venue.set_leverage(account, id, leverage, now).expect("leverage that can be set");
+            }
             let key = auth::drawn_key(plan.permissions, plan.ips.clone(), &mut random);
             venue.add_key(account, key);
         }
