@@ -293,6 +293,49 @@ fn no_path_of_a_machine_stands_in_the_tree() {
 }
 
 #[test]
+fn links_of_the_documentation_lead_to_files() {
+    let mut found = Vec::new();
+    for page in files().into_iter().filter(|path| path.ends_with(".md")) {
+        let text = fs::read_to_string(root().join(&page)).expect("readable");
+        let folder = root().join(&page).parent().expect("a folder").to_path_buf();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") && !folder.join(file).exists() {
+                found.push(format!("{page}: {target}"));
+            }
+        }
+    }
+    fail_on(found, "a link leads nowhere");
+}
+
+#[test]
+fn the_architecture_lists_the_links_that_the_topology_wires() {
+    let wiring = fs::read_to_string(root().join("io/src/topology.rs")).expect("readable");
+    let page = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("readable");
+    let mut wired = 0;
+    let mut found = Vec::new();
+    for line in wiring.lines().filter(|line| line.contains("link(\"")) {
+        let inside = line.split("link(\"").nth(1).unwrap_or_default();
+        let parts: Vec<&str> = inside.split(['"', ',', ')']).map(str::trim).collect();
+        let [name, _, depth, full, ..] = parts[..] else {
+            found.push(format!("not understood: {line}"));
+            continue;
+        };
+        wired += 1;
+        let (depth, full) = (depth.replace('_', ","), full.trim_start_matches("WhenFull::"));
+        let is_row = |row: &&str| {
+            row.starts_with(&format!("| `{name}` |"))
+                && row.contains(&format!("| {depth} | `{full}` |"))
+        };
+        if page.lines().filter(is_row).count() != 1 {
+            found.push(format!("{name}, depth {depth}, {full}"));
+        }
+    }
+    assert!(wired >= 5, "{wired} links found in the topology");
+    fail_on(found, "not in docs/ARCHITECTURE.md as it is wired");
+}
+
+#[test]
 fn the_default_binary_is_made_of_at_most_180_crates() {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--package", "keel", "--edges", "normal", "--prefix", "none", "--locked"])
