@@ -307,7 +307,7 @@ params! {
         /// Age of records not yet durable beyond which no quotes rest.
         journal_lag_ms: u64, Unit::Millis, one, [ms(1_000)], [ms(1_000)], ms(10), ms(10_000);
         /// How long every cause must be clear before a pause ends.
-        soft_pause_hold_s: u64, Unit::Seconds, one, [secs(2)], [secs(2)], 0, secs(3_600);
+        soft_pause_hold_s: u64, Unit::Seconds, one, [secs(2)], [secs(1)], 0, secs(3_600);
         /// Executions of one side and instrument within ten seconds that pause it.
         fills_per_10s_max: u64, Unit::Count, one, [20], [40], 1, 100_000;
         /// Post-only orders executed as taker in a day that pause.
