@@ -13,6 +13,10 @@ use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
 pub struct Clock {
     counter: quanta::Clock,
     origin: u64,
+    /// How many times faster than real its time runs.
+    speed: u64,
+    /// UTC less monotonic nanoseconds, for a clock that is faster than real.
+    fast_utc_ns: Arc<AtomicI64>,
 }
 
 /// UTC and monotonic time at one moment, by the clock of this host.
@@ -30,24 +34,45 @@ impl Clock {
     /// Starts the process's clock. The first call in a process calibrates for up to 200 ms, so it belongs
     /// at the start, on the core that will measure.
     pub fn start() -> Self {
+        Self::start_at_speed(1)
+    }
+
+    /// Starts a clock that runs `speed` times faster than real, for a venue that does. Waits that the
+    /// system is asked for stay real, so deadlines are met up to a real millisecond late.
+    ///
+    /// # Panics
+    /// When `speed` is 0.
+    pub fn start_at_speed(speed: u32) -> Self {
+        assert!(speed > 0, "time goes on");
         let counter = quanta::Clock::new();
         let origin = counter.raw();
-        Self { counter, origin }
+        let fast_utc_ns = Arc::new(AtomicI64::new(0));
+        let clock = Self { counter, origin, speed: u64::from(speed), fast_utc_ns };
+        clock.calibrate(host_utc(), clock.now());
+        clock
     }
 
     /// Monotonic time. The first reading lies at [`ORIGIN`], so that a time of zero is always long ago.
     pub fn now(&self) -> MonoNanos {
-        ORIGIN.after(self.counter.delta_as_nanos(self.origin, self.counter.raw()))
+        let real = self.counter.delta_as_nanos(self.origin, self.counter.raw());
+        ORIGIN.after(real.saturating_mul(self.speed))
     }
 
-    /// UTC of the host. Not monotonic; never a reason to trade.
+    /// UTC of the host; for a fast clock UTC as calibrated. Not monotonic; never a reason to trade.
     pub fn utc(&self) -> UnixNanos {
-        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
-            Err(before) => {
-                UnixNanos(-i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX))
-            }
+        if self.speed == 1 {
+            return host_utc();
         }
+        // Relaxed: one number, ordered with nothing.
+        let difference = self.fast_utc_ns.load(Ordering::Relaxed);
+        UnixNanos(difference.saturating_add(i64::try_from(self.now().0).unwrap_or(i64::MAX)))
+    }
+
+    /// Says what UTC is at `now` for a clock that is faster than real: the host cannot know.
+    pub fn calibrate(&self, utc: UnixNanos, now: MonoNanos) {
+        let difference = utc.0.saturating_sub(i64::try_from(now.0).unwrap_or(i64::MAX));
+        // Relaxed: as above.
+        self.fast_utc_ns.store(difference, Ordering::Relaxed);
     }
 
     /// UTC and monotonic time at one moment: the tightest of a few readings.
@@ -98,6 +123,13 @@ impl Anchor {
     }
 }
 
+fn host_utc() -> UnixNanos {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+        Err(before) => UnixNanos(-i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX)),
+    }
+}
+
 /// The monotonic time at which a process begins: an hour, so that no age reckoned from zero looks fresh.
 pub const ORIGIN: MonoNanos = MonoNanos(3_600 * SECONDS);
 
@@ -116,6 +148,18 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn a_fast_clock_runs_as_often_faster_and_takes_its_utc_from_the_venue() {
+        let (real, fast) = (Clock::start(), Clock::start_at_speed(100));
+        let twin = fast.clone();
+        fast.calibrate(UnixNanos(5_000), fast.now());
+        let (before, fast_before) = (real.now(), fast.now());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let (fast_took, took) = (fast.now().since(fast_before), real.now().since(before));
+        assert!(fast_took <= took * 100 && fast_took >= 500_000_000, "{fast_took} {took}");
+        assert!(twin.utc().0 >= 500_005_000, "clones share what UTC is");
     }
 
     #[test]

@@ -58,6 +58,16 @@ pub enum Venue {
     Remote(Remote),
 }
 
+impl Venue {
+    /// How many times faster than real its time runs.
+    pub fn clock_speed(&self) -> u32 {
+        match self {
+            Self::Embedded(market) => market.clock_speed,
+            Self::Remote(remote) => remote.clock_speed,
+        }
+    }
+}
+
 /// The market that an embedded venue makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Market {

@@ -24,7 +24,7 @@ use crate::cold::line::Line;
 use crate::cold::recorder::{RecordError, Recorder, Run};
 use crate::cold::rest::Rest;
 use crate::exchange::{self, ExchangeHandle, ExchangeOptions};
-use crate::setup::{Setup, Venue};
+use crate::setup::{Market, Setup, Venue};
 use crate::snapshot::Snapshot;
 use crate::state::{Identity, StateDir, StateError};
 use crate::topology::{self, LINE_KEY, Parts, Targets, Threads};
@@ -127,9 +127,9 @@ impl Running {
 /// As [`StartError`] says; nothing runs then.
 pub fn start(setup: Setup) -> Result<Running, StartError> {
     let cores = Cores::list();
-    let clock = Clock::start();
     let placement = cores.place(setup.threading, setup.idle, &setup.cores)?;
     let access = Access::of(&setup)?;
+    let clock = Clock::start_at_speed(setup.venue.clock_speed());
     let identity = Identity {
         venue: access.label.clone(),
         uid: access.uid,
@@ -152,8 +152,12 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     );
     let mut line = Line::new(rest, access.targets.rest.clone(), LINE_KEY);
     let rules = line.begin(&clock, cold.poller()).map_err(StartError::Venue)?;
-    check_clock(&clock, &venue, &setup.params)?;
     let now = clock.now();
+    if setup.venue.clock_speed() == 1 {
+        check_clock(&clock, &venue, &setup.params)?;
+    } else {
+        clock.calibrate(venue.utc(now), now);
+    }
     line.rest().start(venue.utc(now), now);
 
     let boot = boot(&setup, recovered.epoch, recovered.dirty, &rules, restored);
@@ -245,7 +249,7 @@ impl Access {
     fn of(setup: &Setup) -> Result<Self, StartError> {
         assert!(setup.mode == Mode::Sim, "the command line lets no other mode through");
         match &setup.venue {
-            Venue::Embedded(market) => Self::embedded(market.seed, setup),
+            Venue::Embedded(market) => Self::embedded(*market, setup),
             Venue::Remote(remote) => {
                 let pem = remote.ca.as_ref().map(fs::read).transpose()?;
                 let urls = [&remote.rest, &remote.ws_public, &remote.ws_private];
@@ -263,10 +267,11 @@ impl Access {
         }
     }
 
-    fn embedded(seed: u64, setup: &Setup) -> Result<Self, StartError> {
+    fn embedded(market: Market, setup: &Setup) -> Result<Self, StartError> {
         let options = ExchangeOptions {
             run_dir: Some(setup.run_dir.clone()),
-            seed,
+            seed: market.seed,
+            speed: market.clock_speed,
             ..ExchangeOptions::default()
         };
         let exchange = exchange::start(options)?;
