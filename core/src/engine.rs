@@ -26,7 +26,7 @@ use crate::order::{self, OrderTable};
 use crate::param::{Params, Profile};
 use crate::reconcile::{self, Reconcile};
 use crate::trades::{TradeIds, TradeSlot};
-use crate::units::{MonoNanos, Rate, SECONDS, UnixNanos};
+use crate::units::{MonoNanos, Quote, Rate, SECONDS, UnixNanos};
 
 pub use desk::Desk;
 use stop::Stage;
@@ -72,6 +72,10 @@ pub struct Engine<'m, G> {
     killed: bool,
     mode: Mode,
     epoch: u32,
+    /// The balance that the venue stated last, and when.
+    stated: Option<(Quote, UnixNanos)>,
+    /// When the balance was stated that the ledger began with: what moved money before is in it.
+    balance_at: UnixNanos,
     /// Instruments in use; 0 before the boot.
     instruments: usize,
     now: MonoNanos,
@@ -129,6 +133,8 @@ impl<'m, G: Gate> Engine<'m, G> {
             killed: false,
             mode: Mode::Sim,
             epoch: 0,
+            stated: None,
+            balance_at: UnixNanos(0),
             instruments: 0,
             now: MonoNanos::ZERO,
             due: MonoNanos::ZERO,
@@ -342,6 +348,7 @@ impl<'m, G: Gate> Engine<'m, G> {
 
     /// Brings the account view up to date with ledger, orders and reconciliation.
     fn refresh_account(&mut self) {
+        self.begin_ledger();
         let account = &mut self.account;
         self.ledger.observe();
         account.equity = self.ledger.equity();
@@ -357,6 +364,17 @@ impl<'m, G: Gate> Engine<'m, G> {
         account.position_drift = self.reconcile.position_drift();
         account.drift_unexplained = self.reconcile.drift_unexplained();
         account.cancel_episodes = self.ledger.cancel_episodes();
+    }
+
+    /// Begins the ledger with the balance that the venue states, once its fills and ours agree.
+    fn begin_ledger(&mut self) {
+        if self.ledger.balance().is_none()
+            && self.reconcile.reconciled()
+            && let Some((balance, at)) = self.stated
+        {
+            self.ledger.start(balance);
+            self.balance_at = at;
+        }
     }
 
     /// Once every instrument has its rules and fees, and account and orders have been read: ready.
@@ -450,7 +468,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         let Some(rules) = view.rules else { return };
         let desk = &mut self.desks[id.index()];
         let value = self.orders.open_value(id) * i128::from(rules.quote_per_tick_lot());
-        let value = crate::units::Quote(i64::try_from(value).unwrap_or(i64::MAX));
+        let value = Quote(i64::try_from(value).unwrap_or(i64::MAX));
         self.account.open_notional += value - desk.open_notional;
         desk.open_notional = value;
     }

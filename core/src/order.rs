@@ -422,10 +422,15 @@ impl<'m> OrderTable<'m> {
             if !slot.state.is_open() || slot.sent >= asked || slot.known >= asked {
                 return;
             }
+            let first = slot.denied[BY_LIST] <= slot.known;
             slot.denied[BY_LIST] = slot.denied[BY_LIST].max(asked);
             if slot.state != OrderState::PendingNew && slot.changed < asked {
                 missing += 1;
-                table.set_due(at, now);
+                // Later lists that do not have it either leave it to its schedule: asking for it brings
+                // such a list, and a venue that answers at once would be asked without end.
+                if first {
+                    table.set_due(at, now);
+                }
             }
         });
         let mut place = 0;

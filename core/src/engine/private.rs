@@ -180,8 +180,8 @@ impl<G: Gate> Engine<'_, G> {
         }
         self.account.margin_ratio = (report.margin_ratio.0 >= 0).then_some(report.margin_ratio);
         self.reconcile.on_account(report);
-        if self.ledger.balance().is_none() && report.source == Source::Query {
-            self.ledger.start(report.balance);
+        if report.source == Source::Query {
+            self.stated = Some((report.balance, report.ts));
         }
     }
 
@@ -193,7 +193,11 @@ impl<G: Gate> Engine<'_, G> {
         self.account.settings_fit = Some(fit);
     }
 
+    /// A bill from before the balance that the ledger began with is in that balance already.
     pub(super) fn bill(&mut self, bill: &Bill) {
+        if self.ledger.balance().is_none() || bill.ts <= self.balance_at {
+            return;
+        }
         if self.ledger.bill(bill).is_err() {
             self.account.capacity = true;
         }
