@@ -281,17 +281,27 @@ impl Recovered {
         symbols: &[Symbol],
         now: UnixNanos,
     ) -> Result<Vec<Event>, StateError> {
-        let latch = self.latch;
-        let mut events = Vec::new();
-        let nothing = DailyState::EMPTY;
-        let day = match (&self.day, latch) {
-            (Some(day), _) => day,
-            (None, Some(_)) => &nothing,
-            (None, None) => return Ok(events),
-        };
-        if day.day > now.day() + 1 {
+        if let Some(day) = &self.day
+            && day.day > now.day() + 1
+        {
             return Err(StateError::Future { path: dir.path.join(DAILY), day: day.day_key() });
         }
+        Ok(Self::events_of(self.day.as_ref(), self.latch, symbols))
+    }
+
+    /// The same from what the files hold.
+    pub(crate) fn events_of(
+        day: Option<&DailyState>,
+        latch: Option<Latch>,
+        symbols: &[Symbol],
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let nothing = DailyState::EMPTY;
+        let day = match (day, latch) {
+            (Some(day), _) => day,
+            (None, Some(_)) => &nothing,
+            (None, None) => return events,
+        };
         events.push(Event::RestoreDay(RestoreDay {
             day: day.day,
             equity_open: day.equity_open,
@@ -316,7 +326,7 @@ impl Recovered {
                 last_trade_at: held.last_trade_at,
             }));
         }
-        Ok(events)
+        events
     }
 }
 

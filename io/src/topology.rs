@@ -34,7 +34,7 @@ use keel_net::proto::session::{Session, Settings};
 
 use crate::affinity::{self, Idle, Placement};
 use crate::agent::cold::{ColdAgent, Doors};
-use crate::agent::engine::{EngineAgent, Inputs, Outputs};
+use crate::agent::engine::{Cycle, EngineAgent, Inputs, Outputs};
 use crate::agent::feed::FeedAgent;
 use crate::agent::gateway::{GatewayAgent, Openings};
 use crate::agent::journal::{JournalAgent, JournalGauge, Records};
@@ -155,7 +155,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let (engine, outbox) = memory::engine(&limits, parts.profile);
     let inputs = Inputs { gateway: from_gateway, cold: from_cold, feed: from_feed };
     let outputs = Outputs { gateway: commands, feed: resyncs, cold: queries, journal: tap };
-    let engine = EngineAgent::new(engine, outbox, inputs, outputs, clock.clone(), verified.clone());
+    let cycle = Cycle::new(engine, outbox, inputs, outputs, verified.clone());
+    let engine = EngineAgent::new(cycle, clock.clone());
 
     let feed = Feed::new(parts.directory.clone(), market, to_feed);
     let feed = FeedAgent::new(feed, public_in, public_back, clock.clone());

@@ -39,13 +39,18 @@ pub struct Outputs {
     pub journal: Sender<Tap>,
 }
 
-/// Runs an engine between its links.
+/// Runs an engine between its links, by the process's clock.
 pub struct EngineAgent {
+    cycle: Cycle,
+    clock: Clock,
+}
+
+/// An engine between its links. It reads no clock, so that it runs under virtual time too.
+pub struct Cycle {
     engine: RiskEngine,
     outbox: Outbox<'static>,
     inputs: Inputs,
     outputs: Outputs,
-    clock: Clock,
     /// Told that zero open orders were verified, before the links are dropped.
     verified: Arc<AtomicBool>,
     booted: bool,
@@ -58,17 +63,50 @@ const QUOTA: usize = 128;
 /// Room that the small links must have for the commands of one step.
 const SMALL_ROOM: usize = 64;
 
-impl EngineAgent {
-    /// An agent for an engine that has not been booted: its first event comes from cold.
+impl Cycle {
+    /// A cycle for an engine that has not been booted: its first event comes from cold.
     pub fn new(
         engine: RiskEngine,
         outbox: Outbox<'static>,
         inputs: Inputs,
         outputs: Outputs,
-        clock: Clock,
         verified: Arc<AtomicBool>,
     ) -> Self {
-        Self { engine, outbox, inputs, outputs, clock, verified, booted: false, over: false }
+        Self { engine, outbox, inputs, outputs, verified, booted: false, over: false }
+    }
+
+    /// Takes what its links hold, in order of importance, and what is due; gives how many events there
+    /// were. `stamp` reads the clock.
+    pub fn turn(&mut self, stamp: &impl Fn() -> MonoNanos, now: MonoNanos) -> usize {
+        let mut work = 0;
+        for source in [Source::Gateway, Source::Cold, Source::Feed] {
+            if source != Source::Cold && !self.booted {
+                continue;
+            }
+            work += self.drain(source, stamp, now);
+        }
+        let deadline = self.engine.deadline();
+        if self.booted && !self.over && deadline <= now && self.has_room() {
+            let event = Event::Timer(Timer { deadline });
+            self.step_one(&Arrival { event, rx: now, decoded: now }, stamp, now);
+            work += 1;
+        }
+        work
+    }
+
+    /// When the engine wants a turn, events or not.
+    pub fn deadline(&self) -> MonoNanos {
+        if self.booted { self.engine.deadline() } else { MonoNanos::NEVER }
+    }
+
+    /// True once the engine has ended in order.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The engine, to be looked at.
+    pub fn engine(&self) -> &RiskEngine {
+        &self.engine
     }
 
     /// True when whatever the next step asks for can be sent whole.
@@ -87,17 +125,17 @@ impl EngineAgent {
         }
     }
 
-    fn drain(&mut self, source: Source, now: MonoNanos) -> usize {
+    fn drain(&mut self, source: Source, stamp: &impl Fn() -> MonoNanos, now: MonoNanos) -> usize {
         let mut taken = 0;
         while taken < QUOTA && !self.over && self.has_room() {
             let Some(arrival) = self.take(source) else { break };
-            self.step_one(&arrival, now);
+            self.step_one(&arrival, stamp, now);
             taken += 1;
         }
         taken
     }
 
-    fn step_one(&mut self, arrival: &Arrival, now: MonoNanos) {
+    fn step_one(&mut self, arrival: &Arrival, stamp: &impl Fn() -> MonoNanos, now: MonoNanos) {
         self.booted = true;
         self.engine.step(now, &arrival.event, &mut self.outbox);
         let mut slot = [0; SLOT_BYTES];
@@ -110,7 +148,7 @@ impl EngineAgent {
             command.encode(&mut slot);
             tap(&mut self.outputs.journal, Tap::command(slot, now));
         }
-        let decided = self.clock.now();
+        let decided = stamp();
         let (rx, decoded) = (arrival.rx, arrival.decoded);
         let stamps = Stamps { rx, decoded, dequeued: now, decided, tx: MonoNanos::ZERO };
         for command in self.outbox.drain() {
@@ -158,33 +196,28 @@ fn tap(journal: &mut Sender<Tap>, tap: Tap) {
     assert!(pushed.is_ok(), "the journal's link had room for a whole outbox");
 }
 
+impl EngineAgent {
+    /// An agent that stamps by `clock`.
+    pub fn new(cycle: Cycle, clock: Clock) -> Self {
+        Self { cycle, clock }
+    }
+}
+
 impl Agent for EngineAgent {
     fn name(&self) -> &'static str {
         "engine"
     }
 
     fn step(&mut self, now: MonoNanos, _poller: &mut Poller) -> usize {
-        let mut work = 0;
-        for source in [Source::Gateway, Source::Cold, Source::Feed] {
-            if source != Source::Cold && !self.booted {
-                continue;
-            }
-            work += self.drain(source, now);
-        }
-        let deadline = self.engine.deadline();
-        if self.booted && !self.over && deadline <= now && self.has_room() {
-            let event = Event::Timer(Timer { deadline });
-            self.step_one(&Arrival { event, rx: now, decoded: now }, now);
-            work += 1;
-        }
-        work
+        let clock = &self.clock;
+        self.cycle.turn(&|| clock.now(), now)
     }
 
     fn deadline(&self) -> MonoNanos {
-        if self.booted { self.engine.deadline() } else { MonoNanos::NEVER }
+        self.cycle.deadline()
     }
 
     fn is_over(&self) -> bool {
-        self.over
+        self.cycle.is_over()
     }
 }

@@ -33,8 +33,10 @@ pub trait Opens: Protocol + Send + Sized {
     fn progress(&mut self, stream_open: bool, now: MonoNanos) -> Progress;
     /// Says that no connection came about.
     fn give_up(&mut self, now: MonoNanos);
-    /// When it wants to be looked at.
+    /// When it wants to be looked at; long ago when it could begin at once.
     fn due(&self) -> MonoNanos;
+    /// When its connection, while it is being opened, wants to be looked at.
+    fn deadline(&self) -> MonoNanos;
 }
 
 /// How far an opening is.
@@ -71,15 +73,35 @@ impl Opens for Session {
     }
 
     fn due(&self) -> MonoNanos {
-        self.deadline()
+        if self.state() == State::Down { MonoNanos::ZERO } else { Self::deadline(self) }
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        Self::deadline(self)
     }
 }
 
-/// An HTTP connection that is opened again when it ends, with growing pauses while that fails.
-#[derive(Debug)]
+/// The pause between attempts to open, which grows while they fail.
+#[derive(Clone, Copy, Debug)]
 pub struct Pause {
     failures: u32,
     until: MonoNanos,
+}
+
+impl Pause {
+    /// No attempt has failed.
+    pub const NONE: Self = Self { failures: 0, until: MonoNanos::ZERO };
+
+    /// One more attempt has failed.
+    pub fn lengthen(&mut self, now: MonoNanos) {
+        let pause_ns = (PAUSE_NS_MIN << self.failures.min(PAUSE_DOUBLINGS)).min(PAUSE_NS_MAX);
+        *self = Self { failures: self.failures.saturating_add(1), until: now.after(pause_ns) };
+    }
+
+    /// When the next attempt may begin.
+    pub const fn until(&self) -> MonoNanos {
+        self.until
+    }
 }
 
 /// One connection that is open here or somewhere else.
@@ -114,7 +136,7 @@ impl<P: Opens> Door<P> {
         opened: Sender<Box<Connection<P>>>,
         retired: Receiver<Box<Connection<P>>>,
     ) -> Self {
-        let pause = Pause { failures: 0, until: MonoNanos::ZERO };
+        let pause = Pause::NONE;
         let stage = Stage::Resting(Box::new(protocol));
         Self { name, target, key, stage, opened, retired, pause, last_error: None }
     }
@@ -146,8 +168,8 @@ impl<P: Opens> Door<P> {
     /// When it wants to be looked at.
     pub fn deadline(&self) -> MonoNanos {
         match &self.stage {
-            Stage::Resting(protocol) => protocol.due().min(self.pause.until),
-            Stage::Opening(c) => c.protocol.due().min(c.stream.deadline()),
+            Stage::Resting(protocol) => protocol.due().max(self.pause.until),
+            Stage::Opening(c) => c.protocol.deadline().min(c.stream.deadline()),
             Stage::Away => MonoNanos::NEVER,
         }
     }
@@ -190,7 +212,7 @@ impl<P: Opens> Door<P> {
             (Progress::Ready, None) => {
                 // A stream that was registered here can be taken out here.
                 let _ = poller.deregister(&mut connection.stream);
-                self.pause = Pause { failures: 0, until: MonoNanos::ZERO };
+                self.pause = Pause::NONE;
                 self.last_error = None;
                 assert!(self.opened.push(connection).is_ok(), "one connection at a time goes out");
                 (Stage::Away, 1)
@@ -207,8 +229,7 @@ impl<P: Opens> Door<P> {
     fn failed(&mut self, mut protocol: P, error: String, now: MonoNanos) -> Stage<P> {
         protocol.give_up(now);
         self.last_error = Some(format!("{} at {}: {error}", self.name, self.target.address));
-        let pause_ns = (PAUSE_NS_MIN << self.pause.failures.min(PAUSE_DOUBLINGS)).min(PAUSE_NS_MAX);
-        self.pause = Pause { failures: self.pause.failures + 1, until: now.after(pause_ns) };
+        self.pause.lengthen(now);
         Stage::Resting(Box::new(protocol))
     }
 }
@@ -226,7 +247,11 @@ impl Opens for Client {
     fn give_up(&mut self, _now: MonoNanos) {}
 
     fn due(&self) -> MonoNanos {
-        MonoNanos::NEVER
+        MonoNanos::ZERO
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        Self::deadline(self)
     }
 }
 

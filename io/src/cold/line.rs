@@ -16,6 +16,7 @@ use crate::clock::Clock;
 /// Questions and the connection that carries them.
 pub struct Line {
     rest: Rest,
+    clock: Clock,
     door: Door<Client>,
     connection: Option<HttpBox>,
     opened: Receiver<HttpBox>,
@@ -28,12 +29,12 @@ const BEGIN_NS_MAX: u64 = 15 * SECONDS;
 
 impl Line {
     /// A line to `target` whose socket is registered as `key`, and as `key + 1` while it is being opened.
-    pub fn new(rest: Rest, target: Target, key: usize) -> Self {
+    pub fn new(rest: Rest, target: Target, clock: Clock, key: usize) -> Self {
         let (to_line, opened) = super::door::handover("rest");
         let (retired, from_line) = super::door::handover("rest back");
         let client = Client::new(FILLS_BODY_BYTES_MAX);
         let door = Door::new("REST", target, key + 1, client, to_line, from_line);
-        Self { rest, door, connection: None, opened, retired, key }
+        Self { rest, clock, door, connection: None, opened, retired, key }
     }
 
     /// The questions.
@@ -45,11 +46,11 @@ impl Line {
     ///
     /// # Errors
     /// Why the venue could not be reached or understood.
-    pub fn begin(&mut self, clock: &Clock, poller: &mut Poller) -> Result<Vec<Instrument>, String> {
+    pub fn begin(&mut self, poller: &mut Poller) -> Result<Vec<Instrument>, String> {
         self.rest.begin();
-        let until = clock.now().after(BEGIN_NS_MAX);
+        let until = self.clock.now().after(BEGIN_NS_MAX);
         loop {
-            let now = clock.now();
+            let now = self.clock.now();
             self.step(now, poller);
             if let Some(rules) = self.rest.rules() {
                 return Ok(rules);
@@ -80,7 +81,8 @@ impl Line {
         let Some(connection) = &mut self.connection else { return work };
         work += pump(connection, now);
         connection.protocol.step(now);
-        work += self.rest.step(&mut connection.protocol, now);
+        let clock = &self.clock;
+        work += self.rest.step(&mut connection.protocol, &|| clock.utc(), now);
         if !connection.protocol.transmit().is_empty() {
             work += pump(connection, now);
         }

@@ -20,7 +20,7 @@ use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
 use keel_net::proto::http::Client;
 
-use crate::clock::{Clock, VenueClock};
+use crate::clock::VenueClock;
 
 /// Asks, and turns answers into events.
 pub struct Rest {
@@ -30,7 +30,6 @@ pub struct Rest {
     symbols: Vec<Symbol>,
     directory: Directory,
     answers: Answers,
-    clock: Clock,
     venue: VenueClock,
     evidence: VecDeque<Job>,
     reference: VecDeque<Job>,
@@ -150,7 +149,6 @@ impl Rest {
         host: &str,
         credentials: Option<Credentials>,
         symbols: &[Symbol],
-        clock: Clock,
         venue: VenueClock,
     ) -> Self {
         let never = MonoNanos::NEVER;
@@ -162,7 +160,6 @@ impl Rest {
             directory: Directory::new(&[]),
             // The sign of a maker's fee over REST is only trusted from the private stream.
             answers: Answers::new(instance, true),
-            clock,
             venue,
             evidence: VecDeque::new(),
             reference: VecDeque::new(),
@@ -228,11 +225,17 @@ impl Rest {
         &self.counters
     }
 
-    /// Reads an answer that has come and sends the next question; 1 when something happened.
-    pub fn step(&mut self, client: &mut Client, now: MonoNanos) -> usize {
+    /// Reads an answer that has come and sends the next question; 1 when something happened. `host` reads
+    /// the host's UTC, to tell how far it is off the venue's.
+    pub fn step(
+        &mut self,
+        client: &mut Client,
+        host: &impl Fn() -> UnixNanos,
+        now: MonoNanos,
+    ) -> usize {
         self.keep_schedule(now);
         if let Some(job) = self.in_flight.take() {
-            return self.read(job, client, now);
+            return self.read(job, client, host, now);
         }
         usize::from(self.send(client, now))
     }
@@ -351,7 +354,13 @@ impl Rest {
         }
     }
 
-    fn read(&mut self, mut job: Job, client: &mut Client, now: MonoNanos) -> usize {
+    fn read(
+        &mut self,
+        mut job: Job,
+        client: &mut Client,
+        host: &impl Fn() -> UnixNanos,
+        now: MonoNanos,
+    ) -> usize {
         let Some(outcome) = client.outcome() else {
             self.in_flight = Some(job);
             return 0;
@@ -373,17 +382,23 @@ impl Rest {
         };
         client.finish();
         match read {
-            Ok(answer) => self.take(job, answer, now),
+            Ok(answer) => self.take(job, answer, host, now),
             Err(error) => self.fail(job, &error, now),
         }
         1
     }
 
     /// Turns an answer into events and goes on with the next page, or ends the question.
-    fn take(&mut self, mut job: Job, answer: Answer, now: MonoNanos) {
+    fn take(
+        &mut self,
+        mut job: Job,
+        answer: Answer,
+        host: &impl Fn() -> UnixNanos,
+        now: MonoNanos,
+    ) {
         let next = match answer {
             Answer::Time(utc) => {
-                self.read_clock(utc, job.asked, now);
+                self.read_clock(utc, host(), job.asked, now);
                 None
             }
             Answer::Rules(rules) => {
@@ -429,11 +444,11 @@ impl Rest {
     }
 
     /// The venue's time was read between `asked` and `now`: it belongs to the middle, give or take half.
-    fn read_clock(&mut self, utc: UnixNanos, asked: MonoNanos, now: MonoNanos) {
+    fn read_clock(&mut self, utc: UnixNanos, host: UnixNanos, asked: MonoNanos, now: MonoNanos) {
         let half = now.since(asked) / 2;
         let utc_now = UnixNanos(utc.0.saturating_add(half as i64));
         self.venue.set(utc_now, now);
-        let offset_ns = utc_now.0 - self.clock.utc().0;
+        let offset_ns = utc_now.0 - host.0;
         let uncertainty_ns = half + MILLIS;
         self.out.push_back(Event::ClockSync(ClockSync { utc: utc_now, offset_ns, uncertainty_ns }));
     }

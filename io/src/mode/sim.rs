@@ -147,11 +147,10 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         &access.targets.host,
         Some(access.credentials()),
         &setup.instruments,
-        clock.clone(),
         venue.clone(),
     );
-    let mut line = Line::new(rest, access.targets.rest.clone(), LINE_KEY);
-    let rules = line.begin(&clock, cold.poller()).map_err(StartError::Venue)?;
+    let mut line = Line::new(rest, access.targets.rest.clone(), clock.clone(), LINE_KEY);
+    let rules = line.begin(cold.poller()).map_err(StartError::Venue)?;
     let now = clock.now();
     if setup.venue.clock_speed() == 1 {
         check_clock(&clock, &venue, &setup.params)?;
@@ -160,7 +159,15 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     }
     line.rest().start(venue.utc(now), now);
 
-    let boot = boot(&setup, recovered.epoch, recovered.dirty, &rules, restored);
+    let boot = Boot {
+        config_hash: setup.config_hash,
+        epoch: recovered.epoch,
+        instruments: rules.len() as u16,
+        seed: setup.seed,
+        mode: setup.mode,
+        dirty: recovered.dirty,
+    };
+    let boot = first_events(boot, &setup.params, &rules, restored);
     let recorder = Recorder::open(run_of(&setup), state, anchor)?;
     let stop_at = setup.run_for.map_or(MonoNanos::NEVER, |length| {
         now.after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
@@ -185,23 +192,14 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
 }
 
 /// What the engine is told first: itself, its parameters, the rules, and what it remembers.
-fn boot(
-    setup: &Setup,
-    epoch: u32,
-    dirty: bool,
+pub(crate) fn first_events(
+    boot: Boot,
+    params: &Params,
     rules: &[Instrument],
     restored: Vec<Event>,
 ) -> VecDeque<Event> {
-    let mut events = VecDeque::new();
-    events.push_back(Event::Boot(Boot {
-        config_hash: setup.config_hash,
-        epoch,
-        instruments: rules.len() as u16,
-        seed: setup.seed,
-        mode: setup.mode,
-        dirty,
-    }));
-    for (key, value) in setup.params.values().iter().enumerate() {
+    let mut events = VecDeque::from([Event::Boot(boot)]);
+    for (key, value) in params.values().iter().enumerate() {
         events.push_back(Event::Parameter(Parameter { key: key as u16, value: *value }));
     }
     for (id, instrument) in rules.iter().enumerate() {
