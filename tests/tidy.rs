@@ -1,4 +1,5 @@
-//! Tidiness that a machine can check: the plan of the house, bans with their replacement, and style.
+//! Tidiness that a machine can check: the plan of the house, bans with their replacement, and
+//! style.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -159,7 +159,8 @@ slot_struct! {
     }
 }
 
-/// What the engine says about itself, for files, console and metrics. Nothing that it does depends on it.
+/// What the engine says about itself, for files, console and metrics. Nothing that it does depends
+/// on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// An execution was booked.
@@ -196,7 +197,8 @@ impl From<Record> for CommandView {
 }
 
 slot_struct! {
-    /// A fill as `fills.csv` tells it, beyond what the `Fill` event says. Stands right behind that event.
+    /// A fill as `fills.csv` tells it, beyond what the `Fill` event says. Stands right behind that
+    /// event.
     pub struct Booked {
         /// Which instrument.
         pub instrument: InstrumentId,

@@ -1,7 +1,7 @@
 //! Exact decimal text: the venue's strings to integers and back, with no float on the way.
 //!
-//! A [`Grid`] is a step such as a tick of 0.1 or a lot of 0.0001. Text that does not lie on the grid
-//! is refused, never rounded, because a rounded order is another order.
+//! A [`Grid`] is a step such as a tick of 0.1 or a lot of 0.0001. Text that does not lie on the
+//! grid is refused, never rounded, because a rounded order is another order.
 
 use crate::units::E8;
 
@@ -137,7 +137,8 @@ impl Grid {
     /// The whole number of steps in `number`.
     ///
     /// # Errors
-    /// [`DecimalError::OffGrid`] when it is no whole number, [`DecimalError::Overflow`] past 64 bits.
+    /// [`DecimalError::OffGrid`] when it is no whole number, [`DecimalError::Overflow`] past 64
+    /// bits.
     pub fn steps_of(self, number: Decimal) -> Result<i64, DecimalError> {
         let units = if number.scale <= self.scale {
             number
@@ -308,7 +309,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_the_same(steps in -1_000_000_000_000i64..1_000_000_000_000, step in 1i64..1000, scale in 0u8..=8) {
+        fn what_is_written_reads_back_the_same(
+            steps in -1_000_000_000_000i64..1_000_000_000_000,
+            step in 1i64..1000,
+            scale in 0u8..=8,
+        ) {
             let grid = Grid { step, scale };
             let (out, len) = text(grid, steps);
             prop_assert_eq!(grid.steps(&out[..len]), Ok(steps));

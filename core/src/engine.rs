@@ -1,10 +1,10 @@
 //! The engine: state × event × now → state × commands.
 //!
-//! [`Engine::step`] is the whole contract. It reads no clock, writes no log and owns no memory. It never
-//! receives ticks: it states a [`deadline`](Engine::deadline), and whoever runs it sends one
+//! [`Engine::step`] is the whole contract. It reads no clock, writes no log and owns no memory. It
+//! never receives ticks: it states a [`deadline`](Engine::deadline), and whoever runs it sends one
 //! [`Timer`](crate::event::Timer) when `now` has passed it. The first event is
-//! [`Boot`](crate::event::Boot). What is asked for in a step fits [`OUTBOX_MAX`], so that a caller with
-//! that much room never has to send half of it.
+//! [`Boot`](crate::event::Boot). What is asked for in a step fits [`OUTBOX_MAX`], so that a caller
+//! with that much room never has to send half of it.
 
 mod desk;
 mod market;
@@ -146,8 +146,8 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// Takes in one event. Commands are appended to `out`, which must be empty.
     ///
     /// # Panics
-    /// When `now` goes back, when the first event is no boot, or when an instrument is named that does not
-    /// exist: those are defects of the caller, never of the venue.
+    /// When `now` goes back, when the first event is no boot, or when an instrument is named that
+    /// does not exist: those are defects of the caller, never of the venue.
     pub fn step(&mut self, now: MonoNanos, event: &Event, out: &mut Outbox<'_>) {
         assert!(now >= self.now, "time goes back: {now:?} after {:?}", self.now);
         assert!(out.is_empty(), "an outbox is emptied before the next step");
@@ -247,7 +247,8 @@ impl<'m, G: Gate> Engine<'m, G> {
                 let restored = self.ledger.restore_position(position);
                 self.account.contradiction |= restored.is_err();
                 self.reconcile.restore(position.last_trade_at);
-                // What an earlier run has booked is not booked again. A fill that it missed shows as drift.
+                // What an earlier run has booked is not booked again. A fill that it missed shows
+                // as drift.
                 self.trades.close(UnixNanos(position.last_trade_at.0.saturating_add(1)));
             }
             Event::Operator(operator) => self.operator(operator, now, out),

@@ -116,7 +116,8 @@ slot_struct! {
 slot_struct! {
     /// The account's rates on one instrument; positive is a cost, negative a rebate.
     pub struct FeeRate {
-        /// Which; [`InstrumentId::ALL`] with [`FeeSource::Unresolved`] when the venue did not answer.
+        /// Which; [`InstrumentId::ALL`] with [`FeeSource::Unresolved`] when the venue did not
+        /// answer.
         pub instrument: InstrumentId,
         /// For resting orders.
         pub maker: Rate,
@@ -163,7 +164,8 @@ slot_struct! {
 pub const PAGE_LEVELS: usize = 6;
 
 slot_struct! {
-    /// A part of one books frame: up to six levels of one side. The engine acts on the page marked last.
+    /// A part of one books frame: up to six levels of one side. The engine acts on the page marked
+    /// last.
     pub struct BookPage {
         /// Which.
         pub instrument: InstrumentId,
@@ -192,8 +194,8 @@ slot_struct! {
     }
 }
 
-/// A level's size in lots, packed with how many decimals the two texts had, so that the checksum's text
-/// can be written again: bits 60–63 decimals of the price, 56–59 of the size, 0–55 lots.
+/// A level's size in lots, packed with how many decimals the two texts had, so that the checksum's
+/// text can be written again: bits 60–63 decimals of the price, 56–59 of the size, 0–55 lots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LevelSize(u64);
 
@@ -580,7 +582,8 @@ slot_enum! {
 slot_enum! {
     /// Where a pass stands.
     pub enum Phase {
-        /// Items follow as `OrderUpdate`, `Fill`, `PositionReport`, `AccountReport` from [`Source::Query`].
+        /// Items follow as `OrderUpdate`, `Fill`, `PositionReport`, `AccountReport` from
+        /// [`Source::Query`].
         Begin = 0 "begin",
         /// All items have been sent.
         End = 1 "end",

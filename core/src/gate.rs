@@ -1,7 +1,7 @@
 //! The gate: no order reaches the wire without passing it, once, by type.
 //!
-//! An [`Approved`] order is made only by [`submit`], has no `Clone`, `Copy` or `Default`, moves over the
-//! link and is consumed when it is encoded.
+//! An [`Approved`] order is made only by [`submit`], has no `Clone`, `Copy` or `Default`, moves
+//! over the link and is consumed when it is encoded.
 
 use crate::event::{ClientId, Event, FeeSource};
 use crate::guard::{GuardState, Opinion, Reasons};

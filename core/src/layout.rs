@@ -1,8 +1,8 @@
 //! The explicit little-endian layout of everything that crosses a link into the journal.
 //!
-//! A [`Slot`] is 128 bytes: kind, version, then the fields of that kind in the order in which they are
-//! declared, then zeros. There is no padding and no Rust layout in it, so a journal written by one
-//! build is read by another.
+//! A [`Slot`] is 128 bytes: kind, version, then the fields of that kind in the order in which they
+//! are declared, then zeros. There is no padding and no Rust layout in it, so a journal written by
+//! one build is read by another.
 
 use crate::units::{Lots, MonoNanos, Price, Quote, Rate, Side, Ticks, UnixNanos};
 

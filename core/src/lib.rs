@@ -1,7 +1,8 @@
-//! What trading means: values, book, quotes, orders, reconciliation and the engine, as pure functions.
+//! What trading means: values, book, quotes, orders, reconciliation and the engine, as pure
+//! functions.
 //!
-//! Nothing here allocates, reads a clock, touches a socket or uses a float: the same events give the
-//! same commands on every machine. Memory is lent ([`engine`]), time is an argument.
+//! Nothing here allocates, reads a clock, touches a socket or uses a float: the same events give
+//! the same commands on every machine. Memory is lent ([`engine`]), time is an argument.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -426,8 +426,8 @@ impl<'m> OrderTable<'m> {
             slot.denied[BY_LIST] = slot.denied[BY_LIST].max(asked);
             if slot.state != OrderState::PendingNew && slot.changed < asked {
                 missing += 1;
-                // Later lists that do not have it either leave it to its schedule: asking for it brings
-                // such a list, and a venue that answers at once would be asked without end.
+                // Later lists that do not have it either leave it to its schedule: asking for it
+                // brings such a list, and a venue that answers at once would be asked without end.
                 if first {
                     table.set_due(at, now);
                 }

@@ -1,7 +1,7 @@
 //! Parameters: one table of every number that the strategy, the orders and the risk limits go by.
 //!
-//! The table is the source of the configuration's keys, of its manual and schema, and of what may be
-//! changed at run time. A value is an `i64` in the unit of its row and arrives as a
+//! The table is the source of the configuration's keys, of its manual and schema, and of what may
+//! be changed at run time. A value is an `i64` in the unit of its row and arrives as a
 //! [`Parameter`](crate::event::Parameter) event, so that a replay sees it.
 
 use crate::regime::{REGIMES, Regime};
@@ -164,12 +164,14 @@ params! {
         ema_period: u64, Unit::Count, one, [50], [50], 2, 1_000;
         /// One-minute bars of the average true range.
         atr_period: u64, Unit::Count, one, [14], [14], 2, 1_000;
-        /// Band (average true range over close) from which on the market is a shock; half of it is high volatility.
+        /// Band (average true range over close) from which on the market is a shock; half of it is
+        /// high volatility.
         high_vol_band_pct: Rate, Unit::Fraction, one, [e4(80)], [e4(80)], e4(1), e4(1_000);
         /// Drift of the mid over 30 s that is a shock, at most.
         shock_drift_30s_pct: Rate, Unit::Fraction, one, [e4(100)], [e4(100)], e4(1), e4(1_000);
         /// Drift over 30 s that is a shock, as a multiple of the band.
-        shock_drift_atr_multiplier: Rate, Unit::Factor, one, [e4(12_500)], [e4(12_500)], e4(1_000), e4(100_000);
+        shock_drift_atr_multiplier: Rate, Unit::Factor, one,
+            [e4(12_500)], [e4(12_500)], e4(1_000), e4(100_000);
         /// How far above or below its average the mid must be for a trend.
         trend_eps_pct: Rate, Unit::Fraction, one, [e4(10)], [e4(10)], 0, e4(500);
         /// How long a new regime must hold before it takes over.
@@ -205,8 +207,10 @@ params! {
             [e4(5_000), e4(8_000), e4(8_000), e4(5_000), e4(5_000)],
             [e4(5_000), e4(8_000), e4(8_000), e4(5_000), e4(5_000)], 0, e4(100_000);
         /// Net base to hold, signed, as a share of equity.
-        target_base_pct: Rate, Unit::Fraction, by_regime, [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], -e4(2_500), e4(2_500);
-        /// Turnover a day, as a multiple of equity, at which spread is widest and size smallest; soft limit.
+        target_base_pct: Rate, Unit::Fraction, by_regime,
+            [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], -e4(2_500), e4(2_500);
+        /// Turnover a day, as a multiple of equity, at which spread is widest and size smallest;
+        /// soft limit.
         turnover_cap_x: Rate, Unit::Factor, one, [3 * E8], [25 * E8], e4(1_000), 1_000 * E8;
         /// Slippage to cover; 0 for post-only quotes.
         slippage_est_pct: Rate, Unit::Fraction, one, [0], [0], 0, e4(100);
@@ -229,18 +233,22 @@ params! {
         /// Weight of the prior against the fills seen, in fills.
         edge_prior_fills: u64, Unit::Count, one, [50], [50], 1, 10_000;
         /// Half-life of what fills have taught, in time.
-        edge_half_life_s: u64, Unit::Seconds, one, [secs(1_800)], [secs(1_800)], secs(10), secs(86_400);
+        edge_half_life_s: u64, Unit::Seconds, one,
+            [secs(1_800)], [secs(1_800)], secs(10), secs(86_400);
         /// How long the gate is shut before it sends one smallest order a side.
-        edge_probe_after_s: u64, Unit::Seconds, one, [secs(900)], [secs(900)], secs(10), secs(86_400);
+        edge_probe_after_s: u64, Unit::Seconds, one,
+            [secs(900)], [secs(900)], secs(10), secs(86_400);
         /// Largest skew from inventory.
         inventory_skew_cap_pct: Rate, Unit::Fraction, one, [e4(30)], [e4(30)], 0, e4(500);
-        /// Weight of the imbalance of the top five levels in the skew, as a share of half the spread.
+        /// Weight of the imbalance of the top five levels in the skew, as a share of half the
+        /// spread.
         imbalance_weight: Rate, Unit::Factor, one, [e4(3_000)], [e4(3_000)], 0, E8;
         /// How much farther each level stands, as a share of half the spread.
         level_step: Rate, Unit::Factor, one, [e4(4_000)], [e4(4_000)], e4(100), 10 * E8;
         /// Nearest that a side may stand to the mid beyond half the market's spread.
         min_side_offset_bps: Rate, Unit::Bps, one, [bps(10)], [bps(2)], 0, bps(1_000);
-        /// An order stays while its price is this share of its offset from the desired price, and one tick at least.
+        /// An order stays while its price is this share of its offset from the desired price, and
+        /// one tick at least.
         requote_tolerance: Rate, Unit::Fraction, one, [e4(2_500)], [e4(7_500)], 0, E8;
         /// Age above which quotes are pulled when the book is not fresh.
         max_quote_age_s: u64, Unit::Seconds, one, [secs(5)], [secs(5)], secs(1), secs(600);
@@ -253,17 +261,21 @@ params! {
         /// Fall from the high-water mark. Hard.
         max_drawdown_pct_hard: Rate, Unit::Fraction, one, [e4(500)], [e4(500)], 1, e4(5_000);
         /// Turnover a day, as a multiple of equity. Hard.
-        max_daily_turnover_x_hard: Rate, Unit::Factor, one, [6 * E8], [50 * E8], e4(1_000), 1_000 * E8;
+        max_daily_turnover_x_hard: Rate, Unit::Factor, one,
+            [6 * E8], [50 * E8], e4(1_000), 1_000 * E8;
         /// Absolute net position as a share of equity. Soft.
         max_base_pct: Rate, Unit::Fraction, one, [e4(1_500)], [e4(1_500)], e4(1), 5 * E8;
         /// Absolute net position as a share of equity. Hard.
         max_base_pct_hard: Rate, Unit::Fraction, one, [e4(2_500)], [e4(2_500)], e4(1), 5 * E8;
         /// Worst-case position of one instrument.
-        max_position_quote: Quote, Unit::Usdt, one, [2_000 * E8], [2_000 * E8], E8, 100_000_000 * E8;
+        max_position_quote: Quote, Unit::Usdt, one,
+            [2_000 * E8], [2_000 * E8], E8, 100_000_000 * E8;
         /// Value of one order.
-        max_order_notional_quote: Quote, Unit::Usdt, one, [250 * E8], [250 * E8], E8, 10_000_000 * E8;
+        max_order_notional_quote: Quote, Unit::Usdt, one,
+            [250 * E8], [250 * E8], E8, 10_000_000 * E8;
         /// Value of all open orders.
-        max_total_notional_quote: Quote, Unit::Usdt, one, [1_000 * E8], [1_000 * E8], E8, 100_000_000 * E8;
+        max_total_notional_quote: Quote, Unit::Usdt, one,
+            [1_000 * E8], [1_000 * E8], E8, 100_000_000 * E8;
         /// Leverage as set at the venue.
         max_leverage: u64, Unit::Count, one, [5], [5], 1, 125;
         /// Maintenance margin over equity; 1 is liquidation. Soft.
@@ -276,7 +288,8 @@ params! {
         clock_offset_soft_ms: u64, Unit::Millis, one, [ms(500)], [ms(500)], ms(1), ms(30_000);
         /// Clock offset beyond which the program refuses to trade.
         clock_offset_hard_ms: u64, Unit::Millis, one, [ms(2_000)], [ms(2_000)], ms(1), ms(30_000);
-        /// Confirmed drift of a position, as a share of the larger. Soft; unexplained drift is hard.
+        /// Confirmed drift of a position, as a share of the larger. Soft; unexplained drift is
+        /// hard.
         position_drift_soft_pct: Rate, Unit::Fraction, one, [e4(500)], [e4(500)], 0, e4(5_000);
         /// Strategy cancels a minute and instrument; beyond it an episode begins.
         cancel_budget_per_min: u64, Unit::Count, one, [50], [50], 1, 6_000;
@@ -295,7 +308,8 @@ params! {
         /// Age of an instrument's rules beyond which nothing is placed.
         rules_age_max_s: u64, Unit::Seconds, one, [secs(300)], [secs(300)], secs(10), secs(3_600);
         /// Without fee rates from the venue for this long: hard.
-        fee_unresolved_hard_s: u64, Unit::Seconds, one, [secs(180)], [secs(180)], secs(1), secs(3_600);
+        fee_unresolved_hard_s: u64, Unit::Seconds, one,
+            [secs(180)], [secs(180)], secs(1), secs(3_600);
         /// Age of fee rates beyond which the stop is hard.
         fee_age_hard_s: u64, Unit::Seconds, one, [secs(900)], [secs(900)], secs(1), secs(86_400);
         /// Silence of the books topic.
@@ -303,7 +317,8 @@ params! {
         /// Silence of the ticker topic.
         ticker_silence_ms: u64, Unit::Millis, one, [ms(5_000)], [ms(5_000)], ms(100), ms(60_000);
         /// Silence of the private stream.
-        private_silence_ms: u64, Unit::Millis, one, [ms(12_000)], [ms(12_000)], ms(100), ms(120_000);
+        private_silence_ms: u64, Unit::Millis, one,
+            [ms(12_000)], [ms(12_000)], ms(100), ms(120_000);
         /// Age of records not yet durable beyond which no quotes rest.
         journal_lag_ms: u64, Unit::Millis, one, [ms(1_000)], [ms(1_000)], ms(10), ms(10_000);
         /// How long every cause must be clear before a pause ends.
@@ -325,7 +340,8 @@ params! {
         /// How long a create of unknown outcome may still appear.
         zombie_window_ms: u64, Unit::Millis, one, [ms(3_000)], [ms(3_000)], ms(100), ms(120_000);
         /// Creates a second, over all instruments.
-        creates_per_s: Rate, Unit::Factor, one, [4 * E8 + E8 / 2], [4 * E8 + E8 / 2], e4(1_000), 100 * E8;
+        creates_per_s: Rate, Unit::Factor, one,
+            [4 * E8 + E8 / 2], [4 * E8 + E8 / 2], e4(1_000), 100 * E8;
         /// Requests a second, creates and strategy cancels together.
         requests_per_s: Rate, Unit::Factor, one, [7 * E8], [7 * E8], e4(1_000), 200 * E8;
         /// Creates a UTC day; at nine tenths no more are sent.
@@ -371,8 +387,8 @@ impl Params {
         Self(values)
     }
 
-    /// Sets the value at `place`; false, and nothing is set, when there is no such place or the value
-    /// is outside of its row's range.
+    /// Sets the value at `place`; false, and nothing is set, when there is no such place or the
+    /// value is outside of its row's range.
     pub fn set(&mut self, place: usize, value: i64) -> bool {
         let allowed = row_of(place).is_some_and(|row| (row.min..=row.max).contains(&value));
         if allowed {

@@ -1,12 +1,13 @@
 //! Units: one type a quantity, so that a price cannot be added to a size.
 //!
-//! Prices are integer ticks and sizes integer lots of their instrument. Money is an integer count of
-//! 1e-8 USDT. Signals and ratios inside the strategy are [`Signal`]s and never touch the ledger.
+//! Prices are integer ticks and sizes integer lots of their instrument. Money is an integer count
+//! of 1e-8 USDT. Signals and ratios inside the strategy are [`Signal`]s and never touch the ledger.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
-/// Fixed-point number for signals: fair value, EWMA, variance, skew (64 integer and 64 fraction bits).
+/// Fixed-point number for signals: fair value, EWMA, variance, skew (64 integer and 64 fraction
+/// bits).
 pub type Signal = fixed::types::I64F64;
 
 /// How many units of [`Quote`], [`Price`] and [`Rate`] make one.
@@ -115,7 +116,8 @@ impl Quote {
         Self(i64::try_from(product).expect("money within ±92 billion USDT"))
     }
 
-    /// This amount as a share of `whole`, rounded away from zero; `None` when `whole` is not positive.
+    /// This amount as a share of `whole`, rounded away from zero; `None` when `whole` is not
+    /// positive.
     pub fn share_of(self, whole: Self) -> Option<Rate> {
         if whole.0 <= 0 {
             return None;

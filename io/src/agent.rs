@@ -1,5 +1,5 @@
-//! Agents and their duty cycle: a thread reads the clock once a cycle and hands the time to each of its
-//! agents in turn.
+//! Agents and their duty cycle: a thread reads the clock once a cycle and hands the time to each of
+//! its agents in turn.
 //!
 //! An agent that panics is dropped and never resumed, so that its links read as abandoned, in both
 //! threading modes; the others of its thread go on and do what an abandoned link asks of them.
@@ -56,7 +56,8 @@ impl Pulse {
 
     /// True once an agent of the thread has panicked.
     pub fn has_panicked(&self) -> bool {
-        // Acquire: pairs with the store after the agent was dropped, so that its links are abandoned too.
+        // Acquire: pairs with the store after the agent was dropped, so that its links are
+        // abandoned too.
         self.panicked.load(Ordering::Acquire)
     }
 

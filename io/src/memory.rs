@@ -1,4 +1,5 @@
-//! Memory: everything that the engine works in, carved from one block at start and never given back.
+//! Memory: everything that the engine works in, carved from one block at start and never given
+//! back.
 
 use bumpalo::Bump;
 use keel_core::book::{BookMemory, LADDER_CELLS, REST_CELLS};
@@ -51,8 +52,8 @@ const TRADES: usize = 1 << 18;
 /// Bills: funding of 1,024 instruments for days.
 const BILLS: usize = 1 << 14;
 
-/// Makes an engine and its outbox in a block of its own. The block is leaked: it lives as long as the
-/// process, every page of it is touched, and after this it cannot grow.
+/// Makes an engine and its outbox in a block of its own. The block is leaked: it lives as long as
+/// the process, every page of it is touched, and after this it cannot grow.
 pub fn engine(limits: &Limits, profile: Profile) -> (RiskEngine, Outbox<'static>) {
     let bump: &'static Bump = Box::leak(Box::new(Bump::new()));
     let n = limits.instruments;

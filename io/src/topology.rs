@@ -228,8 +228,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
 }
 
 impl Threads {
-    /// Lays the hot agents on their threads. On a shared one the feed comes first and the gateway last, so
-    /// that an order leaves in the cycle that its cause came in.
+    /// Lays the hot agents on their threads. On a shared one the feed comes first and the gateway
+    /// last, so that an order leaves in the cycle that its cause came in.
     fn spawn_hot(
         &mut self,
         placement: Placement,

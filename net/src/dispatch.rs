@@ -1,4 +1,5 @@
-//! What crosses the links of the engine: events on their way in, commands on their way out, with stamps.
+//! What crosses the links of the engine: events on their way in, commands on their way out, with
+//! stamps.
 
 use keel_core::command::Command;
 use keel_core::event::Event;

@@ -1,6 +1,7 @@
 //! The feed: market data of all instruments, from a session's payloads to the engine's link.
 //!
-//! It owns no socket and reads no clock: whoever runs it lends the session, the time and a way to stamp.
+//! It owns no socket and reads no clock: whoever runs it lends the session, the time and a way to
+//! stamp.
 
 use keel_core::command::Resync;
 use keel_core::event::{self, Event, FeedState, Stream};
@@ -80,8 +81,8 @@ impl Feed {
         }
     }
 
-    /// Reads what the session has received and puts it on the engine's link; gives how many payloads
-    /// there were. `rx` is when their bytes had been read, `stamp` reads the clock.
+    /// Reads what the session has received and puts it on the engine's link; gives how many
+    /// payloads there were. `rx` is when their bytes had been read, `stamp` reads the clock.
     pub fn step(
         &mut self,
         mut session: Option<&mut Session>,
@@ -126,7 +127,8 @@ impl Feed {
                 Incoming::Payload(payload) => {
                     payloads += 1;
                     if self.owed.is_some() {
-                        // A hole is told of first; what follows it without a snapshot is worth nothing.
+                        // A hole is told of first; what follows it without a snapshot is worth
+                        // nothing.
                         continue;
                     }
                     let mut sink = LinkSink { link: &mut self.to_engine, rx: now, stamp };

@@ -1,9 +1,9 @@
 //! The gateway: private truth in, orders out, and the last hand on the switch.
 //!
-//! It owns no socket and reads no clock: whoever runs it lends a session, an HTTP connection, the time and a
-//! way to stamp. A create is sent at most once; one that could not be sent is answered as not sent. When
-//! the engine is gone without having stopped in order, or a private event finds no room, the gateway
-//! cancels everything and ends.
+//! It owns no socket and reads no clock: whoever runs it lends a session, an HTTP connection, the
+//! time and a way to stamp. A create is sent at most once; one that could not be sent is answered
+//! as not sent. When the engine is gone without having stopped in order, or a private event finds
+//! no room, the gateway cancels everything and ends.
 
 use std::collections::VecDeque;
 
@@ -67,7 +67,8 @@ enum Ending {
     Over,
 }
 
-/// Private channels. `fill` carries what the ledger needs; `fast-fill` would bring the same without a fee.
+/// Private channels. `fill` carries what the ledger needs; `fast-fill` would bring the same without
+/// a fee.
 const CHANNELS: [Channel; 4] = [Channel::Order, Channel::Fill, Channel::Position, Channel::Account];
 
 /// Cancels of one instrument from which on they share a message.
@@ -80,8 +81,8 @@ const QUOTA: usize = 64;
 const DEAD_MAN_NS_MAX: u64 = 10 * SECONDS;
 
 impl Gateway {
-    /// A gateway for the engine called `instance`; `host` is the venue's REST host, with its port where
-    /// that is not 443.
+    /// A gateway for the engine called `instance`; `host` is the venue's REST host, with its port
+    /// where that is not 443.
     pub fn new(
         instance: Instance,
         host: &str,
@@ -111,7 +112,8 @@ impl Gateway {
         }
     }
 
-    /// Takes a session over that has just been opened elsewhere: logs in. `utc` is the venue's time.
+    /// Takes a session over that has just been opened elsewhere: logs in. `utc` is the venue's
+    /// time.
     pub fn adopt(&mut self, session: &mut Session, utc: UnixNanos, now: MonoNanos) {
         self.connects += 1;
         self.credentials.login(utc, &mut self.text);

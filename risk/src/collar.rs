@@ -4,8 +4,8 @@ use keel_core::gate::{InstrumentView, Intent};
 use keel_core::instrument::Instrument;
 use keel_core::units::{E8, Price, Rate, Side};
 
-/// True when the intent's price lies within `collar` of the mid, of the mark and of the last good book,
-/// and within the venue's own band. What is not known is outside.
+/// True when the intent's price lies within `collar` of the mid, of the mark and of the last good
+/// book, and within the venue's own band. What is not known is outside.
 pub fn holds(intent: &Intent, view: &InstrumentView, rules: &Instrument, collar: Rate) -> bool {
     let Some((bid, ask)) = view.touch else { return false };
     let price_x2 = i128::from(intent.price.0) * 2;

@@ -46,7 +46,8 @@ pub fn worst_case(
     let open = i128::from(instrument.open_lots[side.index()].0);
     let after = position + open + i128::from(intent.lots.0);
     if intent.reduce_only {
-        // Reduce-only never opens; together with what already works it must not exceed the position.
+        // Reduce-only never opens; together with what already works it must not exceed the
+        // position.
         return if after <= 0 { Ok(()) } else { Err(Refusal::WorstCase) };
     }
     let price = rules.price(intent.price).max(instrument.mark);

@@ -4,7 +4,8 @@ use keel_core::gate::View;
 use keel_core::guard::{Opinion, Reason};
 use keel_core::units::{E8, Quote, Rate};
 
-/// True when `part` is more than `limit` of `whole`. A whole that is not positive is exceeded by anything.
+/// True when `part` is more than `limit` of `whole`. A whole that is not positive is exceeded by
+/// anything.
 pub fn exceeds(part: Quote, limit: Rate, whole: Quote) -> bool {
     if whole.0 <= 0 {
         return true;
@@ -12,7 +13,8 @@ pub fn exceeds(part: Quote, limit: Rate, whole: Quote) -> bool {
     i128::from(part.0) * i128::from(E8) > i128::from(limit.0) * i128::from(whole.0)
 }
 
-/// What the account's money calls for. Unknown equity is a cause to pause, once start-up is complete.
+/// What the account's money calls for. Unknown equity is a cause to pause, once start-up is
+/// complete.
 pub fn opinion(view: &View<'_>) -> Opinion {
     let (params, account) = (view.params, view.account);
     let mut opinion = Opinion::FINE;

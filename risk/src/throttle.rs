@@ -4,8 +4,8 @@ use keel_core::digest::Digest;
 use keel_core::param::Params;
 use keel_core::units::{E8, MonoNanos, Rate, SECONDS, UnixNanos};
 
-/// A token bucket that holds one second's worth, and one token at least. It is kept as the time at which it
-/// will be full again, so that no fraction of a token is ever lost to rounding.
+/// A token bucket that holds one second's worth, and one token at least. It is kept as the time at
+/// which it will be full again, so that no fraction of a token is ever lost to rounding.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
     full_at: MonoNanos,
@@ -50,7 +50,8 @@ impl Throttle {
     /// True when one more create may be sent now.
     pub fn allows_create(&mut self, params: &Params, utc: UnixNanos, now: MonoNanos) -> bool {
         self.turn_day(utc);
-        // The last tenth of the day's creates stays unused: near the venue's cap nothing new is begun.
+        // The last tenth of the day's creates stays unused: near the venue's cap nothing new is
+        // begun.
         let today_max = params.creates_per_day_max() * 9 / 10;
         self.creates.has_token(params.creates_per_s(), now)
             && self.requests.has_token(params.requests_per_s(), now)
@@ -91,7 +92,8 @@ impl Throttle {
     }
 }
 
-/// Counts executions in two halves of a window, so that ten seconds hold between one and two halves.
+/// Counts executions in two halves of a window, so that ten seconds hold between one and two
+/// halves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FillWindow {
     half: u64,

@@ -142,8 +142,8 @@ fn seed_history(
 pub const HISTORY_MINUTES_MAX: u32 = crate::candle::CANDLES_MAX as u32;
 /// The longest pause, in nanoseconds, that the agents make up for.
 pub const PAUSE_NS_MAX: i64 = 5_000_000_000;
-/// What people who are not modeled hold; the record does not say, so these are round numbers: 30,000
-/// BTC and 400,000 ETH.
+/// What people who are not modeled hold; the record does not say, so these are round numbers:
+/// 30,000 BTC and 400,000 ETH.
 const BTC_OUTSIDE: Lots = Lots(300_000_000);
 const ETH_OUTSIDE: Lots = Lots(40_000_000);
 /// Fundings of the past that a contract is given.

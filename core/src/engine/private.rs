@@ -78,8 +78,8 @@ impl<G: Gate> Engine<'_, G> {
         self.apply(effect, reply.instrument, reply.client, now, out);
     }
 
-    /// A fill changes the position first and the order second, even when the table of states says that
-    /// it is unexpected: money is never refused.
+    /// A fill changes the position first and the order second, even when the table of states says
+    /// that it is unexpected: money is never refused.
     pub(super) fn fill(&mut self, fill: &Fill, now: MonoNanos, out: &mut Outbox<'_>) {
         self.known(fill.instrument);
         if fill.source != Source::Query {
@@ -212,8 +212,8 @@ impl<G: Gate> Engine<'_, G> {
         self.notice(NoticeKind::DayRestored, InstrumentId::ALL, [day.day, day.realized.0], out);
     }
 
-    /// The private stream is gone: what is in flight is unknown, and everything is canceled by the other
-    /// way in.
+    /// The private stream is gone: what is in flight is unknown, and everything is canceled by the
+    /// other way in.
     pub(super) fn lose_private(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
         self.account.private_live = false;
         self.orders.lost_stream(now);

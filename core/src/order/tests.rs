@@ -686,98 +686,150 @@ struct Truth {
     filled: i64,
 }
 
+/// A small venue that accepts, fills and cancels, and the news of it that are under way.
+struct SmallVenue {
+    orders: Vec<Truth>,
+    news: Vec<(OrderUpdate, MonoNanos)>,
+    fills: Vec<Fill>,
+    lists: Vec<(Vec<OrderUpdate>, MonoNanos)>,
+    booked: Vec<u64>,
+    trades: u64,
+}
+
+impl SmallVenue {
+    const EMPTY: Self = Self {
+        orders: vec![],
+        news: vec![],
+        fills: vec![],
+        lists: vec![],
+        booked: vec![],
+        trades: 0,
+    };
+
+    fn accept(&mut self, n: usize, now: MonoNanos) {
+        let order = &mut self.orders[n];
+        if !order.arrived && now.since(order.sent) <= ZOMBIE {
+            (order.arrived, order.open) = (true, true);
+            self.news.push((push(order.client, OrderStatus::Live, 0), now));
+        }
+    }
+
+    fn fill(&mut self, n: usize, wanted: usize, now: MonoNanos) {
+        let order = &mut self.orders[n];
+        if !order.open {
+            return;
+        }
+        let lots = 1 + wanted.min(9 - order.filled as usize) as i64;
+        self.trades += 1;
+        order.filled += lots;
+        order.open = order.filled < 10;
+        let status = [OrderStatus::Filled, OrderStatus::PartiallyFilled][usize::from(order.open)];
+        self.news.push((push(order.client, status, order.filled), now));
+        self.fills.push(fill(order.client, self.trades, lots));
+    }
+
+    fn cancel(&mut self, n: usize, now: MonoNanos) {
+        let order = &mut self.orders[n];
+        if order.open {
+            order.open = false;
+            self.news.push((push(order.client, OrderStatus::Canceled, order.filled), now));
+        }
+    }
+
+    fn answer(&mut self, n: usize, now: MonoNanos) {
+        let Truth { client, arrived, open, filled, .. } = self.orders[n];
+        let status = match (arrived, open, filled) {
+            (false, ..) => OrderStatus::NotFound,
+            (true, true, _) => OrderStatus::Live,
+            (true, false, 10) => OrderStatus::Filled,
+            (true, false, _) => OrderStatus::Canceled,
+        };
+        self.news.push((query(client, status, filled), now));
+    }
+
+    fn list(&mut self, now: MonoNanos) {
+        let open = self.orders.iter().filter(|order| order.open);
+        let listed = |order: &Truth| query(order.client, OrderStatus::Live, order.filled);
+        self.lists.push((open.map(listed).collect(), now));
+    }
+
+    /// Lets one piece of news arrive, by chance for a second time.
+    fn tell(
+        &mut self,
+        table: &mut OrderTable<'_>,
+        n: usize,
+        again: bool,
+        now: MonoNanos,
+    ) -> Effect {
+        let (update, asked) = if again { self.news[n] } else { self.news.swap_remove(n) };
+        let asked = if update.source == Source::Query { asked } else { now };
+        table.on_update(&update, asked, now)
+    }
+
+    fn tell_list(&mut self, table: &mut OrderTable<'_>, n: usize, now: MonoNanos) {
+        let (listed, asked) = self.lists.swap_remove(n);
+        for update in &listed {
+            table.on_update(update, asked, now);
+        }
+        table.list_ended(InstrumentId::ALL, asked, now);
+    }
+
+    fn tell_fill(&mut self, table: &mut OrderTable<'_>, n: usize, now: MonoNanos) {
+        let fill = self.fills[n];
+        if !self.booked.contains(&fill.trade_id) {
+            self.booked.push(fill.trade_id);
+            table.on_fill(&fill, now);
+        }
+    }
+}
+
 proptest! {
-    /// A small venue that accepts, fills and cancels, and whose news are lost, late, doubled and in
-    /// any order: what may be live there is never more than what the table counts.
+    /// News are lost, late, doubled and in any order: what may be live at the venue is never more
+    /// than what the table counts.
     #[test]
     fn whatever_is_lost_or_late_the_table_never_counts_less_than_the_venue_has(
         steps in prop::collection::vec((0u8..9, any::<prop::sample::Index>(), 0u64..700), 1..400),
     ) {
         let mut table = table_of(16);
-        let mut truth: Vec<Truth> = vec![];
-        let mut news: Vec<(OrderUpdate, MonoNanos)> = vec![];
-        let mut fills: Vec<Fill> = vec![];
-        let mut lists: Vec<(Vec<OrderUpdate>, MonoNanos)> = vec![];
-        let mut booked = vec![];
-        let (mut now, mut trades) = (ms(0), 0);
+        let mut venue = SmallVenue::EMPTY;
+        let mut now = ms(0);
         for (step, index, wait) in steps {
             now = now.after(wait * MILLIS);
-            let pick = (!truth.is_empty()).then(|| index.index(truth.len().max(1)));
+            let pick = (!venue.orders.is_empty()).then(|| index.index(venue.orders.len().max(1)));
             match (step, pick) {
                 (0, _) => {
                     if let Some(client) = table.next_client() {
                         let spec = OrderSpec { client, intent: intent(Side::Buy, 100, 10, 0) };
                         table.placed(&spec, now);
                         let (arrived, open, filled) = (false, false, 0);
-                        truth.push(Truth { client, sent: now, arrived, open, filled });
+                        venue.orders.push(Truth { client, sent: now, arrived, open, filled });
                     }
                 }
-                (1, Some(n)) if !truth[n].arrived && now.since(truth[n].sent) <= ZOMBIE => {
-                    (truth[n].arrived, truth[n].open) = (true, true);
-                    news.push((push(truth[n].client, OrderStatus::Live, 0), now));
-                }
-                (2, Some(n)) if truth[n].open => {
-                    let lots = 1 + index.index(4).min(9 - truth[n].filled as usize) as i64;
-                    trades += 1;
-                    truth[n].filled += lots;
-                    truth[n].open = truth[n].filled < 10;
-                    let whole = !truth[n].open;
-                    let words = [OrderStatus::PartiallyFilled, OrderStatus::Filled];
-                    let status = words[usize::from(whole)];
-                    news.push((push(truth[n].client, status, truth[n].filled), now));
-                    fills.push(fill(truth[n].client, trades, lots));
-                }
+                (1, Some(n)) => venue.accept(n, now),
+                (2, Some(n)) => venue.fill(n, index.index(4), now),
                 (3, Some(n)) => {
-                    table.cancel_sent(truth[n].client, now);
-                    if truth[n].open && index.index(2) == 0 {
-                        truth[n].open = false;
-                        let Truth { client, filled, .. } = truth[n];
-                        news.push((push(client, OrderStatus::Canceled, filled), now));
+                    table.cancel_sent(venue.orders[n].client, now);
+                    if index.index(2) == 0 {
+                        venue.cancel(n, now);
                     }
                 }
-                (4, Some(n)) => {
-                    let Truth { client, arrived, open, filled, .. } = truth[n];
-                    let status = match (arrived, open, filled) {
-                        (false, ..) => OrderStatus::NotFound,
-                        (true, true, _) => OrderStatus::Live,
-                        (true, false, 10) => OrderStatus::Filled,
-                        (true, false, _) => OrderStatus::Canceled,
-                    };
-                    news.push((query(client, status, filled), now));
+                (4, Some(n)) => venue.answer(n, now),
+                (5, _) => venue.list(now),
+                (6, _) if !venue.lists.is_empty() => {
+                    venue.tell_list(&mut table, index.index(venue.lists.len()), now);
                 }
-                (5, _) => {
-                    let open = truth.iter().filter(|order| order.open);
-                    let listed = |o: &Truth| query(o.client, OrderStatus::Live, o.filled);
-                    let listed = open.map(listed).collect();
-                    lists.push((listed, now));
+                (7, _) if !venue.fills.is_empty() => {
+                    venue.tell_fill(&mut table, index.index(venue.fills.len()), now);
                 }
-                (6, _) if !lists.is_empty() => {
-                    let (listed, asked) = lists.swap_remove(index.index(lists.len()));
-                    for update in &listed {
-                        table.on_update(update, asked, now);
-                    }
-                    table.list_ended(InstrumentId::ALL, asked, now);
-                }
-                (7, _) if !fills.is_empty() => {
-                    let fill = fills[index.index(fills.len())];
-                    if !booked.contains(&fill.trade_id) {
-                        booked.push(fill.trade_id);
-                        table.on_fill(&fill, now);
-                    }
-                }
-                (8, _) if !news.is_empty() => {
-                    let n = index.index(news.len());
-                    let (update, asked) = if wait % 2 == 0 { news[n] } else { news.swap_remove(n) };
-                    let asked = if update.source == Source::Query { asked } else { now };
-                    let effect = table.on_update(&update, asked, now);
+                (8, _) if !venue.news.is_empty() => {
+                    let n = index.index(venue.news.len());
+                    let effect = venue.tell(&mut table, n, wait % 2 == 0, now);
                     prop_assert_eq!(effect.contradiction, None);
                 }
-                _ => {
- overdue(&mut table, now);
- }
+                _ => drop(overdue(&mut table, now)),
             }
             audit(&table);
-            for order in &truth {
+            for order in &venue.orders {
                 let may_appear = !order.arrived && now.since(order.sent) <= ZOMBIE;
                 if order.open || may_appear {
                     let slot = table.order(order.client);

@@ -181,7 +181,8 @@ fn route(command: Command, stamps: Stamps, outputs: &mut Outputs) {
             assert!(sent.is_ok(), "the gateway's link had room for a whole outbox");
         }
         CommandView::Query(query) => {
-            // Evidence that is not asked for is asked for again: reconciliation keeps its deadlines.
+            // Evidence that is not asked for is asked for again: reconciliation keeps its
+            // deadlines.
             let _ = outputs.cold.push(query);
         }
         CommandView::Resync(resync) => {

@@ -1,4 +1,5 @@
-//! The feed's agent: lends the feed a session on a socket, taken over from cold and given back when it ends.
+//! The feed's agent: lends the feed a session on a socket, taken over from cold and given back when
+//! it ends.
 
 use keel_core::units::MonoNanos;
 use keel_net::driver::{Connection, Poller, Readiness};

@@ -1,5 +1,5 @@
-//! The journal's agent: takes the tap and the stamps, makes them durable in groups, and then files and
-//! snapshot follow. It is the only one that waits for the disk.
+//! The journal's agent: takes the tap and the stamps, makes them durable in groups, and then files
+//! and snapshot follow. It is the only one that waits for the disk.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,8 +22,8 @@ pub struct JournalGauge {
 }
 
 impl JournalGauge {
-    /// Age of the oldest record that is not durable yet, in nanoseconds; the greatest there is once the
-    /// disk has refused a write.
+    /// Age of the oldest record that is not durable yet, in nanoseconds; the greatest there is once
+    /// the disk has refused a write.
     pub fn lag_ns(&self) -> u64 {
         if self.has_failed() {
             return u64::MAX;
@@ -32,7 +32,8 @@ impl JournalGauge {
         self.lag_ns.load(Ordering::Relaxed)
     }
 
-    /// True once the disk has refused a write: nothing after it is durable, and nothing is tried again.
+    /// True once the disk has refused a write: nothing after it is durable, and nothing is tried
+    /// again.
     pub fn has_failed(&self) -> bool {
         // Relaxed: a flag that only rises.
         self.failed.load(Ordering::Relaxed)
@@ -70,8 +71,8 @@ pub struct JournalAgent {
 const QUOTA: usize = 4_096;
 
 impl JournalAgent {
-    /// An agent that writes with `recorder`; when its links end it leaves the result in `ended`. `verified`
-    /// says by then whether the stop was orderly.
+    /// An agent that writes with `recorder`; when its links end it leaves the result in `ended`.
+    /// `verified` says by then whether the stop was orderly.
     pub fn new(
         recorder: Recorder,
         [from_engine, from_gateway]: [Receiver<Tap>; 2],

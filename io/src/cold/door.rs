@@ -1,7 +1,7 @@
 //! Doors: connections that cold opens, hands over whole, and takes back when they have ended.
 //!
-//! The hot agents never wait for a handshake: TCP, TLS and the WebSocket upgrade are done here, without
-//! blocking, and the protocol moves with its socket and its buffers.
+//! The hot agents never wait for a handshake: TCP, TLS and the WebSocket upgrade are done here,
+//! without blocking, and the protocol moves with its socket and its buffers.
 
 use std::net::SocketAddr;
 

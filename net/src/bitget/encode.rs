@@ -1,10 +1,12 @@
-//! Order entry over the private socket (bitget reference §14, V3): templates with the numbers put in.
+//! Order entry over the private socket (bitget reference §14, V3): templates with the numbers put
+//! in.
 //!
-//! Nothing allocates once the buffer has grown. An [`Approved`] order is consumed: it is written once.
+//! Nothing allocates once the buffer has grown. An [`Approved`] order is consumed: it is written
+//! once.
 //!
 //! The venue's late-order protection (`requestTime` and `receiveWindow`, reference §2, disagreement
-//! 27) is documented without its place in the message; it is written into the order's own object, and
-//! only when it is switched on.
+//! 27) is documented without its place in the message; it is written into the order's own object,
+//! and only when it is switched on.
 
 use keel_core::command::Cancel;
 use keel_core::decimal::{Grid, TEXT_MAX};

@@ -1,8 +1,8 @@
 //! What is asked over HTTP and what the answers mean (bitget reference §3, §6 to §9, §16).
 //!
-//! A [`Call`] is method, path, query and body, ready to be signed and sent as it stands. [`Answers`]
-//! reads bodies into events. Success is decided by the body's `code`, whatever the HTTP status; a
-//! body without a code is judged by its status.
+//! A [`Call`] is method, path, query and body, ready to be signed and sent as it stands.
+//! [`Answers`] reads bodies into events. Success is decided by the body's `code`, whatever the HTTP
+//! status; a body without a code is judged by its status.
 
 use keel_core::decimal::{Grid, POW10};
 use keel_core::event::{
@@ -54,8 +54,8 @@ impl Answers {
         })
     }
 
-    /// The rules of those instruments that are `wanted`, in that order; `None` where the venue has no
-    /// such perpetual.
+    /// The rules of those instruments that are `wanted`, in that order; `None` where the venue has
+    /// no such perpetual.
     ///
     /// # Errors
     /// Also when the rules of a wanted instrument cannot be read.
@@ -103,8 +103,8 @@ impl Answers {
         })
     }
 
-    /// How the account holds positions, its number, and the highest leverage set on an instrument of
-    /// `directory` (0 when the answer names none of them).
+    /// How the account holds positions, its number, and the highest leverage set on an instrument
+    /// of `directory` (0 when the answer names none of them).
     ///
     /// # Errors
     /// See [`RestError`].
@@ -200,8 +200,8 @@ impl Answers {
         self.rows(status, body, directory, |rows, item| rows.order(item, Source::Query))
     }
 
-    /// One order; `None` when it is of an instrument that is not listed. That the venue does not find
-    /// it comes as [`RestError::Venue`] with [`RejectClass::NotFound`], and proves nothing.
+    /// One order; `None` when it is of an instrument that is not listed. That the venue does not
+    /// find it comes as [`RestError::Venue`] with [`RejectClass::NotFound`], and proves nothing.
     ///
     /// # Errors
     /// See [`RestError`].

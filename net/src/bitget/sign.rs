@@ -80,7 +80,8 @@ impl Credentials {
         SignedHeaders { credentials: self, timestamp, sign }
     }
 
-    /// Writes the login of a private socket into `out`. The time goes in **seconds** (disagreement 1).
+    /// Writes the login of a private socket into `out`. The time goes in **seconds** (disagreement
+    /// 1).
     pub fn login(&self, now: UnixNanos, out: &mut Vec<u8>) {
         let seconds = now.millis().div_euclid(1000).to_string();
         let sign = self.sign(&[&seconds, "GET", "/user/verify"]);

@@ -1,6 +1,7 @@
 //! `cargo ci`: format, lints, tests, documentation and tidiness in one command.
 //!
-//! `cargo ci` runs every step and ends with a table of minutes; `cargo ci STEP…` runs the steps named.
+//! `cargo ci` runs every step and ends with a table of minutes; `cargo ci STEP…` runs the steps
+//! named.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;

@@ -50,8 +50,8 @@ pub struct AccountPlan {
 }
 
 impl AccountPlan {
-    /// `keel`: 10,000 USDT, the market-maker tier (maker −0.5 bp, taker 6 bp), leverage 5, a key that trades
-    /// and is bound to loopback.
+    /// `keel`: 10,000 USDT, the market-maker tier (maker −0.5 bp, taker 6 bp), leverage 5, a key
+    /// that trades and is bound to loopback.
     pub fn maker() -> Self {
         Self {
             name: "keel".into(),

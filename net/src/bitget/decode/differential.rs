@@ -1,5 +1,6 @@
 //! The fast reader, the second reader and a third one (serde_json) on frames made at random, whole
-//! and damaged: what the fast reader takes, all take alike; what one of the other two takes, both do.
+//! and damaged: what the fast reader takes, all take alike; what one of the other two takes, both
+//! do.
 
 use std::fmt;
 

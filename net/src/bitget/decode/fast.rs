@@ -1,8 +1,8 @@
 //! The fast reader: books, public trades and tickers in the venue's own key order, in one pass.
 //!
-//! It either reads a payload to its last byte or leaves it (`None`) to the second reader, which then
-//! decides. It leaves at a backslash, white space, a key out of order, unknown or repeated, a number
-//! where the venue writes text, and at anything that it would have to refuse.
+//! It either reads a payload to its last byte or leaves it (`None`) to the second reader, which
+//! then decides. It leaves at a backslash, white space, a key out of order, unknown or repeated, a
+//! number where the venue writes text, and at anything that it would have to refuse.
 
 use keel_core::decimal::Decimal;
 use keel_core::event::{Event, Ticker, Trade};

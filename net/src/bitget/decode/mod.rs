@@ -1,9 +1,9 @@
 //! What the sockets say: payloads to events, all of a payload or nothing of it.
 //!
-//! Frames of the book, public trades and tickers go through the fast reader first: one pass over the
-//! payload, in the key order that the venue uses. Whatever it does not recognize, and everything
-//! else, is read by the second reader (simd-json over a scratch copy). Both give the same events;
-//! neither allocates once its buffers have grown, or trusts a byte.
+//! Frames of the book, public trades and tickers go through the fast reader first: one pass over
+//! the payload, in the key order that the venue uses. Whatever it does not recognize, and
+//! everything else, is read by the second reader (simd-json over a scratch copy). Both give the
+//! same events; neither allocates once its buffers have grown, or trusts a byte.
 
 mod control;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Rows that the private topics and the REST answers share: orders, fills, positions, the account.
 //!
-//! Field names are those of V3 (bitget reference §16); where socket and REST differ, either is read.
+//! Field names are those of V3 (bitget reference §16); where socket and REST differ, either is
+//! read.
 
 use keel_core::event::{
     AccountReport, CancelReason, Fill, OrderStatus, OrderUpdate, PositionReport, Source,

@@ -57,8 +57,8 @@ impl<'t> Item<'t> {
     /// missing or its value is null. Other keys are not looked at.
     ///
     /// # Errors
-    /// [`DecodeError::Shape`] when this is no object, [`DecodeError::Repeated`] when one of the names
-    /// stands twice.
+    /// [`DecodeError::Shape`] when this is no object, [`DecodeError::Repeated`] when one of the
+    /// names stands twice.
     pub(crate) fn fields<const N: usize>(
         self,
         names: [&str; N],

@@ -7,8 +7,8 @@ use crate::bitget::sign::Credentials;
 use crate::proto::http::{Client, Request, RequestError};
 
 impl Call {
-    /// Begins this call on `client`. `utc` is the venue's time; a call that must be signed and has no
-    /// credentials is refused as malformed.
+    /// Begins this call on `client`. `utc` is the venue's time; a call that must be signed and has
+    /// no credentials is refused as malformed.
     ///
     /// # Errors
     /// See [`RequestError`]; nothing was sent then.
