@@ -113,19 +113,20 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// # Panics
     /// When the lent slices that are one for each instrument differ in length.
     pub fn new(memory: Memory<'m>, gate: G, profile: Profile) -> Self {
-        let n = memory.desks.len();
-        let lengths =
-            [memory.views.len(), memory.tallies.len(), memory.lines.len(), memory.checks.len()];
+        let Memory { desks, views, orders, tallies, orphans, trades, lines, bills, checks } =
+            memory;
+        let n = desks.len();
+        let lengths = [views.len(), tallies.len(), lines.len(), checks.len()];
         assert!(lengths == [n; 4], "memory for {n} instruments in each slice, not {lengths:?}");
         Self {
             params: Params::defaults(profile),
             account: AccountView::EMPTY,
-            desks: memory.desks,
-            views: memory.views,
-            orders: OrderTable::new(memory.orders, memory.tallies, memory.orphans),
-            trades: TradeIds::new(memory.trades),
-            ledger: Ledger::new(memory.lines, memory.bills),
-            reconcile: Reconcile::new(memory.checks),
+            desks,
+            views,
+            orders: OrderTable::new(orders, tallies, orphans),
+            trades: TradeIds::new(trades),
+            ledger: Ledger::new(lines, bills),
+            reconcile: Reconcile::new(checks),
             guard: Guard::new(0),
             gate,
             stage: Stage::Working,
