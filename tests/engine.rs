@@ -372,6 +372,32 @@ fn a_hard_stop_stays_after_its_cause_has_gone_and_leaves_only_by_the_incident() 
 }
 
 #[test]
+fn the_loss_of_a_feed_of_a_thousand_instruments_fits_one_step() {
+    let many = 1_000;
+    let (mut engine, mut outbox) = memory::engine(&Limits::of(many), Profile::Touch);
+    let now = MonoNanos(3_600 * SECONDS);
+    let mut step = |event: Event| {
+        engine.step(now, &event, &mut outbox);
+        outbox.drain().count()
+    };
+    step(Event::Boot(Boot {
+        config_hash: [7; 32],
+        epoch: 3,
+        instruments: many as u16,
+        seed: 1,
+        mode: Mode::World,
+        dirty: false,
+    }));
+    for id in 0..many as u16 {
+        step(Event::Rules(Rules { id: InstrumentId(id), instrument: rules() }));
+    }
+    for state in [FeedState::Live, FeedState::Gap, FeedState::Lost] {
+        let (stream, instrument) = (Stream::Public, InstrumentId::ALL);
+        assert!(step(Event::Feed(Feed { stream, state, instrument, connects: 1 })) < 100);
+    }
+}
+
+#[test]
 fn the_same_events_give_the_same_digest() {
     let (mut a, mut b) = (Bench::running(), Bench::running());
     assert_eq!(a.engine.digest(), b.engine.digest());

@@ -153,8 +153,11 @@ impl Feed {
     /// Subscribes anew to books that the engine has dropped, each at most once in a while.
     fn resubscribe(&mut self, session: &mut Session, now: MonoNanos) {
         while let Some(resync) = self.resyncs.pop() {
-            if let Some(wanted) = self.wanted.get_mut(resync.instrument.index()) {
-                self.wanted_count += usize::from(!std::mem::replace(wanted, true));
+            let all = resync.instrument == InstrumentId::ALL;
+            for (place, wanted) in self.wanted.iter_mut().enumerate() {
+                if all || place == resync.instrument.index() {
+                    self.wanted_count += usize::from(!std::mem::replace(wanted, true));
+                }
             }
         }
         if self.wanted_count == 0 {

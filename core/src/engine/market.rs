@@ -58,13 +58,17 @@ impl<G: Gate> Engine<'_, G> {
 
     /// Nothing is known of an instrument's market any more.
     pub(super) fn lose_book(&mut self, id: InstrumentId, fault: Fault, out: &mut Outbox<'_>) {
+        self.forget_book(id);
+        self.notice(NoticeKind::BookDropped, id, [i64::from(fault as u8), 0], out);
+    }
+
+    fn forget_book(&mut self, id: InstrumentId) {
         let desk = &mut self.desks[id.index()];
         desk.book.drop_book();
         desk.signals.lose_mid();
         desk.markout.lose_mid();
         self.views[id.index()].touch = None;
         self.counters.books_dropped += 1;
-        self.notice(NoticeKind::BookDropped, id, [i64::from(fault as u8), 0], out);
     }
 
     pub(super) fn ticker(&mut self, ticker: &Ticker, now: MonoNanos) -> Touched {
@@ -138,13 +142,15 @@ impl<G: Gate> Engine<'_, G> {
             (Stream::Public, FeedState::Lost | FeedState::Gap) => {
                 for index in 0..self.instruments {
                     let id = InstrumentId(index as u16);
-                    if feed.instrument != InstrumentId::ALL && feed.instrument != id {
-                        continue;
+                    if feed.instrument == InstrumentId::ALL || feed.instrument == id {
+                        self.forget_book(id);
                     }
-                    self.lose_book(id, Fault::Feed, out);
-                    if feed.state == FeedState::Gap {
-                        out.plain(Plain::Resync(Resync { instrument: id }));
-                    }
+                }
+                // Told and asked for once, however many there are: a step has room for so much.
+                let cause = i64::from(Fault::Feed as u8);
+                self.notice(NoticeKind::BookDropped, feed.instrument, [cause, 0], out);
+                if feed.state == FeedState::Gap {
+                    out.plain(Plain::Resync(Resync { instrument: feed.instrument }));
                 }
             }
             (Stream::Private, FeedState::Live) => {
