@@ -8,6 +8,7 @@ use keel_core::units::{Lots, Price, Quote, Rate, UnixNanos};
 use crate::instrument::{InstrumentId, Rules};
 use crate::order::{Fill, HoldMode, MarginMode, OrderId, PosSide};
 use crate::position::Position;
+use crate::strategy::StrategyOrder;
 
 /// The place of an account in its venue, from 0 in the order of opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +139,16 @@ pub struct Account {
     pub(crate) closed: VecDeque<ClosedPosition>,
     pub(crate) totals: Totals,
     pub(crate) countdown: Option<UnixNanos>,
+    pub(crate) strategies: Strategies,
+}
+
+/// An account's strategy orders.
+#[derive(Debug, Default)]
+pub(crate) struct Strategies {
+    /// Those that wait, oldest first.
+    pub(crate) waiting: Vec<StrategyOrder>,
+    /// Those that are over, the first to end first.
+    pub(crate) over: VecDeque<StrategyOrder>,
 }
 
 impl Account {
@@ -179,6 +190,17 @@ impl Account {
     /// When all its orders will be canceled unless the countdown is armed again before.
     pub fn countdown(&self) -> Option<UnixNanos> {
         self.countdown
+    }
+
+    /// Its strategy orders that wait, oldest first.
+    pub fn waiting_strategies(&self) -> &[StrategyOrder] {
+        &self.strategies.waiting
+    }
+
+    /// Its strategy orders that are over, the first to end first; the latest
+    /// [`crate::strategy::OVER_MAX`].
+    pub fn done_strategies(&self) -> &VecDeque<StrategyOrder> {
+        &self.strategies.over
     }
 
     /// Whether it holds a position in any contract.

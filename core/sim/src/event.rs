@@ -5,6 +5,7 @@ use keel_core::units::{Lots, Price, Quote, Rate, Side, Ticks, UnixNanos};
 use crate::account::{AccountId, AccountView, PositionView};
 use crate::instrument::InstrumentId;
 use crate::order::{Fill, Order, TradeId};
+use crate::strategy::StrategyOrder;
 
 /// One thing that happened. Whoever serves clients turns it into pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,10 @@ pub enum VenueEvent {
     Funding(Funding),
     /// A position was taken over.
     Liquidation(Liquidation),
+    /// A position was reduced to cover another's liquidation.
+    Adl(Liquidation),
+    /// A strategy order was made or changed; the order as it stands after the change.
+    Strategy(Box<StrategyOrder>),
 }
 
 /// A print of the public tape.
@@ -82,7 +87,7 @@ pub struct Funding {
     pub at: UnixNanos,
 }
 
-/// A position that was taken over.
+/// A position that was taken over, or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liquidation {
     /// Whose.

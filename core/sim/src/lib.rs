@@ -16,4 +16,5 @@ pub mod matching;
 pub mod order;
 pub mod position;
 pub mod reject;
+pub mod strategy;
 pub mod venue;

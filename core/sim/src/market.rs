@@ -74,7 +74,7 @@ impl Market {
         ];
         let mut pits = Vec::new();
         for (rules, mut path, outside) in listings {
-            let marks = Pit::marks_at(&mut path, now);
+            let marks = Pit::marks_at(&mut path, &rules.grids, now);
             let instrument = venue.list(rules, marks).expect("the market's own rules hold");
             venue.set_outside_interest(instrument, outside);
             seed_history(venue, instrument, &mut path, settings, now);
@@ -104,6 +104,23 @@ impl Market {
             }
             pit.act(venue, now);
         }
+    }
+
+    /// Moves the price of a contract to so much per million of what it is, and all that the record
+    /// draws it to from then on with it. What rests in the way is taken. False when the contract is
+    /// not this market's.
+    pub fn move_price(
+        &mut self,
+        venue: &mut Venue,
+        instrument: InstrumentId,
+        to_ppm: u32,
+        now: UnixNanos,
+    ) -> bool {
+        let Some(pit) = self.pits.iter_mut().find(|pit| pit.instrument() == instrument) else {
+            return false;
+        };
+        pit.scale(venue, f64::from(to_ppm) / 1e6, now);
+        true
     }
 
     /// How many whole days the record lies before the clock.

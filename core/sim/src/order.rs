@@ -290,8 +290,12 @@ pub enum OrderSource {
     Modify,
     /// A client asked to close a position.
     ClosePosition,
+    /// A strategy order made it when its price had come.
+    Strategy,
     /// The venue liquidates.
     Liquidation,
+    /// The venue reduces a position to cover another's liquidation (auto-deleveraging).
+    Adl,
 }
 
 /// Where an order stands.
@@ -350,6 +354,10 @@ pub enum CancelReason {
     ReduceOnlyRoom,
     /// The contract's rules changed under it, or the contract was removed.
     Contract,
+    /// It came later than its own `receiveWindow` allows.
+    ReceiveWindow,
+    /// The venue deleveraged the account.
+    Adl,
 }
 
 impl CancelReason {
@@ -367,6 +375,8 @@ impl CancelReason {
             Self::LimitPriceExceed => "limit_price_exceed_cancel",
             Self::ReduceOnlyRoom => "delegated_risk_order_cancel",
             Self::Contract => "back_contract_cancel",
+            Self::ReceiveWindow => "cancel_receiveWindow",
+            Self::Adl => "adl_cancel",
         }
     }
 }

@@ -95,6 +95,13 @@ impl Reject {
     /// Isolated margin is not offered (22005 names the same for crossed).
     pub const MARGIN_MODE: Self =
         Self::new(22005, "This trading pair does not support this margin mode");
+    /// A price that is no multiple of the tick (25244).
+    pub const PRICE_OFF_GRID: Self = Self::new(25244, "The price must be a multiple of the tick");
+    /// A size that is no multiple of the lot (22038).
+    pub const SIZE_OFF_GRID: Self = Self::new(22038, "The quantity must be a multiple of the lot");
+    /// A strategy order without a price to wait for.
+    pub const STRATEGY_EMPTY: Self =
+        Self::new(40019, "Parameter takeProfit, stopLoss or triggerPrice cannot be empty");
     /// A countdown outside 5 to 60 seconds.
     pub const COUNTDOWN_RANGE: Self = Self::new(40020, "Parameter countdown error");
 }

@@ -13,6 +13,7 @@ mod contract;
 mod entry;
 mod house;
 mod money;
+mod strategy;
 mod time;
 mod trade;
 
@@ -43,6 +44,8 @@ pub struct Venue {
     now: UnixNanos,
     /// No funding or countdown is due before this.
     due: UnixNanos,
+    /// Strategy orders that wait, of all accounts.
+    waiting: usize,
     /// Lent to [`Venue::publish_levels`].
     changes: Vec<(Side, Ticks)>,
 }
@@ -67,6 +70,7 @@ impl Venue {
             ids: Ids::from(now),
             now,
             due: UnixNanos(i64::MAX),
+            waiting: 0,
             changes: Vec::new(),
         }
     }

@@ -10,7 +10,10 @@ use super::auth::Caller;
 use super::hall::Hall;
 use super::http::Request;
 use super::params::Params;
-use super::{rest_account as account, rest_market as market, rest_trade as trade};
+use super::{
+    rest_account as account, rest_market as market, rest_position as position,
+    rest_strategy as strategy, rest_trade as trade,
+};
 use crate::account::AccountId;
 use crate::reject::Reject;
 
@@ -93,12 +96,21 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     public("/api/v3/market/history-fund-rate", 20, market::history_fund_rate),
     public("/api/v3/market/position-tier", 20, market::position_tier),
     public("/api/v3/market/open-interest", 20, market::open_interest),
+    public("/api/v3/market/oi-limit", 10, market::interest_limit),
+    public("/api/v3/market/index-components", 10, market::index_components),
     read("/api/v3/account/assets", 20, account::assets),
     read("/api/v3/account/settings", 20, account::settings),
     read("/api/v3/account/info", 10, account::info),
     read("/api/v3/account/fee-rate", 3, account::fee_rate),
     read("/api/v3/account/financial-records", 20, account::financial_records),
-    read("/api/v3/position/current-position", 20, account::current_position),
+    read("/api/v3/account/max-transferable", 10, position::max_transferable),
+    read("/api/v3/account/max-open-available", 10, position::max_open_available),
+    // The documentation's sample is a POST, a current client sends a GET.
+    ask("/api/v3/account/max-open-available", 10, position::max_open_available),
+    read("/api/v3/account/open-interest-limit", 10, position::open_interest_limit),
+    read("/api/v3/position/current-position", 20, position::current),
+    read("/api/v3/position/history-position", 20, position::history),
+    read("/api/v3/position/adlRank", 10, position::adl_rank),
     write("/api/v3/account/set-leverage", 10, account::set_leverage),
     write("/api/v3/account/set-hold-mode", 10, account::set_hold_mode),
     write("/api/v3/trade/place-order", 10, trade::place_order),
@@ -114,6 +126,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/v3/trade/unfilled-orders", 20, trade::unfilled_orders),
     read("/api/v3/trade/history-orders", 20, trade::history_orders),
     read("/api/v3/trade/fills", 20, trade::fills),
+    write("/api/v3/trade/place-strategy-order", 10, strategy::place),
+    write("/api/v3/trade/modify-strategy-order", 10, strategy::modify),
+    write("/api/v3/trade/cancel-strategy-order", 10, strategy::cancel),
+    read("/api/v3/trade/unfilled-strategy-orders", 20, strategy::unfilled),
+    read("/api/v3/trade/history-strategy-orders", 20, strategy::history),
 ];
 
 type Answer = fn(&mut Hall, &Call) -> Result<String, Reject>;
@@ -124,6 +141,11 @@ const fn public(path: &'static str, per_second: u32, answer: Answer) -> Endpoint
 
 const fn read(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
     Endpoint { method: "GET", path, per_second, access: Access::Read, answer }
+}
+
+/// A question that is a POST.
+const fn ask(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
+    Endpoint { method: "POST", path, per_second, access: Access::Read, answer }
 }
 
 const fn write(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {

@@ -4,6 +4,7 @@ use keel_core::units::{Side, UnixNanos};
 
 use super::params::Params;
 use super::reject;
+use super::rest_position::require_crossed;
 use super::shape::CATEGORY;
 use crate::account::AccountId;
 use crate::instrument::InstrumentId;
@@ -29,6 +30,7 @@ pub(super) fn place(
     params: &Params,
     now: UnixNanos,
 ) -> Result<Ack, Reject> {
+    require_crossed(params)?;
     let request = PlaceRequest {
         instrument: instrument(venue, params)?,
         side: params.word("side", &SIDES)?.ok_or_else(|| reject::empty("side"))?,
@@ -145,7 +147,11 @@ pub(super) fn require_futures(params: &Params) -> Result<(), Reject> {
     Err(reject::wrong("category", &params.required("category")?))
 }
 
-fn client_id(params: &Params, name: &str) -> Result<Option<String>, Reject> {
+/// A client id; none when it is absent.
+///
+/// # Errors
+/// 40020 when it is too long or has other characters than the venue allows.
+pub(super) fn client_id(params: &Params, name: &str) -> Result<Option<String>, Reject> {
     let Some(text) = params.text(name) else { return Ok(None) };
     let known = |b: u8| b.is_ascii_alphanumeric() || b".:/_-".contains(&b);
     if text.len() > CLIENT_ID_CHARS_MAX || !text.bytes().all(known) {
@@ -154,8 +160,10 @@ fn client_id(params: &Params, name: &str) -> Result<Option<String>, Reject> {
     Ok(Some(text.into_owned()))
 }
 
-const SIDES: [(&str, Side); 2] = [("buy", Side::Buy), ("sell", Side::Sell)];
-const POS_SIDES: [(&str, PosSide); 3] =
+/// The words of a side.
+pub(super) const SIDES: [(&str, Side); 2] = [("buy", Side::Buy), ("sell", Side::Sell)];
+/// The words of a position side.
+pub(super) const POS_SIDES: [(&str, PosSide); 3] =
     [("long", PosSide::Long), ("short", PosSide::Short), ("net", PosSide::Net)];
 const KINDS: [(&str, OrderKind); 2] = [("limit", OrderKind::Limit), ("market", OrderKind::Market)];
 const FORCES: [(&str, TimeInForce); 4] = [

@@ -306,6 +306,26 @@ pub(super) fn liquidation_push(liquidation: &Liquidation, venue: &Venue, now: Un
     push("update", Topic::Liquidations, venue, [row], now)
 }
 
+/// A push to an account that was deleveraged.
+pub(super) fn adl_push(
+    reduced: &Liquidation,
+    topic: Topic,
+    venue: &Venue,
+    now: UnixNanos,
+) -> String {
+    let instrument = venue.instrument(reduced.instrument);
+    let grids = &instrument.rules.grids;
+    let row = AdlPush {
+        symbol: &instrument.rules.symbol,
+        side: side_word(reduced.side),
+        status: "triggered",
+        price: Text::steps(grids.price, reduced.price.0),
+        amount: Text::steps(grids.size, reduced.size.0),
+        ts: reduced.at.into(),
+    };
+    push("update", topic, venue, [row], now)
+}
+
 /// The text of a data frame.
 pub(super) fn push(
     action: &'static str,
@@ -448,6 +468,16 @@ impl BarPush {
             turnover: wide(bar.turnover_e8),
         }
     }
+}
+
+#[derive(Debug, Serialize)]
+struct AdlPush<'a> {
+    symbol: &'a str,
+    side: &'static str,
+    status: &'static str,
+    price: Text,
+    amount: Text,
+    ts: Text,
 }
 
 #[derive(Debug, Serialize)]

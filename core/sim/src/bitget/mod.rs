@@ -22,6 +22,8 @@ mod params;
 mod reject;
 mod rest_account;
 mod rest_market;
+mod rest_position;
+mod rest_strategy;
 mod rest_trade;
 #[cfg(test)]
 mod scripted;
@@ -46,6 +48,7 @@ use self::conn::Conn;
 pub use self::feed::Cadence;
 use self::feed::Feed;
 use self::hall::Hall;
+use self::rest_strategy::StrategyPush;
 use self::shape::{FastFill, FillPush, OrderPush};
 use self::topic::{Hub, Private, Topic};
 use self::window::Windows;
@@ -286,6 +289,22 @@ impl Exchange {
                 if hall.hub.listens(Topic::Liquidations) {
                     let text = feed::liquidation_push(liquidation, &hall.venue, now);
                     self.send(Topic::Liquidations, text);
+                }
+            }
+            VenueEvent::Adl(reduced) => {
+                let topic = Topic::Private(reduced.account, Private::Adl);
+                if hall.hub.listens(topic) {
+                    let text = feed::adl_push(reduced, topic, &hall.venue, now);
+                    self.send(topic, text);
+                }
+            }
+            VenueEvent::Strategy(order) => {
+                let topic = Topic::Private(order.account, Private::Strategy);
+                if hall.hub.listens(topic) {
+                    let symbol = &hall.venue.instrument(order.instrument).rules.symbol;
+                    let row = StrategyPush::of(order, symbol);
+                    let text = feed::push("snapshot", topic, &hall.venue, [row], now);
+                    self.send(topic, text);
                 }
             }
             // It shows as a bill, in the position and in the account, which have events of their

@@ -10,8 +10,9 @@ use super::entry::{HOLD_MODES, instrument, instrument_if_any, is_futures, requir
 use super::hall::Hall;
 use super::reject;
 use super::rest_market::{limit, time_of};
+use super::rest_position::require_crossed;
 use super::rest_trade::page;
-use super::shape::{Assets, CATEGORY, MARGIN_COIN, PositionRow};
+use super::shape::{Assets, CATEGORY, MARGIN_COIN};
 use super::text::{Text, json as text_of};
 use crate::account::{Bill, BillKind, Permissions};
 use crate::reject::Reject;
@@ -107,30 +108,13 @@ pub(super) fn financial_records(hall: &mut Hall, call: &Call) -> Result<String, 
     Ok(page(&rows, last))
 }
 
-/// Open positions; `list` is null when there is none, as recorded.
-pub(super) fn current_position(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
-    let params = &call.params;
-    let futures = is_futures(params)?;
-    let one = instrument_if_any(&hall.venue, params)?;
-    let side = params.word("posSide", &[("long", 1i64), ("short", -1)])?;
-    let views = hall.venue.positions(call.account());
-    let rows: Vec<_> = views
-        .iter()
-        .filter(|_| futures)
-        .filter(|view| one.is_none_or(|id| id == view.instrument))
-        .filter(|view| side.is_none_or(|sign| view.position.lots.0.signum() == sign))
-        .map(|view| PositionRow::of(view, &hall.venue.instrument(view.instrument).rules))
-        .collect();
-    let list = if rows.is_empty() { "null".to_owned() } else { text_of(&rows) };
-    Ok(format!("{{\"list\":{list}}}"))
-}
-
 /// Sets the leverage in a contract.
 pub(super) fn set_leverage(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     require_futures(&call.params)?;
     let id = instrument(&hall.venue, &call.params)?;
     let leverage = call.params.parsed::<u32>("leverage")?;
     let leverage = leverage.ok_or_else(|| reject::empty("leverage"))?;
+    require_crossed(&call.params)?;
     hall.venue.set_leverage(call.account(), id, leverage, call.now)?;
     Ok(SUCCESS.to_owned())
 }

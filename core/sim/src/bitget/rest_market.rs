@@ -168,6 +168,35 @@ pub(super) fn open_interest(hall: &mut Hall, call: &Call) -> Result<String, Reje
     Ok(json!({ "list": rows, "ts": Text::from(call.now) }).to_string())
 }
 
+/// The largest values that one user and all users may hold, of one contract or of all.
+pub(super) fn interest_limit(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let rows: Vec<Value> = asked_for(&hall.venue, &call.params)?
+        .into_iter()
+        .map(|i| {
+            let whole = i.rules.grids.value_at(i.marks.mark, hall.venue.open_interest(i.id));
+            let last = i.rules.tiers.last().map_or(whole, |tier| tier.end);
+            json!({
+                "symbol": i.rules.symbol,
+                "notionalValue": Text::from(last),
+                "totalNotionalValue": Text::from(whole.max(last)),
+            })
+        })
+        .collect();
+    Ok(text_of(&rows))
+}
+
+/// What the index of a contract is made of: here of one source, the record that the market follows.
+pub(super) fn index_components(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    let instrument = hall.venue.instrument(instrument(&hall.venue, &call.params)?);
+    let component = json!({
+        "exchange": "BITGET",
+        "spotPair": format!("{}/USDT", instrument.rules.base),
+        "equivalentPrice": Text::from(instrument.marks.index),
+        "weight": "1",
+    });
+    Ok(json!({ "symbol": instrument.rules.symbol, "componentList": [component] }).to_string())
+}
+
 /// A page size: `limit`, or `default`; silently capped at `max`, as the real venue does.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use super::params::Params;
 use super::reject;
 use super::rest_account::SUCCESS;
 use super::rest_market::{limit, time_of};
-use super::shape::{FillRow, OrderRow};
+use super::shape::{FillRow, OrderList, OrderRow};
 use super::text::json as text_of;
 use crate::order::{Ack, Order, OrderId, PosSide};
 use crate::reject::Reject;
@@ -92,19 +92,19 @@ pub(super) fn order_info(hall: &mut Hall, call: &Call) -> Result<String, Reject>
     let order = hall.venue.find_order(call.account(), &order_ref(&call.params)?);
     let order = order.ok_or(Reject::ORDER_NOT_FOUND)?;
     let symbol = &hall.venue.instrument(order.instrument).rules.symbol;
-    Ok(text_of(&OrderRow::of(order, symbol)))
+    Ok(text_of(&OrderRow::of(order, symbol, OrderList::Info)))
 }
 
 /// Open orders, newest first.
 pub(super) fn unfilled_orders(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     let ids: Vec<OrderId> = hall.venue.account(call.account()).open_orders().collect();
-    order_page(hall, call, ids)
+    order_page(hall, call, ids, OrderList::Open)
 }
 
 /// Orders that are over, newest first.
 pub(super) fn history_orders(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     let ids: Vec<OrderId> = hall.venue.account(call.account()).done_orders().collect();
-    order_page(hall, call, ids)
+    order_page(hall, call, ids, OrderList::Done)
 }
 
 /// Fills, newest first.
@@ -144,7 +144,12 @@ pub(super) fn page(rows: &[impl Serialize], last: Option<u64>) -> String {
     format!("{{\"list\":{},\"cursor\":{cursor}}}", text_of(&rows))
 }
 
-fn order_page(hall: &Hall, call: &Call, mut ids: Vec<OrderId>) -> Result<String, Reject> {
+fn order_page(
+    hall: &Hall,
+    call: &Call,
+    mut ids: Vec<OrderId>,
+    list: OrderList,
+) -> Result<String, Reject> {
     let params = &call.params;
     let futures = is_futures(params)?;
     let one = instrument_if_any(&hall.venue, params)?;
@@ -163,7 +168,7 @@ fn order_page(hall: &Hall, call: &Call, mut ids: Vec<OrderId>) -> Result<String,
         .collect();
     let last = rows.last().map(|order| order.id.0);
     let symbol = |id| hall.venue.instrument(id).rules.symbol.as_str();
-    let rows: Vec<_> = rows.iter().map(|o| OrderRow::of(o, symbol(o.instrument))).collect();
+    let rows: Vec<_> = rows.iter().map(|o| OrderRow::of(o, symbol(o.instrument), list)).collect();
     Ok(page(&rows, last))
 }
 
@@ -192,7 +197,8 @@ fn each(
     Ok(text_of(&rows))
 }
 
-fn named(ack: &Ack) -> String {
+/// The answer that names an order.
+pub(super) fn named(ack: &Ack) -> String {
     let order_id = ack.order.0.to_string();
     json!({ "orderId": order_id, "clientOid": ack.client_id.as_ref() }).to_string()
 }

@@ -109,6 +109,17 @@ impl<'a> OrderPush<'a> {
     }
 }
 
+/// Which of the lists of orders a row is for: each leaves something out, as recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OrderList {
+    /// `order-info`: no `delegateType`.
+    Info,
+    /// `unfilled-orders`: no `tradeSide`, `cancelReason` and `execType`.
+    Open,
+    /// `history-orders`: no `tradeSide`.
+    Done,
+}
+
 /// A row of `unfilled-orders`, `history-orders` and `order-info`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,8 +140,10 @@ pub(super) struct OrderRow<'a> {
     order_status: &'static str,
     pos_side: &'static str,
     hold_mode: &'static str,
-    trade_side: &'static str,
-    delegate_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trade_side: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegate_type: Option<&'static str>,
     reduce_only: &'static str,
     margin_mode: &'static str,
     stp_mode: &'static str,
@@ -143,16 +156,19 @@ pub(super) struct OrderRow<'a> {
     tp_limit_price: &'static str,
     sl_limit_price: &'static str,
     fee_detail: [FeeDetail; 1],
-    cancel_reason: &'static str,
-    exec_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exec_type: Option<&'static str>,
     created_time: Text,
     updated_time: Text,
 }
 
 impl<'a> OrderRow<'a> {
-    /// The order as it stands.
-    pub(super) fn of(order: &'a Order, symbol: &'a str) -> Self {
+    /// The order as it stands, in one of the three lists.
+    pub(super) fn of(order: &'a Order, symbol: &'a str, list: OrderList) -> Self {
         let grids = &order.grids;
+        let (info, open) = (list == OrderList::Info, list == OrderList::Open);
         Self {
             order_id: Text::whole(order.id.0 as i64),
             client_oid: &order.client_id,
@@ -170,8 +186,8 @@ impl<'a> OrderRow<'a> {
             order_status: order.status.word(),
             pos_side: pos_side_word(order.pos_side),
             hold_mode: hold_mode_of(order.pos_side).word(),
-            trade_side: trade_side(order.closes()),
-            delegate_type: delegate_type(order.source),
+            trade_side: info.then(|| trade_side(order.closes())),
+            delegate_type: (!info).then(|| delegate_type(order.source)),
             reduce_only: if order.reduce_only { "YES" } else { "NO" },
             margin_mode: order.margin_mode.word(),
             stp_mode: order.stp.word(),
@@ -187,8 +203,8 @@ impl<'a> OrderRow<'a> {
                 Lots::ZERO => FeeDetail::NONE,
                 _ => FeeDetail::of((-order.fee).into()),
             },
-            cancel_reason: order.cancel_reason.map_or("", |reason| reason.word()),
-            exec_type: delegate_type(order.source),
+            cancel_reason: (!open).then(|| order.cancel_reason.map_or("", |reason| reason.word())),
+            exec_type: (!open).then(|| delegate_type(order.source)),
             created_time: order.created.into(),
             updated_time: order.updated.into(),
         }
@@ -635,7 +651,9 @@ const fn trade_side(closes: bool) -> &'static str {
 const fn delegate_type(source: OrderSource) -> &'static str {
     match source {
         OrderSource::Normal | OrderSource::Modify | OrderSource::ClosePosition => "normal",
+        OrderSource::Strategy => "tpsl",
         OrderSource::Liquidation => "liquidation",
+        OrderSource::Adl => "adl",
     }
 }
 

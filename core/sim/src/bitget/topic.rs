@@ -79,12 +79,23 @@ pub(super) enum Private {
     Position,
     /// `account`.
     Account,
+    /// `strategy-order`.
+    Strategy,
+    /// `adl-notification`.
+    Adl,
 }
 
 impl Private {
     /// All of them.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Order, Self::Fill, Self::FastFill, Self::Position, Self::Account];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Order,
+        Self::Fill,
+        Self::FastFill,
+        Self::Position,
+        Self::Account,
+        Self::Strategy,
+        Self::Adl,
+    ];
 
     /// The topic's name.
     pub(super) const fn word(self) -> &'static str {
@@ -94,6 +105,8 @@ impl Private {
             Self::FastFill => "fast-fill",
             Self::Position => "position",
             Self::Account => "account",
+            Self::Strategy => "strategy-order",
+            Self::Adl => "adl-notification",
         }
     }
 }
@@ -106,7 +119,7 @@ pub(super) struct Interval {
 }
 
 impl Interval {
-    const WORDS: [(&'static str, u32); 10] = [
+    const WORDS: [(&'static str, u32); 12] = [
         ("1m", 1),
         ("3m", 3),
         ("5m", 5),
@@ -117,6 +130,8 @@ impl Interval {
         ("6H", 360),
         ("12H", 720),
         ("1D", 1440),
+        ("3D", 4320),
+        ("1W", 10_080),
     ];
 
     /// The interval of a word such as `1m` or `4H`; letter case matters, as `1M` is a month.

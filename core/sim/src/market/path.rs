@@ -22,6 +22,8 @@ pub(crate) struct Path {
     reference: Record,
     basis: BasisRecord,
     funding: FundingRecord,
+    /// What the record's prices are multiplied by.
+    factor: f64,
     /// Days from the record to the clock.
     shift: i64,
     seed: u64,
@@ -61,6 +63,7 @@ impl Path {
             reference: Record::btcusdt(),
             basis: BasisRecord::btcusdt(),
             funding: FundingRecord::btcusdt(),
+            factor: 1.0,
             shift,
             seed,
             tick: 10_000_000,
@@ -86,7 +89,12 @@ impl Path {
     /// The price at an instant, in 1e-8 USDT.
     pub(crate) fn price(&mut self, now: UnixNanos) -> f64 {
         let tick = self.tick as f64;
-        self.walk(now).price(now) * tick
+        self.walk(now).price(now) * tick * self.factor
+    }
+
+    /// Multiplies all prices from here on, on top of what they were multiplied by before.
+    pub(crate) fn scale(&mut self, factor: f64) {
+        self.factor *= factor;
     }
 
     /// How far mark and index stand from the last price.

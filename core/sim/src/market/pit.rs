@@ -62,9 +62,15 @@ const ACTS: usize = 5;
 
 impl Pit {
     /// Mark, index and rate of a path where nothing has traded yet.
-    pub(crate) fn marks_at(path: &mut Path, now: UnixNanos) -> Marks {
+    pub(crate) fn marks_at(path: &mut Path, grids: &Grids, now: UnixNanos) -> Marks {
         let price = path.price(now);
-        marks_around(price, path, now)
+        marks_around(price, path, grids, now)
+    }
+
+    /// Moves the price that the record draws to, and goes there at once.
+    pub(crate) fn scale(&mut self, venue: &mut Venue, factor: f64, now: UnixNanos) {
+        self.path.scale(factor);
+        self.wake(venue, now);
     }
 
     /// Fills the book of a contract that is listed.
@@ -293,7 +299,7 @@ impl Pit {
             let mid = (bid.0 + ask.0) as f64 / 2.0 * self.tick();
             self.smooth += (mid - self.smooth) * SMOOTHING;
         }
-        let marks = marks_around(self.smooth, &mut self.path, at);
+        let marks = marks_around(self.smooth, &mut self.path, &self.grids, at);
         // Rules that somebody has changed may refuse the price; it then stands where it was.
         let _ = venue.set_marks(self.instrument, marks, now);
     }
@@ -308,10 +314,12 @@ impl Pit {
     }
 }
 
-fn marks_around(price: f64, path: &mut Path, now: UnixNanos) -> Marks {
+/// The mark lies on the tick, as the real one does; the index is an average and lies anywhere.
+fn marks_around(price: f64, path: &mut Path, grids: &Grids, now: UnixNanos) -> Marks {
     let premium = path.premium(now);
+    let mark = Price((price * (1.0 + premium.mark)) as i64);
     Marks {
-        mark: Price((price * (1.0 + premium.mark)) as i64),
+        mark: grids.price_of(grids.floor_to_tick(mark)),
         index: Price((price * (1.0 + premium.index)) as i64),
         funding_rate: path.funding_rate(now),
     }

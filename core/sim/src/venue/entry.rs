@@ -32,6 +32,24 @@ impl Venue {
         self.enter_request(account, request, None, OrderSource::Normal)
     }
 
+    /// Receives an order that has come later than its own window allows: it is made, and canceled at
+    /// once.
+    ///
+    /// # Errors
+    /// The first check that it does not pass; it left no trace then.
+    pub fn place_expired(
+        &mut self,
+        account: AccountId,
+        request: &PlaceRequest,
+        now: UnixNanos,
+    ) -> Result<Ack, Reject> {
+        self.advance(now);
+        let (order, ack) = self.admit(account, request, None, OrderSource::Normal)?;
+        self.register(order);
+        self.end(ack.order, CancelReason::ReceiveWindow);
+        Ok(ack)
+    }
+
     /// Receives a change of an order: cancels it and makes a new one, which the ack names. The new
     /// order's size is the whole size asked for less what the old one had filled.
     ///
@@ -145,13 +163,26 @@ impl Venue {
     }
 
     /// Checks a request, makes room for it and enters its order. `replaced` is canceled for it.
-    fn enter_request(
+    pub(super) fn enter_request(
         &mut self,
         account: AccountId,
         request: &PlaceRequest,
         replaced: Option<OrderId>,
         source: OrderSource,
     ) -> Result<Ack, Reject> {
+        let (order, ack) = self.admit(account, request, replaced, source)?;
+        self.enter(order);
+        Ok(ack)
+    }
+
+    /// Checks a request, makes room for it and gives its order, which nobody has been told of yet.
+    fn admit(
+        &mut self,
+        account: AccountId,
+        request: &PlaceRequest,
+        replaced: Option<OrderId>,
+        source: OrderSource,
+    ) -> Result<(Order, Ack), Reject> {
         assert!(!self.account(account).house, "agents place by their own door");
         let draft = self.check(account, request, replaced, source)?;
         if let Some(old) = replaced {
@@ -195,8 +226,8 @@ impl Venue {
             created: self.now,
             updated: self.now,
         };
-        self.enter(order);
-        Ok(Ack { order: id, client_id, displaced: !draft.displaced.is_empty(), at: self.now })
+        let displaced = !draft.displaced.is_empty();
+        Ok((order, Ack { order: id, client_id, displaced, at: self.now }))
     }
 
     /// All checks, in the venue's order.
@@ -209,7 +240,7 @@ impl Venue {
     ) -> Result<Draft, Reject> {
         let closes = request.pos_side.closes(request.side, request.reduce_only);
         self.check_status(request.instrument, closes)?;
-        self.check_mode(account, request)?;
+        self.check_pos_side(account, request.pos_side)?;
         self.check_client_id(account, request, replaced)?;
         let price = self.check_price(request)?;
         let size = self.check_size(request)?;
@@ -235,8 +266,12 @@ impl Venue {
         }
     }
 
-    fn check_mode(&self, account: AccountId, request: &PlaceRequest) -> Result<(), Reject> {
-        match (self.account(account).hold_mode, request.pos_side) {
+    pub(super) fn check_pos_side(
+        &self,
+        account: AccountId,
+        pos_side: PosSide,
+    ) -> Result<(), Reject> {
+        match (self.account(account).hold_mode, pos_side) {
             (HoldMode::OneWay, PosSide::Net) => Ok(()),
             (HoldMode::Hedge, PosSide::Long | PosSide::Short) => Ok(()),
             (HoldMode::OneWay, _) | (HoldMode::Hedge, PosSide::Net) => Err(Reject::POSITION_MODE),
@@ -493,7 +528,7 @@ fn replacement(old: &Order, request: &ModifyRequest) -> Result<PlaceRequest, Rej
     })
 }
 
-fn decimal_of(grid: Grid, steps: i64) -> Decimal {
+pub(super) fn decimal_of(grid: Grid, steps: i64) -> Decimal {
     Decimal { mantissa: steps.saturating_mul(grid.step), scale: grid.scale }
 }
 

@@ -8,7 +8,7 @@ use keel_core::units::{E8, Price, Quote, Rate, UnixNanos};
 use super::{Ids, Instrument, Venue};
 use crate::account::{
     Account, AccountId, AccountView, Bill, BillKind, DEPOSITS_MAX, Fees, Holding, NewAccount,
-    PositionView, Totals,
+    PositionView, Strategies, Totals,
 };
 use crate::event::VenueEvent;
 use crate::instrument::{FEE_MAX, InstrumentId};
@@ -62,6 +62,7 @@ impl Venue {
             closed: VecDeque::new(),
             totals: Totals::default(),
             countdown: None,
+            strategies: Strategies::default(),
         });
         id
     }

@@ -220,6 +220,8 @@ fn kind(event: &VenueEvent) -> &'static str {
         VenueEvent::Rules(_) => "rules",
         VenueEvent::Funding(_) => "funding",
         VenueEvent::Liquidation(_) => "liquidation",
+        VenueEvent::Adl(_) => "adl",
+        VenueEvent::Strategy(_) => "strategy",
     }
 }
 

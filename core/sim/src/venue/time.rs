@@ -46,6 +46,32 @@ impl Venue {
             self.find_due();
         }
         self.now = self.now.max(now);
+        self.fire_strategies();
+    }
+
+    /// Reduces a position at the mark to cover another's liquidation (auto-deleveraging): up to
+    /// `lots` of it. The account's orders in the contract are canceled first.
+    ///
+    /// # Errors
+    /// When there is no such position.
+    pub fn deleverage(
+        &mut self,
+        account: AccountId,
+        instrument: InstrumentId,
+        pos_side: PosSide,
+        lots: Lots,
+        now: UnixNanos,
+    ) -> Result<(), Reject> {
+        self.advance(now);
+        let held = self.account(account).holding(instrument).position(pos_side).lots;
+        if held.is_zero() || lots.0 <= 0 {
+            return Err(Reject::NOTHING_TO_CLOSE);
+        }
+        self.cancel_open(account, Some(instrument), CancelReason::Adl);
+        let part = Lots(lots.0.min(held.abs().0) * held.0.signum());
+        let taken = self.take_over(account, instrument, pos_side, part, OrderSource::Adl);
+        self.events.push(VenueEvent::Adl(taken));
+        Ok(())
     }
 
     /// Settles funding of a contract at once; its grid stays as it is.
@@ -146,7 +172,9 @@ impl Venue {
             for side in PosSide::ALL {
                 let lots = self.account(account).holding(instrument).position(side).lots;
                 if !lots.is_zero() {
-                    self.take_over(account, instrument, side, lots);
+                    let source = OrderSource::Liquidation;
+                    let taken = self.take_over(account, instrument, side, lots, source);
+                    self.events.push(VenueEvent::Liquidation(taken));
                 }
             }
         }
@@ -167,7 +195,8 @@ impl Venue {
         instrument: InstrumentId,
         pos_side: PosSide,
         lots: Lots,
-    ) {
+        source: OrderSource,
+    ) -> Liquidation {
         let market = self.instrument(instrument);
         let (grids, mark) = (market.rules.grids, market.marks.mark);
         let (side, price) = match lots.0 {
@@ -194,7 +223,7 @@ impl Venue {
             stp: StpMode::None,
             margin_mode,
             leverage,
-            source: OrderSource::Liquidation,
+            source,
             filled: Lots::ZERO,
             filled_value: Quote::ZERO,
             fee: Quote::ZERO,
@@ -206,7 +235,6 @@ impl Venue {
         });
         let trade = TradeId(Ids::next(&mut self.ids.trade));
         self.fill(id, trade, Role::Taker, price, size);
-        let taken = Liquidation { account, instrument, side, price, size, at };
-        self.events.push(VenueEvent::Liquidation(taken));
+        Liquidation { account, instrument, side, price, size, at }
     }
 }

@@ -214,6 +214,7 @@ impl Venue {
         let fees = account.fees_in(instrument, &instruments[instrument.index()].rules);
         let rate = match (order.source, role) {
             (OrderSource::Liquidation, _) => LIQUIDATION_FEE,
+            (OrderSource::Adl, _) => Rate::ZERO,
             (_, Role::Maker) => fees.maker,
             (_, Role::Taker) => fees.taker,
         };
