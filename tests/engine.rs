@@ -23,12 +23,24 @@ struct Bench {
     said: Vec<CommandView>,
     /// What the venue believes to be open.
     open: Vec<OrderUpdate>,
+    /// The executions that the venue remembers.
+    fills: Vec<Fill>,
+    /// The position that the venue states.
+    held: Lots,
     answers: bool,
     depth: u32,
 }
 
 impl Bench {
     fn boot() -> Self {
+        let mut bench = Self::waiting(false);
+        bench.settings(5);
+        bench.connect();
+        bench
+    }
+
+    /// An engine that has been told everything but of its streams.
+    fn waiting(dirty: bool) -> Self {
         let (engine, outbox) = memory::engine(&Limits::of(1), Profile::Touch);
         let mut bench = Self {
             engine,
@@ -38,6 +50,8 @@ impl Bench {
             seq: 1,
             said: Vec::new(),
             open: Vec::new(),
+            fills: Vec::new(),
+            held: Lots::ZERO,
             answers: true,
             depth: 0,
         };
@@ -47,7 +61,7 @@ impl Bench {
             instruments: 1,
             seed: 1,
             mode: Mode::World,
-            dirty: false,
+            dirty,
         }));
         bench.step(Event::Rules(Rules { id: BTC, instrument: rules() }));
         bench.sync();
@@ -57,17 +71,23 @@ impl Bench {
             taker: Rate::bps(6),
             source: FeeSource::Venue,
         }));
-        bench.step(Event::Settings(Settings {
+        bench
+    }
+
+    fn settings(&mut self, leverage: u16) {
+        self.step(Event::Settings(Settings {
             hold_mode: HoldMode::OneWay,
-            leverage: 5,
+            leverage,
             may_trade: true,
             may_move_money: false,
             ip_bound: true,
             uid: 1,
         }));
-        bench.feed(Stream::Public, FeedState::Live);
-        bench.feed(Stream::Private, FeedState::Live);
-        bench
+    }
+
+    fn connect(&mut self) {
+        self.feed(Stream::Public, FeedState::Live);
+        self.feed(Stream::Private, FeedState::Live);
     }
 
     /// An engine that quotes.
@@ -131,7 +151,25 @@ impl Bench {
                 let report = self.account();
                 self.step(Event::AccountReport(report));
             }
-            Topic::Positions | Topic::Fills | Topic::Order => {}
+            Topic::Fills => {
+                for fill in self.fills.clone() {
+                    evidence.items += 1;
+                    self.step(Event::Fill(fill));
+                }
+            }
+            Topic::Positions if !self.held.is_zero() => {
+                evidence.items = 1;
+                let ts = self.utc();
+                self.step(Event::PositionReport(PositionReport {
+                    instrument: BTC,
+                    lots: self.held,
+                    entry: Price::ZERO,
+                    leverage: 5,
+                    source: Source::Query,
+                    ts,
+                }));
+            }
+            Topic::Positions | Topic::Order => {}
         }
         evidence.phase = Phase::End;
         self.step(Event::Evidence(evidence));
@@ -405,4 +443,29 @@ fn the_same_events_give_the_same_digest() {
     assert_ne!(a.engine.digest(), b.engine.digest());
     b.quiet_seconds(1);
     assert_eq!(a.engine.digest(), b.engine.digest());
+}
+
+#[test]
+fn an_order_that_rests_although_it_was_canceled_is_canceled_again_until_it_has_gone() {
+    let mut bench = Bench::running();
+    for spec in bench.placed() {
+        let update = bench.update(&spec, OrderStatus::Live);
+        bench.open.push(update);
+        bench.step(Event::OrderUpdate(update));
+    }
+    bench.step(Event::Operator(Operator { directive: Directive::Pause, incident: 0 }));
+    let specs = bench.placed();
+    bench.said.clear();
+    // The venue takes every cancel and does nothing; asked, it shows the orders.
+    for _ in 0..10 {
+        bench.quiet_seconds(1);
+        for spec in &specs {
+            let update = bench.update(spec, OrderStatus::Live);
+            bench.step(Event::OrderUpdate(OrderUpdate { source: Source::Query, ..update }));
+        }
+    }
+    let again = bench.said.iter().filter(|view| matches!(view, CommandView::Cancel(_))).count();
+    assert!(again >= 2, "{again} more cancels of two orders");
+    let all = |view: &CommandView| matches!(view, CommandView::CancelAll(_));
+    assert!(bench.said.iter().any(all), "cancels of one have failed: all are canceled");
 }

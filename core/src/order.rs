@@ -1090,7 +1090,7 @@ const BY_LIST: usize = 1;
 const ASK_FIRST_NS: u64 = 200 * MILLIS;
 const ASK_LAST_NS: u64 = 2 * SECONDS;
 /// Cancels of one order that have come to nothing when all of its instrument are canceled.
-const CANCELS_FAILED: u16 = 3;
+pub(crate) const CANCELS_FAILED: u16 = 3;
 
 #[cfg(test)]
 mod tests;

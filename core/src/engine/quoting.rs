@@ -9,7 +9,7 @@ use crate::gate::{Gate, Intent, Purpose, Refusal, TimeInForce, View, submit};
 use crate::guard::GuardState;
 use crate::instrument::InstrumentId;
 use crate::lifecycle::OrderState;
-use crate::order::Slot;
+use crate::order::{CANCELS_FAILED, Slot};
 use crate::plan::{self, Action, NO_SLOTS, Slots};
 use crate::quote::{self, Desired, Level, QuoteInputs};
 use crate::regime::Regime;
@@ -194,17 +194,20 @@ impl<G: Gate> Engine<'_, G> {
         }
     }
 
-    /// Ends every order of one instrument that is not already being ended.
+    /// Ends every order of one instrument that is not already being ended. One that rests although it
+    /// was canceled is canceled again, and after some failures with all others by the other way in.
     pub(super) fn pull(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
-        let ends = |order: &&Slot| {
-            matches!(order.state, OrderState::PendingNew | OrderState::Live) && order.cancels == 0
-        };
-        let working: usize =
-            Side::BOTH.map(|side| self.orders.open(id, side).filter(ends).count()).iter().sum();
+        let ends = |order: &&Slot| matches!(order.state, OrderState::PendingNew | OrderState::Live);
+        let (mut working, mut stubborn) = (0, false);
+        for order in Side::BOTH.into_iter().flat_map(|side| self.orders.open(id, side)).filter(ends)
+        {
+            working += 1;
+            stubborn |= order.cancels >= CANCELS_FAILED;
+        }
         if working == 0 {
             return;
         }
-        if working > PULL_SINGLY_MAX || !Self::has_room(out) {
+        if stubborn || working > PULL_SINGLY_MAX || !Self::has_room(out) {
             out.plain(Plain::CancelAll(CancelAll { instrument: id }));
             self.orders.cancel_all_sent(id, now);
             return self.refresh_view(id);
