@@ -469,3 +469,35 @@ fn an_order_that_rests_although_it_was_canceled_is_canceled_again_until_it_has_g
     let all = |view: &CommandView| matches!(view, CommandView::CancelAll(_));
     assert!(bench.said.iter().any(all), "cancels of one have failed: all are canceled");
 }
+
+#[test]
+fn executions_that_an_earlier_run_has_booked_do_not_spoil_the_passes_over_fills() {
+    let mut bench = Bench::waiting(false);
+    bench.settings(5);
+    let traded = UnixNanos(bench.utc().0 - 60 * SECONDS as i64);
+    bench.step(Event::RestorePosition(RestorePosition {
+        instrument: BTC,
+        lots: Lots::ZERO,
+        entry_value: 0,
+        last_trade_id: 1,
+        last_trade_at: traded,
+    }));
+    bench.fills.push(Fill {
+        instrument: BTC,
+        client: ClientId { epoch: 2, number: 1 },
+        order_id: 1,
+        trade_id: 1,
+        side: Side::Buy,
+        maker: true,
+        price: Ticks(MID),
+        lots: Lots(1),
+        fee: Quote::ZERO,
+        fee_known: true,
+        source: Source::Query,
+        ts: traded,
+    });
+    bench.connect();
+    bench.quiet_seconds(4);
+    assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+    assert_eq!(bench.engine.account().position_value, Quote::ZERO);
+}

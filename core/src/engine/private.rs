@@ -101,7 +101,10 @@ impl<G: Gate> Engine<'_, G> {
             }
             Admission::Contradiction => self.account.contradiction = true,
             // Older than what is remembered: only the ledger on disk can tell whether it is booked.
-            Admission::Old if fill.source == Source::Query => {}
+            // It counts in its pass all the same, or no pass over it would ever be complete.
+            Admission::Old if fill.source == Source::Query => {
+                self.reconcile.on_fill(fill, false, utc);
+            }
             Admission::Old => self.account.contradiction = true,
             Admission::Full => self.account.capacity = true,
         }
