@@ -501,3 +501,29 @@ fn executions_that_an_earlier_run_has_booked_do_not_spoil_the_passes_over_fills(
     assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
     assert_eq!(bench.engine.account().position_value, Quote::ZERO);
 }
+
+#[test]
+fn rejects_in_a_row_pause_for_a_while_and_stop_for_good_when_they_go_on() {
+    let mut bench = Bench::running();
+    let mut answered = 0;
+    for _ in 0..1_200 {
+        for spec in bench.placed().split_off(answered) {
+            answered += 1;
+            bench.step(Event::Reply(Reply {
+                instrument: BTC,
+                client: spec.client,
+                request: RequestKind::Place,
+                outcome: Outcome::Rejected,
+                order_id: 0,
+                code: 40_762,
+                class: RejectClass::Funds,
+            }));
+        }
+        bench.quiet_seconds(1);
+        if bench.engine.state() == GuardState::HardStop {
+            assert!(bench.engine.account().reject_streak > 20);
+            return;
+        }
+    }
+    panic!("{:?} after {answered} rejects", bench.engine.state());
+}

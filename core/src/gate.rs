@@ -219,6 +219,8 @@ pub struct AccountView {
     pub journal_lag_ns: u64,
     /// Venue rejects in a row.
     pub reject_streak: u32,
+    /// The pause after the last of many rejects in a row ends then.
+    pub reject_pause_until: MonoNanos,
     /// A contradiction has been seen.
     pub contradiction: bool,
     /// A table is full.
@@ -325,6 +327,7 @@ impl AccountView {
         unknown_orders: 0,
         journal_lag_ns: 0,
         reject_streak: 0,
+        reject_pause_until: MonoNanos::ZERO,
         contradiction: false,
         capacity: false,
         position_drift: Rate::ZERO,

@@ -20,7 +20,8 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     soft(clock_error_ns(account) > params.clock_offset_soft_ms(), Reason::Clock);
     soft(account.utc_at == MonoNanos::ZERO, Reason::Clock);
     soft(account.journal_lag_ns > params.journal_lag_ms(), Reason::JournalLag);
-    soft(u64::from(account.reject_streak) > params.reject_streak_soft(), Reason::RejectStreak);
+    let streak = u64::from(account.reject_streak) > params.reject_streak_soft();
+    soft(streak && account.reject_pause_until > now, Reason::RejectStreak);
     soft(u64::from(account.unknown_orders) > params.max_unknown_orders(), Reason::UnknownOrders);
     soft(account.position_drift > params.position_drift_soft_pct(), Reason::PositionDrift);
     soft(account.cancel_pause_until > now, Reason::CancelBudget);
@@ -87,7 +88,7 @@ pub fn deadline(view: &View<'_>, now: MonoNanos) -> MonoNanos {
     let (params, account) = (view.params, view.account);
     let silent = account.private_at.after(params.private_silence_ms() + 1);
     let mut first = if account.private_live { silent } else { MonoNanos::NEVER };
-    for ends in [account.cancel_pause_until] {
+    for ends in [account.cancel_pause_until, account.reject_pause_until] {
         if ends > now {
             first = first.min(ends);
         }
@@ -157,10 +158,15 @@ mod tests {
     fn rejects_in_a_row_pause_after_eight_and_stop_after_twenty() {
         boundary(Reason::RejectStreak, GuardState::SoftPause, |desk, beyond| {
             desk.account.reject_streak = u32::try_from(8 + beyond).expect("small");
+            desk.account.reject_pause_until = NOW.after(1);
         });
         boundary(Reason::RejectStreak, GuardState::HardStop, |desk, beyond| {
             desk.account.reject_streak = u32::try_from(20 + beyond).expect("small");
         });
+        let mut desk = Desk::fine();
+        desk.account.reject_streak = 9;
+        desk.account.reject_pause_until = NOW;
+        assert_eq!(opinion(&desk.view(), NOW), Opinion::FINE, "the pause has ended");
     }
 
     #[test]

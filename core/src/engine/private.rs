@@ -37,23 +37,31 @@ impl<G: Gate> Engine<'_, G> {
         };
         let effect = self.orders.on_update(update, asked, now);
         self.reconcile.on_order(update);
-        self.count_temper(update, effect.whose);
+        self.count_temper(update, effect.whose, now);
         self.apply(effect, update.instrument, update.client, now, out);
     }
 
     /// Post-only orders refused for crossing come as cancels; they count as rejects in a row.
-    fn count_temper(&mut self, update: &OrderUpdate, whose: Whose) {
+    fn count_temper(&mut self, update: &OrderUpdate, whose: Whose, now: MonoNanos) {
         if update.source == Source::Query || whose != Whose::Own {
             return;
         }
         match update.status {
             OrderStatus::Canceled if update.reason == CancelReason::PostOnly => {
-                self.account.reject_streak += 1;
+                self.count_reject(now);
             }
             OrderStatus::Live | OrderStatus::PartiallyFilled | OrderStatus::Filled => {
                 self.account.reject_streak = 0;
             }
             OrderStatus::Canceled | OrderStatus::New | OrderStatus::NotFound => {}
+        }
+    }
+
+    /// A pause for rejects ends by itself: while nothing is sent, nothing can break the row.
+    fn count_reject(&mut self, now: MonoNanos) {
+        self.account.reject_streak += 1;
+        if u64::from(self.account.reject_streak) > self.params.reject_streak_soft() {
+            self.account.reject_pause_until = now.after(REJECT_PAUSE_NS);
         }
     }
 
@@ -64,7 +72,7 @@ impl<G: Gate> Engine<'_, G> {
         }
         let effect = self.orders.on_reply(reply, now);
         if reply.request == RequestKind::Place && reply.outcome == Outcome::Rejected {
-            self.account.reject_streak += 1;
+            self.count_reject(now);
             self.counters.rejects += 1;
             out.record(Record::Notice(Notice {
                 kind: NoticeKind::DidFailOrder,
@@ -338,6 +346,9 @@ impl<G: Gate> Engine<'_, G> {
         self.trades.sweep(SWEEP_SLOTS);
     }
 }
+
+/// How long a reject pauses that is one of too many in a row.
+const REJECT_PAUSE_NS: u64 = 30 * crate::units::SECONDS;
 
 /// How long an orphan's cancel is given before it is sent again.
 const ORPHAN_CANCEL_NS: u64 = crate::units::SECONDS;
