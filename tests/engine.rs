@@ -527,3 +527,39 @@ fn rejects_in_a_row_pause_for_a_while_and_stop_for_good_when_they_go_on() {
     }
     panic!("{:?} after {answered} rejects", bench.engine.state());
 }
+
+#[test]
+fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
+    let mut bench = Bench::running();
+    let spec = bench.placed()[0];
+    let update = bench.update(&spec, OrderStatus::Live);
+    bench.step(Event::OrderUpdate(update));
+    bench.step(Event::Operator(Operator { directive: Directive::Pause, incident: 0 }));
+    bench.now = bench.now.after(1);
+    bench.timers();
+    bench.step(Event::Reply(Reply {
+        instrument: BTC,
+        client: spec.client,
+        request: RequestKind::Cancel,
+        outcome: Outcome::NotSent,
+        order_id: 0,
+        code: 0,
+        class: RejectClass::None,
+    }));
+    assert!(bench.engine.deadline() <= bench.now.after(200 * MILLIS));
+}
+
+#[test]
+fn a_stop_that_waits_is_looked_at_now_and_then_and_not_without_pause() {
+    let mut bench = Bench::running();
+    for spec in bench.placed() {
+        let update = bench.update(&spec, OrderStatus::Live);
+        bench.open.push(update);
+        bench.step(Event::OrderUpdate(update));
+    }
+    bench.step(Event::Operator(Operator { directive: Directive::Stop, incident: 0 }));
+    bench.now = bench.now.after(500 * MILLIS);
+    bench.timers();
+    let wait = bench.engine.deadline().since(bench.now);
+    assert!(wait >= MILLIS, "{wait} ns");
+}

@@ -81,6 +81,8 @@ pub struct Engine<'m, G> {
     now: MonoNanos,
     /// Nothing is due before this point; may be early.
     due: MonoNanos,
+    /// The step found no room for all it had to do, or has changed what the guard goes by.
+    unfinished: bool,
     counters: Counters,
     report: report::Schedule,
 }
@@ -139,6 +141,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             instruments: 0,
             now: MonoNanos::ZERO,
             due: MonoNanos::ZERO,
+            unfinished: false,
             counters: Counters::default(),
             report: report::Schedule::NEW,
         }
@@ -166,14 +169,19 @@ impl<'m, G: Gate> Engine<'m, G> {
         if touched == Touched::Account || now >= self.due {
             self.settle(now, out);
         }
-        self.judge(event, now, out);
+        let turned = self.judge(event, now, out);
         match touched {
-            Touched::Instrument(id) => self.requote(id, now, out),
-            Touched::Account | Touched::Nothing => self.requote_all(now, out),
+            Touched::Instrument(id) if !turned => self.requote(id, now, out),
+            // What moves the guard concerns every instrument.
+            _ => self.requote_all(now, out),
         }
         if now >= self.due {
             self.report(now, out);
             self.due = self.next_due(now);
+        }
+        self.due = self.due.min(self.soonest(now));
+        if core::mem::take(&mut self.unfinished) {
+            self.due = now;
         }
         self.count_off(now, out);
     }
@@ -313,8 +321,8 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.refresh_account();
     }
 
-    /// Asks the gate what it thinks and moves the guard.
-    fn judge(&mut self, event: &Event, now: MonoNanos, out: &mut Outbox<'_>) {
+    /// Asks the gate what it thinks and moves the guard; true when its state is another than before.
+    fn judge(&mut self, event: &Event, now: MonoNanos, out: &mut Outbox<'_>) -> bool {
         let view = View {
             params: &self.params,
             account: &self.account,
@@ -322,7 +330,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         };
         let opinion = self.gate.observe(event, &view, now).union(self.own_opinion());
         let hold_ns = self.params.soft_pause_hold_s();
-        let Some(change) = self.guard.advance(opinion, now, hold_ns) else { return };
+        let Some(change) = self.guard.advance(opinion, now, hold_ns) else { return false };
         self.account.state = change.to;
         out.record(Record::GuardChanged(change));
         if change.to == GuardState::HardStop && change.from != GuardState::HardStop {
@@ -331,6 +339,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             let hard = change.hard.cast_signed();
             self.notice(NoticeKind::KillPublished, InstrumentId::ALL, [hard, 0], out);
         }
+        change.to != change.from
     }
 
     /// What the engine itself has to say: an operator's pause or kill, and its own end.
@@ -414,17 +423,22 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// The earliest time at which anything is due.
     fn next_due(&self, now: MonoNanos) -> MonoNanos {
         let desks = self.desks[..self.instruments].iter().map(|desk| desk.due).min();
+        let desks = desks.unwrap_or(MonoNanos::NEVER).max(now.after(1));
+        now.after(SECONDS).min(self.soonest(now)).min(desks)
+    }
+
+    /// The earliest time at which anything is due that is not of one instrument.
+    fn soonest(&self, now: MonoNanos) -> MonoNanos {
         [
             self.orders.deadline(),
             self.reconcile.deadline(),
             self.gate.deadline(),
             self.guard.deadline(),
-            self.stage.deadline(&self.params),
+            self.stage.deadline(now),
             self.report.deadline(),
-            desks.unwrap_or(MonoNanos::NEVER),
         ]
         .into_iter()
-        .fold(now.after(SECONDS), MonoNanos::min)
+        .fold(MonoNanos::NEVER, MonoNanos::min)
         .max(now.after(1))
     }
 

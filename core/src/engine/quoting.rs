@@ -25,7 +25,7 @@ impl<G: Gate> Engine<'_, G> {
         for index in 0..self.instruments {
             if !Self::has_room(out) {
                 // The rest at the very next step.
-                self.due = now;
+                self.unfinished = true;
                 return;
             }
             self.requote(InstrumentId(index as u16), now, out);
@@ -134,7 +134,7 @@ impl<G: Gate> Engine<'_, G> {
             let episode = self.ledger.cancel_episode();
             self.account.cancel_episodes = episode;
             self.account.cancel_pause_until = now.after(self.params.cancel_pause_s());
-            self.due = now;
+            self.unfinished = true;
             self.notice(NoticeKind::CancelEpisode, id, [i64::from(episode), 0], out);
         }
     }

@@ -4,7 +4,6 @@ use super::Engine;
 use crate::command::{CancelAll, Outbox, Plain, Stopped};
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
-use crate::param::Params;
 use crate::units::{MILLIS, MonoNanos};
 
 /// How far the engine is with its end.
@@ -38,12 +37,10 @@ impl Stage {
         }
     }
 
-    pub(super) fn deadline(self, params: &Params) -> MonoNanos {
+    pub(super) fn deadline(self, now: MonoNanos) -> MonoNanos {
         match self {
             Self::Working | Self::Over => MonoNanos::NEVER,
-            Self::Canceling { since } | Self::Verifying { since, .. } => {
-                since.after(LOOK_NS.min(params.stop_timeout_s()))
-            }
+            Self::Canceling { .. } | Self::Verifying { .. } => now.after(LOOK_NS),
         }
     }
 }
