@@ -529,6 +529,18 @@ fn rejects_in_a_row_pause_for_a_while_and_stop_for_good_when_they_go_on() {
 }
 
 #[test]
+fn after_a_crash_nothing_is_quoted_until_what_was_on_its_way_can_no_longer_appear() {
+    let mut bench = Bench::waiting(true);
+    bench.settings(5);
+    bench.connect();
+    // The window is three seconds.
+    bench.quiet_seconds(2);
+    assert!(!bench.engine.account().ready);
+    bench.quiet_seconds(5);
+    assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+}
+
+#[test]
 fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
     let mut bench = Bench::running();
     let spec = bench.placed()[0];

@@ -76,6 +76,11 @@ pub struct Engine<'m, G> {
     stated: Option<(Quote, UnixNanos)>,
     /// When the balance was stated that the ledger began with: what moved money before is in it.
     balance_at: UnixNanos,
+    /// Since when this run knows that the last one may have left creates on their way; `None` once they
+    /// can no longer appear and the venue's list has been read.
+    dirty_since: Option<MonoNanos>,
+    /// When the engine was last run again after it had not been run for a while.
+    woken: Option<MonoNanos>,
     /// Instruments in use; 0 before the boot.
     instruments: usize,
     now: MonoNanos,
@@ -138,6 +143,8 @@ impl<'m, G: Gate> Engine<'m, G> {
             epoch: 0,
             stated: None,
             balance_at: UnixNanos(0),
+            dirty_since: None,
+            woken: None,
             instruments: 0,
             now: MonoNanos::ZERO,
             due: MonoNanos::ZERO,
@@ -281,6 +288,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             self.desks.len()
         );
         (self.mode, self.epoch, self.instruments) = (boot.mode, boot.epoch, instruments);
+        self.dirty_since = boot.dirty.then_some(now);
         self.guard = Guard::new(boot.epoch);
         self.orders.begin(boot.epoch);
         self.orders.configure(&self.params);
@@ -314,6 +322,7 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// Does what is due without an event: the day's turn, overdue orders, reconciliation, the stop.
     fn settle(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
         self.turn_day(now, out);
+        self.outwait_zombies(now);
         self.chase_orders(now, out);
         self.cancel_orphans(now, out);
         self.poll_reconcile(now, out);
@@ -388,6 +397,19 @@ impl<'m, G: Gate> Engine<'m, G> {
         }
     }
 
+    /// After a crash, creates of the earlier run may still appear for a while: the list of open orders
+    /// counts only when it was asked for after that.
+    fn outwait_zombies(&mut self, now: MonoNanos) {
+        let Some(since) = self.dirty_since else { return };
+        let gone = since.after(self.params.zombie_window_ms());
+        let listed = self.reconcile.open_at_venue().map(|(_, asked)| asked);
+        if listed.is_some_and(|asked| asked >= gone) {
+            self.dirty_since = None;
+        } else if now >= gone && self.account.private_live {
+            self.reconcile.want_orders(now);
+        }
+    }
+
     /// Once every instrument has its rules and fees, and account and orders have been read: ready.
     fn become_ready(&mut self, out: &mut Outbox<'_>) {
         let account = &self.account;
@@ -398,6 +420,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             && account.equity.is_some()
             && account.day_open.is_some()
             && account.settings_fit.is_some()
+            && self.dirty_since.is_none()
             && self.instruments > 0
             && self.views[..self.instruments].iter().all(|view| {
                 let fee_known = view.fee_source != crate::event::FeeSource::Unresolved;
