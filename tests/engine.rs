@@ -575,3 +575,25 @@ fn a_stop_that_waits_is_looked_at_now_and_then_and_not_without_pause() {
     let wait = bench.engine.deadline().since(bench.now);
     assert!(wait >= MILLIS, "{wait} ns");
 }
+
+#[test]
+fn a_process_that_was_not_run_asks_the_venue_before_it_quotes_again() {
+    let mut bench = Bench::running();
+    for spec in bench.placed() {
+        let update = bench.update(&spec, OrderStatus::Live);
+        bench.open.push(update);
+        bench.step(Event::OrderUpdate(update));
+    }
+    bench.said.clear();
+    bench.answers = false;
+    bench.now = bench.now.after(10 * SECONDS);
+    // What waited in the sockets looks fresh.
+    bench.book(MID);
+    bench.ticker();
+    let report = AccountReport { source: Source::Push, ..bench.account() };
+    bench.step(Event::AccountReport(report));
+    bench.quiet_seconds(4);
+    assert_eq!(bench.engine.state(), GuardState::SoftPause, "{:?}", bench.engine.account());
+    let canceled = bench.said.iter().filter(|view| matches!(view, CommandView::Cancel(_))).count();
+    assert!(canceled >= 2, "{:?}", bench.said);
+}

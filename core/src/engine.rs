@@ -111,6 +111,9 @@ pub struct Counters {
     pub startup_orphans: u32,
 }
 
+/// The engine asks for a timer each second; without any event for longer than this it was not run.
+const UNATTENDED_NS: u64 = 3 * SECONDS;
+
 /// The digest is recorded each time this many events have been stepped.
 pub const DIGEST_EVENTS: u64 = 10_000;
 
@@ -167,9 +170,14 @@ impl<'m, G: Gate> Engine<'m, G> {
             booting == (self.counters.events == 0),
             "the first event, and no other, is the boot"
         );
+        let unattended = !booting && now.since(self.now) > UNATTENDED_NS;
         self.now = now;
         self.counters.events += 1;
+        if unattended {
+            self.wake(now);
+        }
         let touched = self.take(event, now, out);
+        let touched = if unattended { Touched::Account } else { touched };
         if touched == Touched::Nothing && now < self.due {
             return self.count_off(now, out);
         }
@@ -227,6 +235,15 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.gate.fold(&mut digest);
         self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
         digest.value()
+    }
+
+    /// The process was not run for a while. What waited in the sockets looks fresh and is not: nothing is
+    /// quoted until the venue has been asked for everything anew.
+    fn wake(&mut self, now: MonoNanos) {
+        self.woken = Some(now);
+        if self.account.private_live {
+            self.reconcile.stream(true, now);
+        }
     }
 
     /// Gives the event to the room that it concerns.
@@ -359,6 +376,9 @@ impl<'m, G: Gate> Engine<'m, G> {
         }
         if self.stage != Stage::Working {
             opinion.soft = opinion.soft.with(Reason::Stopping);
+        }
+        if self.woken == Some(self.now) {
+            opinion.soft = opinion.soft.with(Reason::ProcessPaused);
         }
         if self.killed {
             opinion.hard = opinion.hard.with(Reason::Operator);
