@@ -541,6 +541,53 @@ fn after_a_crash_nothing_is_quoted_until_what_was_on_its_way_can_no_longer_appea
 }
 
 #[test]
+fn a_latch_that_was_restored_is_told_to_the_files() {
+    let mut bench = Bench::waiting(false);
+    bench.step(Event::RestoreDay(RestoreDay {
+        day: 0,
+        equity_open: Quote::ZERO,
+        high_water: Quote::ZERO,
+        traded: Quote::ZERO,
+        realized: Quote::ZERO,
+        fees: Quote::ZERO,
+        funding: Quote::ZERO,
+        fills: 0,
+        cancel_episodes: 0,
+        latched: true,
+        incident: 77,
+        reasons: 1 << 6,
+    }));
+    let told = bench.said.iter().rev().find_map(|view| match view {
+        CommandView::GuardChanged(change) => Some((change.to, change.incident, change.hard)),
+        _ => None,
+    });
+    assert_eq!(told, Some((GuardState::HardStop, 77, 1 << 6)));
+    bench.connect();
+    bench.quiet_seconds(4);
+    assert_eq!(bench.engine.state(), GuardState::HardStop);
+    assert!(bench.placed().is_empty());
+}
+
+#[test]
+fn a_transfer_and_a_cancel_episode_are_durable_at_once() {
+    let mut bench = Bench::running();
+    bench.said.clear();
+    let ts = bench.utc();
+    bench.step(Event::Bill(Bill {
+        instrument: InstrumentId::ALL,
+        kind: BillKind::Transfer,
+        amount: Quote::usdt(500),
+        bill_id: 9,
+        ts,
+    }));
+    let open = bench.said.iter().find_map(|view| match view {
+        CommandView::Day(day) => Some(day.equity_open),
+        _ => None,
+    });
+    assert_eq!(open, Some(Quote::usdt(10_500)));
+}
+
+#[test]
 fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
     let mut bench = Bench::running();
     let spec = bench.placed()[0];

@@ -291,7 +291,7 @@ impl<'m, G: Gate> Engine<'m, G> {
                 }
             }
             Event::Settings(settings) => self.settings(settings),
-            Event::Bill(bill) => self.bill(bill),
+            Event::Bill(bill) => self.bill(bill, out),
             Event::Timer(_) => {}
         }
         Touched::Account
@@ -331,6 +331,7 @@ impl<'m, G: Gate> Engine<'m, G> {
                     self.account.contradiction = false;
                     self.account.reject_streak = 0;
                     self.ledger.rearm();
+                    out.record(Record::Day(self.ledger.day(false)));
                 }
             }
         }

@@ -61,10 +61,13 @@ impl Guard {
     }
 
     /// Latches the stop of an earlier run, before anything else happens.
-    pub fn restore(&mut self, incident: u64, reasons: Reasons) {
+    pub fn restore(&mut self, incident: u64, reasons: Reasons) -> GuardChanged {
+        let from = self.state;
         self.state = GuardState::HardStop;
         self.hard = self.hard.union(reasons);
         self.incident = incident;
+        let (soft, hard) = (self.soft.0, self.hard.0);
+        GuardChanged { from, to: self.state, soft, hard, incident }
     }
 
     /// Takes the opinion of now in. A pause ends once nothing has been wrong for `hold_ns`; a stop

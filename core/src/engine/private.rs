@@ -205,20 +205,25 @@ impl<G: Gate> Engine<'_, G> {
     }
 
     /// A bill from before the balance that the ledger began with is in that balance already.
-    pub(super) fn bill(&mut self, bill: &Bill) {
+    ///
+    /// A transfer moves the marks that losses are measured from, so these are made durable with it.
+    pub(super) fn bill(&mut self, bill: &Bill, out: &mut Outbox<'_>) {
         if self.ledger.balance().is_none() || bill.ts <= self.balance_at {
             return;
         }
-        if self.ledger.bill(bill).is_err() {
-            self.account.capacity = true;
+        match self.ledger.bill(bill) {
+            Ok(true) => out.record(Record::Day(self.ledger.day(false))),
+            Ok(false) => {}
+            Err(_) => self.account.capacity = true,
         }
     }
 
     pub(super) fn restore_day(&mut self, day: &RestoreDay, out: &mut Outbox<'_>) {
         self.ledger.restore_day(day);
         if day.latched {
-            self.guard.restore(day.incident, crate::guard::Reasons(day.reasons));
-            self.account.state = crate::guard::GuardState::HardStop;
+            let change = self.guard.restore(day.incident, crate::guard::Reasons(day.reasons));
+            self.account.state = change.to;
+            out.record(Record::GuardChanged(change));
         }
         self.notice(NoticeKind::DayRestored, InstrumentId::ALL, [day.day, day.realized.0], out);
     }

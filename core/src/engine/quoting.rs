@@ -136,6 +136,7 @@ impl<G: Gate> Engine<'_, G> {
             self.account.cancel_pause_until = now.after(self.params.cancel_pause_s());
             self.unfinished = true;
             self.notice(NoticeKind::CancelEpisode, id, [i64::from(episode), 0], out);
+            out.record(Record::Day(self.ledger.day(false)));
         }
     }
 

@@ -65,6 +65,10 @@ impl<G: Gate> Engine<'_, G> {
             return;
         }
         self.report.next = None;
+        if self.report.closes_minute {
+            // The day's peak and the high-water mark move with the marks alone.
+            out.record(Record::Day(self.ledger.day(false)));
+        }
         self.report.due = self.next_round(utc, now);
     }
 
