@@ -644,3 +644,15 @@ fn a_process_that_was_not_run_asks_the_venue_before_it_quotes_again() {
     let canceled = bench.said.iter().filter(|view| matches!(view, CommandView::Cancel(_))).count();
     assert!(canceled >= 2, "{:?}", bench.said);
 }
+
+#[test]
+fn leverage_that_the_venue_does_not_tell_keeps_the_engine_from_quoting() {
+    let mut bench = Bench::waiting(false);
+    bench.settings(0);
+    bench.connect();
+    bench.quiet_seconds(4);
+    assert_eq!(bench.engine.state(), GuardState::SoftPause);
+    bench.settings(5);
+    bench.quiet_seconds(4);
+    assert_eq!(bench.engine.state(), GuardState::Running);
+}

@@ -28,6 +28,7 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     soft(account.foreign_orders > 0, Reason::ForeignOrder);
     soft(u64::from(account.taker_fills) >= params.taker_fills_soft(), Reason::TakerFill);
     soft(account.settings_fit.is_none(), Reason::Starting);
+    soft(account.ready && account.leverage == 0, Reason::AccountUnknown);
     let mut hard = |cause: bool, reason: Reason| {
         if cause {
             opinion.hard = opinion.hard.with(reason);
