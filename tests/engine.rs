@@ -646,6 +646,46 @@ fn a_process_that_was_not_run_asks_the_venue_before_it_quotes_again() {
 }
 
 #[test]
+fn beyond_the_soft_limit_of_inventory_only_the_side_that_shrinks_it_is_quoted() {
+    let mut bench = Bench::running();
+    let spec = bench.placed()[0];
+    let update = bench.update(&spec, OrderStatus::Live);
+    bench.step(Event::OrderUpdate(update));
+    // A sixth of equity by somebody else's hand.
+    bench.held = Lots(208);
+    let ts = bench.utc();
+    let fill = Fill {
+        instrument: BTC,
+        client: ClientId::FOREIGN,
+        order_id: 5,
+        trade_id: 5,
+        side: Side::Buy,
+        maker: true,
+        price: Ticks(MID),
+        lots: Lots(208),
+        fee: Quote::ZERO,
+        fee_known: true,
+        source: Source::Push,
+        ts,
+    };
+    bench.step(Event::Fill(fill));
+    assert_eq!(bench.engine.state(), GuardState::SoftPause, "{:?}", bench.engine.account());
+    let quotes = bench.placed();
+    bench.said.clear();
+    for spec in quotes {
+        let update = bench.update(&spec, OrderStatus::Canceled);
+        bench.step(Event::OrderUpdate(update));
+    }
+    let placed = bench.placed();
+    assert!(!placed.is_empty(), "{:?}", bench.engine.account());
+    for spec in placed {
+        assert_eq!(spec.intent.side, Side::Sell);
+        assert!(spec.intent.reduce_only);
+        assert_eq!(spec.intent.purpose, keel_core::gate::Purpose::Derisk);
+    }
+}
+
+#[test]
 fn leverage_that_the_venue_does_not_tell_keeps_the_engine_from_quoting() {
     let mut bench = Bench::waiting(false);
     bench.settings(0);

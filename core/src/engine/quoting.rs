@@ -6,7 +6,7 @@ use crate::command::{
 };
 use crate::event::ClientId;
 use crate::gate::{Gate, Intent, Purpose, Refusal, TimeInForce, View, submit};
-use crate::guard::GuardState;
+use crate::guard::{GuardState, Reason, Reasons};
 use crate::instrument::InstrumentId;
 use crate::lifecycle::OrderState;
 use crate::order::{CANCELS_FAILED, Slot};
@@ -14,6 +14,17 @@ use crate::plan::{self, Action, NO_SLOTS, Slots};
 use crate::quote::{self, Desired, Level, QuoteInputs};
 use crate::regime::Regime;
 use crate::units::{MonoNanos, Rate, SECONDS, Side};
+
+/// How far quoting may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stance {
+    /// Nothing is quoted.
+    Nothing,
+    /// Only what shrinks the position.
+    Shrink,
+    /// Both sides.
+    Both,
+}
 
 /// Above this many orders of one instrument they are ended by one request for all.
 const PULL_SINGLY_MAX: usize = 20;
@@ -34,12 +45,13 @@ impl<G: Gate> Engine<'_, G> {
 
     /// Brings one instrument's orders nearer to what is desired, or pulls them.
     pub(super) fn requote(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
-        if !self.may_quote(id, now) {
+        let stance = self.stance(id, now);
+        if stance == Stance::Nothing {
             self.desks[id.index()].desired = Desired::NONE;
             self.desks[id.index()].due = now.after(SECONDS);
             return self.pull(id, now, out);
         }
-        let Some(desired) = self.desired(id, now) else {
+        let Some(desired) = self.desired(id, stance, now) else {
             return self.pull(id, now, out);
         };
         let slots = self.slots(id);
@@ -73,13 +85,24 @@ impl<G: Gate> Engine<'_, G> {
         self.due = self.due.min(desk.due);
     }
 
-    fn may_quote(&self, id: InstrumentId, now: MonoNanos) -> bool {
-        self.account.ready
-            && self.account.state == GuardState::Running
-            && self.reasons(id, now).is_empty()
+    /// How far quoting may go on one instrument. A pause for too much inventory leaves the side that
+    /// shrinks it, or nothing but the market could ever end it.
+    fn stance(&self, id: InstrumentId, now: MonoNanos) -> Stance {
+        if !self.account.ready || !self.reasons(id, now).is_empty() {
+            return Stance::Nothing;
+        }
+        let inventory = Reasons::NONE.with(Reason::BasePct).with(Reason::MarginRatio);
+        let held = !self.views[id.index()].position.is_zero();
+        match self.account.state {
+            GuardState::Running => Stance::Both,
+            GuardState::SoftPause if held && self.guard.soft().union(inventory) == inventory => {
+                Stance::Shrink
+            }
+            GuardState::SoftPause | GuardState::HardStop => Stance::Nothing,
+        }
     }
 
-    fn desired(&mut self, id: InstrumentId, now: MonoNanos) -> Option<Desired> {
+    fn desired(&mut self, id: InstrumentId, stance: Stance, now: MonoNanos) -> Option<Desired> {
         let view = &self.views[id.index()];
         let desk = &mut self.desks[id.index()];
         let rules = view.rules?;
@@ -98,7 +121,7 @@ impl<G: Gate> Engine<'_, G> {
             maker: view.maker,
             funding: desk.ticker.map_or(Rate::ZERO, |ticker| ticker.funding_rate),
             room: self.params.max_total_notional_quote() - elsewhere,
-            reduce_only: false,
+            reduce_only: stance == Stance::Shrink,
         };
         Some(quote::desired(&self.params, &inputs, &mut desk.markout, now))
     }
@@ -161,7 +184,11 @@ impl<G: Gate> Engine<'_, G> {
             time_in_force: TimeInForce::PostOnly,
             reduce_only: order.reduce_only,
             level,
-            purpose: if order.probe { Purpose::Probe } else { Purpose::Quote },
+            purpose: match self.account.state {
+                GuardState::SoftPause => Purpose::Derisk,
+                _ if order.probe => Purpose::Probe,
+                _ => Purpose::Quote,
+            },
             made: now,
         };
         let view = View {
