@@ -76,8 +76,8 @@ pub struct Engine<'m, G> {
     stated: Option<(Quote, UnixNanos)>,
     /// When the balance was stated that the ledger began with: what moved money before is in it.
     balance_at: UnixNanos,
-    /// Since when this run knows that the last one may have left creates on their way; `None` once they
-    /// can no longer appear and the venue's list has been read.
+    /// Since when this run knows that the last one may have left creates on their way; `None`
+    /// once they can no longer appear and the venue's list has been read.
     dirty_since: Option<MonoNanos>,
     /// When the engine was last run again after it had not been run for a while.
     woken: Option<MonoNanos>,
@@ -237,8 +237,8 @@ impl<'m, G: Gate> Engine<'m, G> {
         digest.value()
     }
 
-    /// The process was not run for a while. What waited in the sockets looks fresh and is not: nothing is
-    /// quoted until the venue has been asked for everything anew.
+    /// The process was not run for a while. What waited in the sockets looks fresh and is not:
+    /// nothing is quoted until the venue has been asked for everything anew.
     fn wake(&mut self, now: MonoNanos) {
         self.woken = Some(now);
         if self.account.private_live {
@@ -348,7 +348,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.refresh_account();
     }
 
-    /// Asks the gate what it thinks and moves the guard; true when its state is another than before.
+    /// Asks the gate what it thinks and moves the guard; true when its state has changed.
     fn judge(&mut self, event: &Event, now: MonoNanos, out: &mut Outbox<'_>) -> bool {
         let view = View {
             params: &self.params,
@@ -418,8 +418,8 @@ impl<'m, G: Gate> Engine<'m, G> {
         }
     }
 
-    /// After a crash, creates of the earlier run may still appear for a while: the list of open orders
-    /// counts only when it was asked for after that.
+    /// After a crash, creates of the earlier run may still appear for a while: the list of open
+    /// orders counts only when it was asked for after that.
     fn outwait_zombies(&mut self, now: MonoNanos) {
         let Some(since) = self.dirty_since else { return };
         let gone = since.after(self.params.zombie_window_ms());

@@ -245,8 +245,8 @@ slot_enum! {
     pub enum GuardState {
         /// Quoting.
         Running = 0 "RUNNING",
-        /// No quotes, but for what shrinks too large an inventory; ends by itself once every cause has
-        /// been clear for the hold-down.
+        /// No quotes, but for what shrinks too large an inventory; ends by itself once every cause
+        /// has been clear for the hold-down.
         SoftPause = 1 "SOFT_PAUSE",
         /// Everything canceled, nothing created, until an operator rearms.
         HardStop = 2 "HARD_STOP",

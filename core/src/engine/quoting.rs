@@ -85,8 +85,8 @@ impl<G: Gate> Engine<'_, G> {
         self.due = self.due.min(desk.due);
     }
 
-    /// How far quoting may go on one instrument. A pause for too much inventory leaves the side that
-    /// shrinks it, or nothing but the market could ever end it.
+    /// How far quoting may go on one instrument. A pause for too much inventory leaves the side
+    /// that shrinks it, or nothing but the market could ever end it.
     fn stance(&self, id: InstrumentId, now: MonoNanos) -> Stance {
         if !self.account.ready || !self.reasons(id, now).is_empty() {
             return Stance::Nothing;
@@ -222,8 +222,9 @@ impl<G: Gate> Engine<'_, G> {
         }
     }
 
-    /// Ends every order of one instrument that is not already being ended. One that rests although it
-    /// was canceled is canceled again, and after some failures with all others by the other way in.
+    /// Ends every order of one instrument that is not already being ended. One that rests although
+    /// it was canceled is canceled again, and after some failures with all others by the other way
+    /// in.
     pub(super) fn pull(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
         let ends = |order: &&Slot| matches!(order.state, OrderState::PendingNew | OrderState::Live);
         let (mut working, mut stubborn) = (0, false);
