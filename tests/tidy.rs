@@ -49,7 +49,7 @@ fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     body.lines().enumerate().map(|(n, line)| (n + 1, line.split("//").next().unwrap_or_default()))
 }
 
-fn fail_on(found: Vec<String>, what: &str) {
+fn fail_on(found: &[String], what: &str) {
     assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
 }
 
@@ -70,12 +70,12 @@ fn nothing_stands_at_the_top_but_the_plan_of_the_house() {
         "tests",
         "docs",
     ];
-    let strangers = files()
+    let strangers: Vec<String> = files()
         .into_iter()
         .filter_map(|path| path.split('/').next().map(str::to_owned))
         .filter(|name| !name.starts_with('.') && !PLAN.contains(&name.as_str()))
         .collect();
-    fail_on(strangers, "not in the plan of the house (docs/ARCHITECTURE.md)");
+    fail_on(&strangers, "not in the plan of the house (docs/ARCHITECTURE.md)");
 }
 
 #[test]
@@ -103,12 +103,12 @@ fn dependencies_point_downwards_only() {
             }
         }
     }
-    fail_on(found, "a dependency points upwards or sideways");
+    fail_on(&found, "a dependency points upwards or sideways");
 }
 
 #[test]
 fn the_gate_is_implemented_in_risk_and_tests_only() {
-    let strangers = sources(&["core/", "net/", "io/", "bench/"])
+    let strangers: Vec<String> = sources(&["core/", "net/", "io/", "bench/"])
         .into_iter()
         .filter(|(_, text)| {
             text.lines().any(|line| {
@@ -119,7 +119,7 @@ fn the_gate_is_implemented_in_risk_and_tests_only() {
         })
         .map(|(path, _)| path)
         .collect();
-    fail_on(strangers, "`impl Gate` outside risk/ and tests/");
+    fail_on(&strangers, "`impl Gate` outside risk/ and tests/");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn pure_crates_know_no_clock_no_randomness_and_no_random_order() {
             }
         }
     }
-    fail_on(found, "banned in pure crates");
+    fail_on(&found, "banned in pure crates");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn clippy_is_told_of_every_ban_in_every_pure_crate() {
             }
         }
     }
-    fail_on(found, "clippy reads the nearest list only, so each must be whole");
+    fail_on(&found, "clippy reads the nearest list only, so each must be whole");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn core_and_risk_have_no_std_no_floats_and_no_unsafe() {
             }
         }
     }
-    fail_on(found, "core and risk are exact");
+    fail_on(&found, "core and risk are exact");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn unsafe_stands_in_named_modules_only_and_says_why() {
             }
         }
     }
-    fail_on(found, "unsafe code");
+    fail_on(&found, "unsafe code");
 }
 
 #[test]
@@ -224,7 +224,9 @@ fn functions_fit_a_screen_and_lines_a_hundred_columns() {
         }
         let mut begin: Option<(usize, usize)> = None;
         for (number, line) in text.lines().enumerate() {
-            if line.chars().count() > 100 && !line.contains("http") {
+            // Addresses and raw texts cannot be broken.
+            let whole = line.contains("http") || line.contains("r#\"");
+            if line.chars().count() > 100 && !whole {
                 found.push(format!("{path}:{}: {} columns", number + 1, line.chars().count()));
             }
             let indent = line.len() - line.trim_start().len();
@@ -243,17 +245,18 @@ fn functions_fit_a_screen_and_lines_a_hundred_columns() {
             {
                 begin = Some((number, indent));
             }
-            if let Some((first, depth)) = begin {
-                if indent == depth && (code == "}" || code.ends_with(';') && number == first) {
-                    if number - first + 1 > LINES_MAX {
-                        found.push(format!("{path}:{}: {} lines", first + 1, number - first + 1));
-                    }
-                    begin = None;
+            if let Some((first, depth)) = begin
+                && indent == depth
+                && (code == "}" || code.ends_with(';') && number == first)
+            {
+                if number - first + 1 > LINES_MAX {
+                    found.push(format!("{path}:{}: {} lines", first + 1, number - first + 1));
                 }
+                begin = None;
             }
         }
     }
-    fail_on(found, "longer than a screen");
+    fail_on(&found, "longer than a screen");
 }
 
 #[test]
@@ -271,7 +274,7 @@ fn nothing_is_left_undone_and_no_test_is_switched_off() {
             }
         }
     }
-    fail_on(found, "left undone");
+    fail_on(&found, "left undone");
 }
 
 #[test]
@@ -290,7 +293,7 @@ fn no_path_of_a_machine_stands_in_the_tree() {
             }
         }
     }
-    fail_on(found, "a path of some machine");
+    fail_on(&found, "a path of some machine");
 }
 
 #[test]
@@ -306,7 +309,7 @@ fn links_of_the_documentation_lead_to_files() {
             }
         }
     }
-    fail_on(found, "a link leads nowhere");
+    fail_on(&found, "a link leads nowhere");
 }
 
 #[test]
@@ -333,7 +336,7 @@ fn the_architecture_lists_the_links_that_the_topology_wires() {
         }
     }
     assert!(wired >= 5, "{wired} links found in the topology");
-    fail_on(found, "not in docs/ARCHITECTURE.md as it is wired");
+    fail_on(&found, "not in docs/ARCHITECTURE.md as it is wired");
 }
 
 #[test]

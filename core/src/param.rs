@@ -101,7 +101,8 @@ macro_rules! accessor {
 macro_rules! params {
     ($($section:literal { $(
         $(#[doc = $doc:literal])+
-        $name:ident: $type:ty, $unit:expr, $arity:ident, $wide:expr, $touch:expr, $min:expr, $max:expr;
+        $name:ident: $type:ty, $unit:expr, $arity:ident,
+        $wide:expr, $touch:expr, $min:expr, $max:expr;
     )* })*) => {
         /// Where each key's values begin.
         #[allow(non_upper_case_globals, missing_docs)]
@@ -194,10 +195,12 @@ params! {
             [secs(90), secs(70), secs(60), secs(100), secs(120)], secs(1), secs(3_600);
         /// Size of one order at the turnover cap, as a share of equity.
         size_pct_min: Rate, Unit::Fraction, by_regime,
-            [e4(8), e4(6), e4(5), e4(5), e4(3)], [e4(8), e4(6), e4(5), e4(5), e4(3)], 1_000, e4(1_000);
+            [e4(8), e4(6), e4(5), e4(5), e4(3)], [e4(8), e4(6), e4(5), e4(5), e4(3)],
+            1_000, e4(1_000);
         /// Size of one order at no turnover, as a share of equity.
         size_pct_max: Rate, Unit::Fraction, by_regime,
-            [e4(12), e4(10), e4(8), e4(8), e4(5)], [e4(12), e4(10), e4(8), e4(8), e4(5)], 1_000, e4(1_000);
+            [e4(12), e4(10), e4(8), e4(8), e4(5)], [e4(12), e4(10), e4(8), e4(8), e4(5)],
+            1_000, e4(1_000);
         /// Share of the quoted spread that fills are expected to earn.
         fill_factor: Rate, Unit::Fraction, by_regime,
             [e4(4_500), e4(3_500), e4(3_500), e4(3_500), e4(2_500)],

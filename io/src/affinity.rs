@@ -29,8 +29,8 @@ pub enum Idle {
     Auto,
 }
 
-/// The cores that this process may use. Listed once, before any thread is pinned: a pinned thread sees
-/// one core only.
+/// The cores that this process may use. Listed once, before any thread is pinned: a pinned thread
+/// sees one core only.
 #[derive(Clone, Debug)]
 pub struct Cores {
     ids: Vec<CoreId>,
@@ -84,8 +84,8 @@ pub enum PlacementError {
 }
 
 impl Cores {
-    /// Lists the cores that the scheduler lets this process use, and the share of them that its control
-    /// group grants.
+    /// Lists the cores that the scheduler lets this process use, and the share of them that its
+    /// control group grants.
     pub fn list() -> Self {
         let ids = core_affinity::get_core_ids().unwrap_or_default();
         let quota_milli = fs::read_to_string(CPU_MAX).ok().and_then(|text| quota_milli(&text));
@@ -98,9 +98,9 @@ impl Cores {
         self.ids.len().min(granted).max(1)
     }
 
-    /// Lays the hot agents on cores. `named` are the operator's cores, by number, or empty; dedicated
-    /// agents then stand in the order feed, gateway, engine. Unnamed dedicated agents take the last cores:
-    /// the first one serves most interrupts.
+    /// Lays the hot agents on cores. `named` are the operator's cores, by number, or empty;
+    /// dedicated agents then stand in the order feed, gateway, engine. Unnamed dedicated agents
+    /// take the last cores: the first one serves most interrupts.
     ///
     /// # Errors
     /// As [`PlacementError`] says.

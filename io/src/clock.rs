@@ -31,14 +31,14 @@ pub struct Anchor {
 }
 
 impl Clock {
-    /// Starts the process's clock. The first call in a process calibrates for up to 200 ms, so it belongs
-    /// at the start, on the core that will measure.
+    /// Starts the process's clock. The first call in a process calibrates for up to 200 ms, so it
+    /// belongs at the start, on the core that will measure.
     pub fn start() -> Self {
         Self::start_at_speed(1)
     }
 
-    /// Starts a clock that runs `speed` times faster than real, for a venue that does. Waits that the
-    /// system is asked for stay real, so deadlines are met up to a real millisecond late.
+    /// Starts a clock that runs `speed` times faster than real, for a venue that does. Waits that
+    /// the system is asked for stay real, so deadlines are met up to a real millisecond late.
     ///
     /// # Panics
     /// When `speed` is 0.
@@ -52,7 +52,8 @@ impl Clock {
         clock
     }
 
-    /// Monotonic time. The first reading lies at [`ORIGIN`], so that a time of zero is always long ago.
+    /// Monotonic time. The first reading lies at [`ORIGIN`], so that a time of zero is always long
+    /// ago.
     pub fn now(&self) -> MonoNanos {
         let real = self.counter.delta_as_nanos(self.origin, self.counter.raw());
         ORIGIN.after(real.saturating_mul(self.speed))
@@ -114,8 +115,8 @@ impl VenueClock {
 }
 
 impl Anchor {
-    /// UTC of the host at `now`, by this anchor. Drifts by the counter's error, some 20 µs a second at
-    /// worst, so anchors are renewed.
+    /// UTC of the host at `now`, by this anchor. Drifts by the counter's error, some 20 µs a second
+    /// at worst, so anchors are renewed.
     pub fn utc_at(self, now: MonoNanos) -> UnixNanos {
         let delta = i128::from(now.0) - i128::from(self.mono.0);
         let utc = i128::from(self.utc.0) + delta;
@@ -130,7 +131,8 @@ fn host_utc() -> UnixNanos {
     }
 }
 
-/// The monotonic time at which a process begins: an hour, so that no age reckoned from zero looks fresh.
+/// The monotonic time at which a process begins: an hour, so that no age reckoned from zero looks
+/// fresh.
 pub const ORIGIN: MonoNanos = MonoNanos(3_600 * SECONDS);
 
 const READINGS: usize = 4;

@@ -1,10 +1,11 @@
-//! The journal: every event that the engine took and every command that it gave, in order, for ever.
+//! The journal: every event that the engine took and every command that it gave, in order, for
+//! ever.
 //!
-//! A journal is a directory of segments. A segment is a header and records; a record is a length, a kind,
-//! a CRC-32 and a body. The header carries the BLAKE3 hash of the segment before it, so that no segment
-//! can be changed, dropped or moved unseen. Space is reserved when a segment is made; after the last
-//! record stand zeros. [`Writer`] makes records durable in groups; [`Reader`] tells a tail that was never
-//! durable from bytes that were and have been changed.
+//! A journal is a directory of segments. A segment is a header and records; a record is a length, a
+//! kind, a CRC-32 and a body. The header carries the BLAKE3 hash of the segment before it, so that
+//! no segment can be changed, dropped or moved unseen. Space is reserved when a segment is made;
+//! after the last record stand zeros. [`Writer`] makes records durable in groups; [`Reader`] tells
+//! a tail that was never durable from bytes that were and have been changed.
 
 mod format;
 mod reader;
@@ -88,7 +89,8 @@ pub enum JournalError {
         /// What the system says.
         source: io::Error,
     },
-    /// An earlier write or sync failed. What is on disk is unknown since then, so nothing is retried.
+    /// An earlier write or sync failed. What is on disk is unknown since then, so nothing is
+    /// retried.
     #[error("journal: an earlier write or sync failed; nothing more is written")]
     Failed,
     /// There is no segment.

@@ -65,8 +65,8 @@ impl Latency {
         Self { stages: std::array::from_fn(|_| empty()), incomplete: 0 }
     }
 
-    /// Counts one order. Incomplete stamps are counted apart and measure nothing; a time beyond 10 s
-    /// counts as 10 s.
+    /// Counts one order. Incomplete stamps are counted apart and measure nothing; a time beyond 10
+    /// s counts as 10 s.
     pub fn record(&mut self, stamps: &Stamps) {
         if !stamps.is_complete() {
             self.incomplete += 1;

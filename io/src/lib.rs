@@ -1,7 +1,8 @@
 //! The world: threads, sockets, clock, disk and virtual time around a pure engine.
 //!
-//! Nothing here decides anything about trading. Time is read once a cycle by whoever owns a thread and
-//! handed down; what the engine did is written down, made durable and told to people, in that order.
+//! Nothing here decides anything about trading. Time is read once a cycle by whoever owns a thread
+//! and handed down; what the engine did is written down, made durable and told to people, in that
+//! order.
 #![deny(unsafe_code)]
 
 pub mod affinity;

@@ -1,7 +1,7 @@
 //! Secrets: a key of the venue, from a file that nobody else can read or from the environment.
 //!
-//! A secret is never in the configuration or on the command line, never printed, and is wiped from memory
-//! when it is dropped.
+//! A secret is never in the configuration or on the command line, never printed, and is wiped from
+//! memory when it is dropped.
 
 use std::env;
 use std::fs::{self, File};
@@ -50,8 +50,8 @@ impl std::fmt::Debug for ApiKey {
 pub enum SecretError {
     /// Neither a file nor the environment has one.
     #[error(
-        "no API key: name a key file as `[venue] key_file`, or set KEEL_API_KEY, KEEL_API_SECRET and \
-         KEEL_API_PASSPHRASE"
+        "no API key: name a key file as `[venue] key_file`, or set KEEL_API_KEY, KEEL_API_SECRET \
+         and KEEL_API_PASSPHRASE"
     )]
     Missing,
     /// Both have one.

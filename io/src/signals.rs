@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// A flag that SIGINT and SIGTERM raise. A second one of them, once the flag is up, ends the process at
-/// once with `second`: orders may then still rest, and the code says so.
+/// A flag that SIGINT and SIGTERM raise. A second one of them, once the flag is up, ends the
+/// process at once with `second`: orders may then still rest, and the code says so.
 ///
 /// # Errors
 /// What the system says.

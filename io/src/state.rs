@@ -9,8 +9,8 @@
 //! | `latch.json` | the guard stopped for good | after the cancels, before any exit |
 //! | `daily_state.json` | the UTC day, positions, guard | whenever it changes |
 //!
-//! A file is replaced whole: temporary file, fsync, rename, fsync of the directory. Every file carries a
-//! CRC-32; one that does not fit is never guessed at.
+//! A file is replaced whole: temporary file, fsync, rename, fsync of the directory. Every file
+//! carries a CRC-32; one that does not fit is never guessed at.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -55,8 +55,8 @@ impl RunDir {
     /// Makes and locks the directory of a new run.
     ///
     /// # Errors
-    /// [`StateError::Locked`] while another engine writes there, [`StateError::Used`] when a run has
-    /// written there before, [`StateError::Io`].
+    /// [`StateError::Locked`] while another engine writes there, [`StateError::Used`] when a run
+    /// has written there before, [`StateError::Io`].
     pub fn create(path: &Path) -> Result<Self, StateError> {
         fs::create_dir_all(path).map_err(io_error("create", path))?;
         let lock = lock_file(&path.join("run.lock"))?
@@ -177,8 +177,8 @@ pub enum StateError {
 }
 
 impl StateDir {
-    /// Locks `path`, reads what the last run left, makes this boot's epoch durable and removes the mark of
-    /// a clean stop. A directory that is not there is made.
+    /// Locks `path`, reads what the last run left, makes this boot's epoch durable and removes the
+    /// mark of a clean stop. A directory that is not there is made.
     ///
     /// # Errors
     /// As [`StateError`] says. Nothing has been changed then, but for the lock file, or with
@@ -260,7 +260,8 @@ impl StateDir {
         remove(&self.path.join(LATCH))
     }
 
-    /// Marks that this run has verified zero open orders at the venue. The last thing that a run does.
+    /// Marks that this run has verified zero open orders at the venue. The last thing that a run
+    /// does.
     ///
     /// # Errors
     /// [`StateError::Io`]; the next start is then a dirty one.
@@ -270,8 +271,8 @@ impl StateDir {
 }
 
 impl Recovered {
-    /// The events that give the engine its day and positions back, for instruments in the order of their
-    /// ids. `now` is the host's UTC.
+    /// The events that give the engine its day and positions back, for instruments in the order of
+    /// their ids. `now` is the host's UTC.
     ///
     /// # Errors
     /// [`StateError::Future`] for a day that has not come.
@@ -336,8 +337,9 @@ impl std::fmt::Display for Identity {
     }
 }
 
-/// Claims instruments of one account for this process: a lock for each in `dir`, held until the files are
-/// dropped. Two engines that trade one instrument of one account would fight over its orders.
+/// Claims instruments of one account for this process: a lock for each in `dir`, held until the
+/// files are dropped. Two engines that trade one instrument of one account would fight over its
+/// orders.
 ///
 /// # Errors
 /// [`StateError::Claimed`], [`StateError::Io`].

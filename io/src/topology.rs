@@ -5,7 +5,7 @@
 //! | market | feed → engine | 16,384 | a gap is marked and the books are made anew |
 //! | private | gateway → engine | 8,192 | dead-man: everything is canceled, the run ends |
 //! | outside | cold → engine | 8,192 | what waits stays with cold |
-//! | commands | engine → gateway | 2,048 | the engine does not step without room for a whole outbox |
+//! | commands | engine → gateway | 2,048 | the engine does not step without room for an outbox |
 //! | resync | engine → feed | 1,024 | as above |
 //! | queries | engine → cold | 1,024 | as above |
 //! | tap | engine → journal | 32,768 | as above |

@@ -9,8 +9,8 @@ use keel_core::param::Profile;
 
 /// Market making on Bitget USDT-margined perpetuals.
 ///
-/// Without a command, keel runs: a venue of its own on this machine, and the engine trading there. Nothing
-/// leaves the machine and no money is at stake.
+/// Without a command, keel runs: a venue of its own on this machine, and the engine trading there.
+/// Nothing leaves the machine and no money is at stake.
 #[derive(Debug, Parser)]
 #[command(
     name = "keel",
@@ -21,8 +21,9 @@ use keel_core::param::Profile;
         keel config example > keel.toml write every key with its unit, range and default\n  \
         keel run --config keel.toml     trade with a configuration\n  \
         keel replay RUN_DIR             step a run again and compare every byte\n\n\
-        Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory, 4 venue, 5 hard stop,\n\
-        6 open orders not verified, 7 replay differs, 8 mode not open, 70 panic (docs/exit-codes.md)."
+        Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory, 4 venue,\n\
+        5 hard stop, 6 open orders not verified, 7 replay differs, 8 mode not open, 70 panic\n\
+        (docs/exit-codes.md)."
 )]
 pub struct Cli {
     /// What to do; `run` when left out.
@@ -43,7 +44,8 @@ pub enum Command {
     /// The first line on standard output is one JSON object with its addresses (rest, ws_public,
     /// ws_private, admin), the certificate to trust (ca) and its accounts with their keys.
     Exchange(ExchangeArgs),
-    /// Step a run's journal again and say whether every command and digest is the same, byte for byte.
+    /// Step a run's journal again and say whether every command and digest is the same, byte for
+    /// byte.
     Replay {
         /// The run's directory.
         run_dir: PathBuf,
@@ -68,12 +70,12 @@ pub struct RunArgs {
     /// Stop in order after this long, such as 60s, 10m or 1h30m [default: until Ctrl-C].
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub run_for: Option<Duration>,
-    /// Where this run writes its journal, log and configuration; a new directory [default: one of its own
-    /// under $XDG_STATE_HOME/keel/runs].
+    /// Where this run writes its journal, log and configuration; a new directory [default: one of
+    /// its own under $XDG_STATE_HOME/keel/runs].
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
-    /// What outlives runs: lock, epoch, latch, day, CSV files [default: $XDG_STATE_HOME/keel/VENUE/UID/NAME;
-    /// in the run directory with the embedded venue].
+    /// What outlives runs: lock, epoch, latch, day, CSV files [default:
+    /// $XDG_STATE_HOME/keel/VENUE/UID/NAME; in the run directory with the embedded venue].
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }
@@ -91,7 +93,8 @@ pub struct ExchangeArgs {
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
     /// How many times faster than real the venue's time runs.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub speed: u32,
 }
 

@@ -1,8 +1,8 @@
-//! The configuration: defaults, file, environment and flags, one over the other, checked whole before
-//! anything starts.
+//! The configuration: defaults, file, environment and flags, one over the other, checked whole
+//! before anything starts.
 //!
-//! The keys of `[strategy]`, `[risk]` and `[order]` are those of [`keel_core::param::TABLE`]; the rest stand in
-//! [`keys`]. Numbers are read from their text, so that 0.03 is exactly 3/100.
+//! The keys of `[strategy]`, `[risk]` and `[order]` are those of [`keel_core::param::TABLE`]; the
+//! rest stand in [`keys`]. Numbers are read from their text, so that 0.03 is exactly 3/100.
 
 mod check;
 mod error;

@@ -14,7 +14,8 @@ pub enum Exit {
     Usage = 2,
     /// A directory is locked, damaged, or of another account; nothing was started.
     State = 3,
-    /// The venue could not be trusted or reached, or the account is not as required; no order was sent.
+    /// The venue could not be trusted or reached, or the account is not as required; no order was
+    /// sent.
     Venue = 4,
     /// The guard stopped for good; an operator must look and rearm.
     HardStop = 5,

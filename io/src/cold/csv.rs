@@ -1,8 +1,8 @@
 //! The tables that operators know: `fills.csv`, `minute.csv`, `daily.csv`.
 //!
-//! Rows are appended whole. A file whose header is not today's is moved aside, never mixed; a row that a
-//! crash cut off is removed at the next start. Text that a spreadsheet would run or a terminal obey is
-//! made harmless.
+//! Rows are appended whole. A file whose header is not today's is moved aside, never mixed; a row
+//! that a crash cut off is removed at the next start. Text that a spreadsheet would run or a
+//! terminal obey is made harmless.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -150,8 +150,8 @@ impl Tables {
         Ok(true)
     }
 
-    /// Appends the row of a UTC minute, taken at its turn, and before it rows without figures for minutes
-    /// that have none; false when the minute has a row already.
+    /// Appends the row of a UTC minute, taken at its turn, and before it rows without figures for
+    /// minutes that have none; false when the minute has a row already.
     ///
     /// # Errors
     /// What the system says.
@@ -171,8 +171,8 @@ impl Tables {
         Ok(true)
     }
 
-    /// Appends rows `no_data` for every minute up to `now` that has none, once the engine is late by
-    /// [`LATE_NS`]. Gives how many.
+    /// Appends rows `no_data` for every minute up to `now` that has none, once the engine is late
+    /// by [`LATE_NS`]. Gives how many.
     ///
     /// # Errors
     /// What the system says.
@@ -359,7 +359,8 @@ impl RowText {
     }
 }
 
-/// The text with nothing in it that a spreadsheet would run or a terminal obey. Numbers stay as they are.
+/// The text with nothing in it that a spreadsheet would run or a terminal obey. Numbers stay as
+/// they are.
 pub fn harmless(text: String) -> String {
     let runs = text.starts_with(['=', '+', '-', '@'])
         && keel_core::decimal::Decimal::parse(text.as_bytes()).is_err();
@@ -686,11 +687,9 @@ mod tests {
         assert!(tables.fill(&booked(55), &context()).expect("written"));
         assert_eq!(
             rows(dir.path(), "fills.csv"),
-            [
-                "2023-11-14T22:13:20.123Z,keel,bitget,BTCUSDT,sell,77200.1,0.0012,92.64012,-0.00463201,\
-              1001,55,RUNNING,up,77200.05,0.00006,-0.0000001,api:exchange:bitget,true,1.5,\
-              keel-main-1-11,12.345"
-            ]
+            ["2023-11-14T22:13:20.123Z,keel,bitget,BTCUSDT,sell,77200.1,0.0012,92.64012,\
+              -0.00463201,1001,55,RUNNING,up,77200.05,0.00006,-0.0000001,api:exchange:bitget,\
+              true,1.5,keel-main-1-11,12.345"]
         );
     }
 
@@ -740,7 +739,8 @@ mod tests {
         assert_eq!(tables.late(&host, late).expect("written"), 1);
         assert!(!tables.minute(&at_minute(5), &btc(), &host).expect("too late"));
         drop(tables);
-        // A restart in the same minute repeats nothing and fills nothing of the time that it was down.
+        // A restart in the same minute repeats nothing and fills nothing of the time that it was
+        // down.
         let mut tables = open(dir.path(), NOON + 9 * UnixNanos::MINUTE + 1);
         assert!(tables.minute(&at_minute(10), &btc(), &host).expect("written"));
         let states: Vec<_> = rows(dir.path(), "minute.csv")

@@ -26,7 +26,8 @@ fn at(now: u64) -> MonoNanos {
     MonoNanos(now)
 }
 
-/// A journal of `count` records with a commit after every `group`, closed or left as a crash leaves it.
+/// A journal of `count` records with a commit after every `group`, closed or left as a crash leaves
+/// it.
 fn written(dir: &Path, count: u64, group: u64, segment_bytes: u64, close: bool) {
     let mut writer = Writer::create(dir, header(), limits(segment_bytes)).expect("a journal");
     for number in 1..=count {

@@ -13,8 +13,8 @@ use crate::os;
 
 /// Appends records. One thread owns it; the hot threads never wait for it.
 ///
-/// After the first failed write or sync nothing more is written: what the disk holds is unknown then, and
-/// a second sync could report success over lost pages.
+/// After the first failed write or sync nothing more is written: what the disk holds is unknown
+/// then, and a second sync could report success over lost pages.
 #[derive(Debug)]
 pub struct Writer<D: Disk = FileDisk> {
     disk: D,
@@ -171,8 +171,8 @@ impl<D: Disk> Writer<D> {
         }
         self.flush()?;
         self.sync()?;
-        // Tells a reader that the bytes before it cannot be a torn tail. It becomes durable with the
-        // next group.
+        // Tells a reader that the bytes before it cannot be a torn tail. It becomes durable with
+        // the next group.
         format::write(&mut self.buffer, &Content::Synced(self.durable));
         self.waiting_since = None;
         Ok(())

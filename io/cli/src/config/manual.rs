@@ -7,8 +7,8 @@ use serde_json::{Map, Value as Json, json};
 use super::Config;
 use super::keys::{self, KEYS, Key, Kind, SECTIONS, Value};
 
-/// A configuration file that is the manual: every key with its unit, range, default and purpose. Keys stand
-/// commented out at the defaults of `profile`.
+/// A configuration file that is the manual: every key with its unit, range, default and purpose.
+/// Keys stand commented out at the defaults of `profile`.
 pub fn example(profile: Profile) -> String {
     let params = Params::defaults(profile);
     let mut out = String::from(HEAD);
@@ -39,8 +39,8 @@ pub fn example(profile: Profile) -> String {
     out
 }
 
-/// The configuration in force as text: every key once, in the order of the manual. The same text, the same
-/// hash; no secret is in it.
+/// The configuration in force as text: every key once, in the order of the manual. The same text,
+/// the same hash; no secret is in it.
 pub fn canonical(config: &Config) -> String {
     let mut out = String::new();
     for (section, _) in SECTIONS {
@@ -219,7 +219,8 @@ fn row_schema(row: &Row) -> Json {
 const HEAD: &str = "\
 # keel.toml: every key with its unit, range and default. `keel config example` writes this file.
 #
-# A key that is left out has its default. A value here is overridden by a variable of the environment
-# (KEEL_, section, _, key: KEEL_RISK_MAX_LEVERAGE=3; for one regime KEEL_STRATEGY_SPREAD_MIN_UP=0.003), and
-# that by a flag. `keel config check` shows what is in force and where it comes from.
+# A key that is left out has its default. A value here is overridden by a variable of the
+# environment (KEEL_, section, _, key: KEEL_RISK_MAX_LEVERAGE=3; for one regime
+# KEEL_STRATEGY_SPREAD_MIN_UP=0.003), and that by a flag. `keel config check` shows what is in
+# force and where it comes from.
 ";

@@ -538,7 +538,8 @@ fn unknown_section(name: &str) -> String {
 
 fn unknown_help(section: &str, name: &str) -> String {
     if SECRET_NAMES.iter().any(|part| name.to_ascii_lowercase().contains(part)) {
-        return "a key never stands in the configuration: use [venue] key_file or KEEL_API_… variables"
+        return "a key never stands in the configuration: use [venue] key_file or KEEL_API_… \
+                variables"
             .into();
     }
     let elsewhere = SECTIONS

@@ -402,7 +402,12 @@ proptest! {
     fn damage_is_taken_alike_or_refused_by_all(
         frame in frame(),
         damage in prop::collection::vec(
-            (0u8..5, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+            (
+                0u8..5,
+                any::<prop::sample::Index>(),
+                any::<prop::sample::Index>(),
+                any::<prop::sample::Index>(),
+            ),
             1..4,
         ),
     ) {
