@@ -181,14 +181,15 @@ impl<'m, G: Gate> Engine<'m, G> {
         if touched == Touched::Nothing && now < self.due {
             return self.count_off(now, out);
         }
-        if touched == Touched::Account || now >= self.due {
+        if matches!(touched, Touched::Account | Touched::Orders(_)) || now >= self.due {
             self.settle(now, out);
         }
-        let turned = self.judge(event, now, out);
+        let turned = self.judge(event, now, out) || self.become_ready(out);
         match touched {
-            Touched::Instrument(id) if !turned => self.requote(id, now, out),
+            Touched::Instrument(id) | Touched::Orders(id) if !turned => self.requote(id, now, out),
+            Touched::Nothing if !turned => self.requote_where(|desk| desk.due <= now, now, out),
             // What moves the guard concerns every instrument.
-            _ => self.requote_all(now, out),
+            _ => self.requote_where(|_| true, now, out),
         }
         if now >= self.due {
             self.report(now, out);
@@ -269,8 +270,18 @@ impl<'m, G: Gate> Engine<'m, G> {
                 self.account.clock_offset_ns = sync.offset_ns;
                 self.account.clock_uncertainty_ns = sync.uncertainty_ns;
             }
-            Event::OrderUpdate(update) => self.order_update(update, now, out),
-            Event::Fill(fill) => self.fill(fill, now, out),
+            Event::OrderUpdate(update) => {
+                self.order_update(update, now, out);
+                return Touched::Orders(update.instrument);
+            }
+            Event::Fill(fill) => {
+                self.fill(fill, now, out);
+                return Touched::Orders(fill.instrument);
+            }
+            Event::Reply(reply) if reply.instrument != InstrumentId::ALL => {
+                self.reply(reply, now, out);
+                return Touched::Orders(reply.instrument);
+            }
             Event::Reply(reply) => self.reply(reply, now, out),
             Event::PositionReport(report) => self.position_report(report, now),
             Event::AccountReport(report) => self.account_report(report, now),
@@ -292,7 +303,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             }
             Event::Settings(settings) => self.settings(settings),
             Event::Bill(bill) => self.bill(bill, out),
-            Event::Timer(_) => {}
+            Event::Timer(_) => return Touched::Nothing,
         }
         Touched::Account
     }
@@ -432,7 +443,11 @@ impl<'m, G: Gate> Engine<'m, G> {
     }
 
     /// Once every instrument has its rules and fees, and account and orders have been read: ready.
-    fn become_ready(&mut self, out: &mut Outbox<'_>) {
+    /// True in the step in which that comes about.
+    fn become_ready(&mut self, out: &mut Outbox<'_>) -> bool {
+        if self.account.ready {
+            return false;
+        }
         let account = &self.account;
         let fees_needed = self.params.require_fee_resolution() == 1;
         let collected = account.utc_at != MonoNanos::ZERO
@@ -447,12 +462,13 @@ impl<'m, G: Gate> Engine<'m, G> {
                 let fee_known = view.fee_source != crate::event::FeeSource::Unresolved;
                 view.rules.is_some() && (fee_known || !fees_needed)
             });
-        if collected && !self.account.ready {
+        if collected {
             self.account.ready = true;
             let orphans = i64::from(self.counters.startup_orphans);
             self.notice(NoticeKind::StartupScan, InstrumentId::ALL, [orphans, 0], out);
             self.notice(NoticeKind::Ready, InstrumentId::ALL, [0, 0], out);
         }
+        collected
     }
 
     /// UTC at `now`; `None` before the first synchronization.
@@ -565,6 +581,8 @@ enum Touched {
     Nothing,
     /// One instrument's market.
     Instrument(InstrumentId),
+    /// One instrument's orders or position, and with them the account.
+    Orders(InstrumentId),
     /// Anything else.
     Account,
 }

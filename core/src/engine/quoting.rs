@@ -1,6 +1,6 @@
 //! Quoting: from what is desired, through plan and gate, to commands.
 
-use super::Engine;
+use super::{Desk, Engine};
 use crate::command::{
     Cancel, CancelAll, CancelCause, Command, NoticeKind, Outbox, Plain, Record, RegimeChanged,
 };
@@ -30,16 +30,24 @@ enum Stance {
 const PULL_SINGLY_MAX: usize = 20;
 
 impl<G: Gate> Engine<'_, G> {
-    /// Looks at every instrument that is due, or at all of them when the account has changed.
-    pub(super) fn requote_all(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
-        self.become_ready(out);
+    /// Looks at the quotes of every desk that is `wanted`.
+    pub(super) fn requote_where(
+        &mut self,
+        wanted: impl Fn(&Desk<'_>) -> bool,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) {
         for index in 0..self.instruments {
-            if !Self::has_room(out) {
-                // The rest at the very next step.
-                self.unfinished = true;
-                return;
+            if !wanted(&self.desks[index]) {
+                continue;
             }
-            self.requote(InstrumentId(index as u16), now, out);
+            if Self::has_room(out) {
+                self.requote(InstrumentId(index as u16), now, out);
+            } else {
+                // At the very next step.
+                self.desks[index].due = now;
+                self.unfinished = true;
+            }
         }
     }
 
