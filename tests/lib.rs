@@ -1,1 +1,3 @@
-//! Tests over all crates; see the `[[test]]` targets.
+//! Tests over all crates: what they share. The tests themselves are the `[[test]]` targets.
+
+pub mod campaign;

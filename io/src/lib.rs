@@ -22,3 +22,4 @@ pub mod signals;
 pub mod snapshot;
 pub mod state;
 pub mod topology;
+pub mod world;

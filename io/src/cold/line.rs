@@ -105,9 +105,12 @@ impl Line {
 
     /// When it wants to be stepped.
     pub fn deadline(&self) -> MonoNanos {
-        let connection =
-            self.connection.as_ref().map_or(MonoNanos::NEVER, |c| c.protocol.deadline());
-        self.door.deadline().min(connection).min(self.rest.deadline())
+        // Without a connection no question can be asked, and nothing is to be waited for but the door.
+        let connection = self
+            .connection
+            .as_ref()
+            .map_or(MonoNanos::NEVER, |c| c.protocol.deadline().min(self.rest.deadline()));
+        self.door.deadline().min(connection)
     }
 
     fn lose(&mut self, now: MonoNanos, poller: &Poller) {

@@ -1,0 +1,542 @@
+//! The world: the product without driver and threads, against the simulated venue, in one thread and under
+//! virtual time.
+//!
+//! Both directions pass through encode, session, framing and decode. Connections are opened as the doors
+//! open them, bytes move in segments that take their time, and what goes wrong is drawn from the seed, as
+//! is everything else: the same [`WorldConfig`] gives the same [`World::hash`] on every machine. Oracles
+//! look at the venue's truth ([`World::exchange`]) and at what somebody in the middle of the wire saw
+//! ([`World::take_notes`]), never at what the engine believes.
+
+mod chance;
+mod fault;
+mod frames;
+mod process;
+mod tamper;
+mod wire;
+
+use keel_core::command::{Booked, CommandView, GuardChanged};
+use keel_core::decimal::{Decimal, Grid};
+use keel_core::event::{Directive, Operator};
+use keel_core::guard::GuardState;
+use keel_core::instrument::Symbol;
+use keel_core::param::{Params, Profile};
+use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
+use keel_net::bitget::client::Instance;
+use keel_sim::account::AccountId;
+use keel_sim::bitget::{Exchange, ExchangeConfig};
+use keel_sim::order::{OrderKind, OrderRef, PlaceRequest, PosSide, StpMode, TimeInForce};
+
+pub use chance::Chance;
+pub use fault::{Counts, FaultKind, FaultPlan, Route};
+
+use crate::clock::ORIGIN;
+use crate::cold::daily::DailyState;
+use crate::cold::tally::Tally;
+use crate::journal::{Tap, TapKind};
+use crate::memory::RiskEngine;
+use crate::state::{Latch, Recovered};
+use fault::length_ns;
+use process::{Process, Start};
+use tamper::Tamper;
+use wire::{Net, Way};
+
+/// What a world is made of. It decides everything that happens in it.
+#[derive(Clone, Debug)]
+pub struct WorldConfig {
+    /// Everything that is drawn is drawn from this.
+    pub seed: u64,
+    /// Which defaults the engine starts from.
+    pub profile: Profile,
+    /// Parameters that differ from the profile's: place and value.
+    pub params: Vec<(usize, i64)>,
+    /// What is traded; the venue lists BTCUSDT and ETHUSDT.
+    pub symbols: Vec<Symbol>,
+    /// The venue.
+    pub exchange: ExchangeConfig,
+    /// The venue's time when the world begins.
+    pub began: UnixNanos,
+    /// What goes wrong.
+    pub faults: FaultPlan,
+}
+
+impl WorldConfig {
+    /// A world in which nothing goes wrong: BTCUSDT in the profile `touch`.
+    pub fn calm(seed: u64) -> Self {
+        Self {
+            seed,
+            profile: Profile::Touch,
+            params: Vec::new(),
+            symbols: vec![Symbol::parse(b"BTCUSDT").expect("a name")],
+            exchange: ExchangeConfig::default(),
+            began: UnixNanos(1_768_471_200 * SECONDS as i64),
+            faults: FaultPlan::NONE,
+        }
+    }
+}
+
+/// Product, venue and wire.
+pub struct World {
+    config: WorldConfig,
+    now: MonoNanos,
+    net: Net,
+    process: Option<Process>,
+    /// When a process that died is started again.
+    starts_at: MonoNanos,
+    start: Start,
+    account: AccountId,
+    disk: Disk,
+    chance: Chance,
+    fault_at: MonoNanos,
+    counts: Counts,
+    /// The host's UTC less the venue's, and until when.
+    host_offset_ns: i64,
+    host_until: MonoNanos,
+    hasher: blake3::Hasher,
+    ended: bool,
+}
+
+/// What a process leaves to the next.
+struct Disk {
+    tally: Tally,
+    /// Taken from the journal's link and not durable yet.
+    waiting: Vec<Tap>,
+    commit_at: MonoNanos,
+    day: Option<DailyState>,
+    latch: Option<Latch>,
+    booked: Vec<Booked>,
+}
+
+/// What somebody in the middle saw, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// When.
+    pub at: MonoNanos,
+    /// What.
+    pub note: Note,
+}
+
+/// What somebody in the middle saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The client has put a WebSocket text on the wire.
+    Sent {
+        /// Where.
+        route: Route,
+        /// What it says.
+        text: Vec<u8>,
+    },
+    /// A WebSocket text has reached the client whole.
+    Received {
+        /// Where.
+        route: Route,
+        /// What it says.
+        text: Vec<u8>,
+        /// It is one of the venue's, in its turn.
+        sound: bool,
+    },
+    /// A WebSocket text was lost, or was spoiled and comes as another.
+    Spoiled {
+        /// Where.
+        route: Route,
+        /// What it said.
+        text: Vec<u8>,
+    },
+    /// The client has seen the end of a connection.
+    Ended {
+        /// Which.
+        route: Route,
+    },
+    /// A fault was put in.
+    Fault {
+        /// Which.
+        kind: FaultKind,
+        /// Where, when it was a single message.
+        route: Option<Route>,
+    },
+    /// A process was started, in this boot epoch.
+    Started(u32),
+    /// The process has died.
+    Died,
+    /// The engine took an event or gave a command.
+    Tap(Tap),
+}
+
+impl World {
+    /// A world at its begin: the process has just been started.
+    ///
+    /// # Panics
+    /// When a parameter lies outside its range, or the venue has no account.
+    pub fn new(config: WorldConfig) -> Self {
+        let stream = |number| Chance::new(config.seed, number);
+        let exchange = Exchange::new(config.exchange.clone(), config.seed, config.began);
+        let (account, key) = exchange.keys().next().expect("the venue has an account");
+        let account = account.id;
+        let mut params = Params::defaults(config.profile);
+        for &(place, value) in &config.params {
+            assert!(params.set(place, value), "parameter {place} takes no {value}");
+        }
+        let start = Start {
+            instance: Instance::parse("world").expect("a plain name"),
+            profile: config.profile,
+            params,
+            symbols: config.symbols.clone(),
+            key: [key.key.clone(), key.secret.clone(), key.passphrase.clone()],
+            epoch: 0,
+            dirty: false,
+            seed: config.seed,
+            restored: Vec::new(),
+        };
+        let late_ns_max = params.receive_window_ms() - 10 * MILLIS;
+        let tamper = Tamper::new(stream(2), config.exchange.checksum, late_ns_max);
+        let net = Net::new(exchange, config.began, stream(1), tamper);
+        let mut chance = stream(3);
+        let fault_at = config.faults.next(ORIGIN, ORIGIN, &mut chance);
+        let disk = Disk::new(&config.symbols);
+        let mut world = Self {
+            config,
+            now: ORIGIN,
+            net,
+            process: None,
+            starts_at: ORIGIN,
+            start,
+            account,
+            disk,
+            chance,
+            fault_at,
+            counts: Counts::default(),
+            host_offset_ns: 0,
+            host_until: MonoNanos::NEVER,
+            hasher: blake3::Hasher::new(),
+            ended: false,
+        };
+        world.start_if_due();
+        world
+    }
+
+    /// Goes on to the next moment at which anything happens, or to `until` when that is sooner.
+    pub fn advance(&mut self, until: MonoNanos) {
+        let process = self.process.as_ref().map_or(self.starts_at, Process::due);
+        let faults = self.fault_at.min(self.host_until);
+        let next = self.net.due().min(process).min(faults).min(self.disk.commit_at);
+        self.now = self.now.max(next.min(until));
+        let now = self.now;
+        self.put_faults_in();
+        self.net.step(now);
+        self.start_if_due();
+        let touched = self.net.take_touched();
+        let host = self.host_utc();
+        if let Some(process) = &mut self.process {
+            process.touch(touched, now);
+            process.step(&mut self.net, host, now);
+        }
+        self.net.serve(now);
+        self.take_taps();
+        if self.disk.commit_at <= now {
+            self.disk.commit();
+        }
+        if self.process.as_ref().is_some_and(Process::is_over) {
+            self.ended = true;
+            self.end_process(true);
+        }
+    }
+
+    /// Goes on to `until`, looking at the world after each moment at which anything happened.
+    pub fn run_until(&mut self, until: MonoNanos, mut look: impl FnMut(&mut Self)) {
+        while self.now < until && !self.ended {
+            self.advance(until);
+            look(self);
+        }
+    }
+
+    /// The world's time; it begins at [`ORIGIN`].
+    pub fn now(&self) -> MonoNanos {
+        self.now
+    }
+
+    /// Time since the world began, in nanoseconds.
+    pub fn elapsed_ns(&self) -> u64 {
+        self.now.since(ORIGIN)
+    }
+
+    /// The venue's truth.
+    pub fn exchange(&self) -> &Exchange {
+        &self.net.exchange
+    }
+
+    /// The account that the product trades on.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The engine; `None` while there is no process, or it does not know the rules yet.
+    pub fn engine(&self) -> Option<&RiskEngine> {
+        self.process.as_ref().and_then(Process::engine)
+    }
+
+    /// Executions that are booked and durable, over all processes.
+    pub fn booked(&self) -> &[Booked] {
+        &self.disk.booked
+    }
+
+    /// What somebody in the middle saw since the last call.
+    pub fn take_notes(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut self.net.notes)
+    }
+
+    /// True while `route` is connected and nothing holds it back.
+    pub fn is_calm(&self, route: Route) -> bool {
+        self.net.is_calm(route, self.now)
+    }
+
+    /// What went wrong so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The parameters in force.
+    pub fn params(&self) -> &Params {
+        &self.start.params
+    }
+
+    /// Asks the engine for an ordered stop.
+    pub fn stop(&mut self) {
+        let stop = Operator { directive: Directive::Stop, incident: 0 };
+        if let Some(process) = &mut self.process {
+            process.tell(stop, self.now);
+        }
+    }
+
+    /// True once the engine has stopped in order: zero open orders were verified.
+    pub fn has_stopped(&self) -> bool {
+        self.ended
+    }
+
+    /// True when the gateway had to cancel everything because the engine could not.
+    pub fn is_dead_man(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_dead_man)
+    }
+
+    /// One number over everything that the engines took and gave, and when.
+    pub fn hash(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+
+    fn host_utc(&self) -> UnixNanos {
+        UnixNanos(self.net.utc(self.now).0 + self.host_offset_ns)
+    }
+
+    fn start_if_due(&mut self) {
+        if self.process.is_some() || self.now < self.starts_at {
+            return;
+        }
+        self.start.epoch += 1;
+        let (day, latch) = (self.disk.day.as_ref(), self.disk.latch);
+        self.start.restored = Recovered::events_of(day, latch, &self.start.symbols);
+        self.disk.tally = Tally::new(&self.config.symbols);
+        let chance = Chance::new(self.chance.draw(), 0);
+        let host = self.host_utc();
+        self.process = Some(Process::begin(self.start.clone(), chance, host, self.now));
+        self.net.note(Note::Started(self.start.epoch), self.now);
+    }
+
+    fn take_taps(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        let (disk, hasher, notes, now) =
+            (&mut self.disk, &mut self.hasher, &mut self.net.notes, self.now);
+        process.taps(|tap| {
+            hasher.update(&tap.now.0.to_le_bytes());
+            hasher.update(&tap.slot);
+            notes.push(Noted { at: now, note: Note::Tap(tap) });
+            disk.take(tap, now);
+        });
+    }
+
+    /// The process has ended: in order, or by its death, after which another is started.
+    fn end_process(&mut self, synced: bool) {
+        let Some(process) = self.process.take() else { return };
+        process.die(&mut self.net, self.now);
+        self.disk.close(synced, self.net.utc(self.now));
+        self.start.dirty = true;
+        self.net.note(Note::Died, self.now);
+        let pause = self.chance.between(100 * MILLIS, 4 * SECONDS);
+        self.starts_at = if self.ended { MonoNanos::NEVER } else { self.now.after(pause) };
+    }
+}
+
+/// What goes wrong.
+impl World {
+    fn put_faults_in(&mut self) {
+        let end = ORIGIN.after(self.config.faults.until_ns);
+        if self.host_until <= self.now {
+            (self.host_offset_ns, self.host_until) = (0, MonoNanos::NEVER);
+        }
+        if self.fault_at > self.now {
+            if self.now >= end {
+                self.net.tamper.disarm();
+            }
+            return;
+        }
+        self.fault_at = self.config.faults.next(ORIGIN, self.now, &mut self.chance);
+        let kind = self.chance.pick(&self.config.faults.kinds);
+        let until = self.now.after(length_ns(&mut self.chance)).min(end);
+        if self.put_in(kind, until) {
+            self.counts.count(kind);
+            self.net.note(Note::Fault { kind, route: None }, self.now);
+        }
+    }
+
+    /// Puts a fault in; false when there was nothing to do it to, or it waits for a message.
+    fn put_in(&mut self, kind: FaultKind, until: MonoNanos) -> bool {
+        let now = self.now;
+        match kind {
+            FaultKind::CutPublic => self.net.cut(Route::Public, now),
+            FaultKind::CutPrivate => self.net.cut(Route::Private, now),
+            FaultKind::CutRest => self.net.cut(Route::Rest, now),
+            FaultKind::CutCancel => self.net.cut(Route::Cancel, now),
+            FaultKind::CutAll => Route::ALL.map(|route| self.net.cut(route, now)).contains(&true),
+            FaultKind::StallPublic => self.net.stall(Route::Public, &[Way::Down], until),
+            FaultKind::StallPrivate => self.net.stall(Route::Private, &[Way::Up, Way::Down], until),
+            FaultKind::HalfOpenPrivate => self.net.stall(Route::Private, &[Way::Down], until),
+            FaultKind::StallRest => self.net.stall(Route::Rest, &[Way::Down], until),
+            FaultKind::StallCancel => self.net.stall(Route::Cancel, &[Way::Up, Way::Down], until),
+            FaultKind::SpikePublic => self.spike(&[Route::Public], until),
+            FaultKind::SpikePrivate => self.spike(&[Route::Private], until),
+            FaultKind::SpikeHttp => self.spike(&[Route::Rest, Route::Cancel], until),
+            FaultKind::Kill => self.kill(true),
+            FaultKind::KillUnsynced => self.kill(false),
+            FaultKind::ClockStep => {
+                let ms = self.chance.between(100, 1_800) as i64;
+                let sign = if self.chance.one_in(2) { 1 } else { -1 };
+                self.host_offset_ns = sign * ms * MILLIS as i64;
+                self.host_until = until;
+                true
+            }
+            FaultKind::ForeignOrder => self.place_by_hand(),
+            FaultKind::UnaskedCancel => self.cancel_unasked(),
+            _ => {
+                self.net.tamper.arm(kind);
+                false
+            }
+        }
+    }
+
+    fn spike(&mut self, routes: &[Route], until: MonoNanos) -> bool {
+        let by_ns = self.chance.between(50 * MILLIS, 3 * SECONDS);
+        routes.iter().for_each(|&route| self.net.spike(route, by_ns, until));
+        true
+    }
+
+    fn kill(&mut self, synced: bool) -> bool {
+        let alive = self.process.is_some();
+        self.end_process(synced);
+        alive
+    }
+
+    /// A person rests a small order on the account, away from the touch.
+    fn place_by_hand(&mut self) -> bool {
+        let utc = self.net.utc(self.now);
+        let side = if self.chance.one_in(2) { Side::Buy } else { Side::Sell };
+        let symbol = self.chance.pick(&self.config.symbols);
+        let venue = self.net.exchange.venue_mut();
+        let Some(id) = venue.find(symbol.as_str()) else { return false };
+        let contract = venue.instrument(id);
+        let Some(touch) = contract.book.depth(side).next() else { return false };
+        let away = touch.price.0 / 500 * if side == Side::Buy { -1 } else { 1 };
+        let grids = contract.rules.grids;
+        let (price, size) = (touch.price.0 + away, contract.rules.size_min.0 * 4);
+        let number = |steps: i64, grid: Grid| Decimal {
+            mantissa: steps.saturating_mul(grid.step),
+            scale: grid.scale,
+        };
+        let request = PlaceRequest {
+            instrument: id,
+            side,
+            pos_side: PosSide::Net,
+            kind: OrderKind::Limit,
+            price: Some(number(price, grids.price)),
+            size: number(size, grids.size),
+            time_in_force: TimeInForce::Gtc,
+            reduce_only: false,
+            stp: StpMode::None,
+            client_id: None,
+        };
+        let placed = venue.place(self.account, &request, utc).is_ok();
+        self.net.exchange.step(utc);
+        placed
+    }
+
+    fn cancel_unasked(&mut self) -> bool {
+        let utc = self.net.utc(self.now);
+        let venue = self.net.exchange.venue_mut();
+        let Some(id) = venue.account(self.account).open_orders().next() else { return false };
+        let canceled = venue.cancel(self.account, &OrderRef::Id(id), utc).is_ok();
+        self.net.exchange.step(utc);
+        canceled
+    }
+}
+
+impl Disk {
+    fn new(symbols: &[Symbol]) -> Self {
+        Self {
+            tally: Tally::new(symbols),
+            waiting: Vec::new(),
+            commit_at: MonoNanos::NEVER,
+            day: None,
+            latch: None,
+            booked: Vec::new(),
+        }
+    }
+
+    /// Takes a record from the journal's link; it is durable with the next commit.
+    fn take(&mut self, tap: Tap, now: MonoNanos) {
+        if self.waiting.is_empty() {
+            self.commit_at = now.after(COMMIT_NS);
+        }
+        self.waiting.push(tap);
+        if is_hard_stop(&tap) {
+            self.commit_at = now;
+        }
+    }
+
+    fn commit(&mut self) {
+        let mut news = Vec::new();
+        for tap in self.waiting.drain(..).filter(Tally::wants) {
+            self.tally.take(&tap, &mut news).expect("a record of this build");
+            if tap.kind != TapKind::Command {
+                continue;
+            }
+            match CommandView::decode(&tap.slot).expect("a record of this build") {
+                CommandView::Booked(booked) => self.booked.push(booked),
+                CommandView::GuardChanged(GuardChanged { to: GuardState::HardStop, .. }) => {
+                    let (_, reasons, incident) = self.tally.guard();
+                    let since = self.tally.guard_since();
+                    self.latch = Some(Latch { incident, reasons, since });
+                }
+                _ => {}
+            }
+        }
+        self.commit_at = MonoNanos::NEVER;
+    }
+
+    /// What the process leaves: everything it had recorded, or only what was durable.
+    fn close(&mut self, synced: bool, utc: UnixNanos) {
+        if synced {
+            self.commit();
+        }
+        self.waiting.clear();
+        self.commit_at = MonoNanos::NEVER;
+        self.day = self.tally.daily([0; 32], utc).or(self.day.take());
+    }
+}
+
+fn is_hard_stop(tap: &Tap) -> bool {
+    matches!(
+        (tap.kind, CommandView::decode(&tap.slot)),
+        (TapKind::Command, Ok(CommandView::GuardChanged(change))) if change.to == GuardState::HardStop
+    )
+}
+
+/// How long records wait for others before they are made durable together.
+const COMMIT_NS: u64 = 100 * MILLIS;
+/// Nanoseconds in a microsecond.
+const MICROS: u64 = 1_000;

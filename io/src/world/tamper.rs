@@ -1,0 +1,251 @@
+//! Tampering: what befalls single messages between the product and the venue.
+
+use std::collections::VecDeque;
+
+use keel_core::units::{MILLIS, MonoNanos};
+
+use super::chance::Chance;
+use super::fault::{FaultKind, Route};
+use super::frames::{Piece, find, server_text};
+use super::wire::{Way, WireId};
+
+/// Faults that wait for a message to befall.
+pub(super) struct Tamper {
+    armed: Vec<FaultKind>,
+    chance: Chance,
+    /// Messages held back, until when.
+    held: Vec<(MonoNanos, WireId, Vec<u8>)>,
+    /// Earlier texts, to be sent again.
+    books: VecDeque<Vec<u8>>,
+    pushes: VecDeque<Vec<u8>>,
+    /// The venue sends checksums.
+    checksum: bool,
+    /// How late an order may come.
+    late_ns_max: u64,
+}
+
+/// Bytes that go on instead of a message, the text that they complete, and whether it is one of the
+/// venue's in its turn.
+pub(super) type Other = (Vec<u8>, Option<Vec<u8>>, bool);
+
+/// What becomes of a message.
+pub(super) enum Fate {
+    /// It goes on as it is.
+    Pass,
+    /// It does not arrive, or later.
+    Gone(FaultKind),
+    /// Others arrive in its place.
+    Others(FaultKind, Vec<Other>),
+    /// It does not arrive, and this answers it.
+    Answered(FaultKind, Vec<u8>),
+    /// Only this part of it arrives, and the connection ends.
+    Broken(FaultKind, Vec<u8>),
+}
+
+impl Fate {
+    /// The fault that this is; `None` for none.
+    pub(super) fn kind(&self) -> Option<FaultKind> {
+        match self {
+            Self::Pass => None,
+            Self::Gone(kind)
+            | Self::Others(kind, _)
+            | Self::Answered(kind, _)
+            | Self::Broken(kind, _) => Some(*kind),
+        }
+    }
+}
+
+impl Tamper {
+    /// Nothing waits. `late_ns_max`: how late an order may come.
+    pub(super) fn new(chance: Chance, checksum: bool, late_ns_max: u64) -> Self {
+        Self {
+            armed: Vec::new(),
+            chance,
+            held: Vec::new(),
+            books: VecDeque::new(),
+            pushes: VecDeque::new(),
+            checksum,
+            late_ns_max,
+        }
+    }
+
+    /// Lets `kind` befall the next message that it can befall.
+    pub(super) fn arm(&mut self, kind: FaultKind) {
+        let possible = kind != FaultKind::AlterBook || self.checksum;
+        if possible && !self.armed.contains(&kind) {
+            self.armed.push(kind);
+        }
+    }
+
+    /// Nothing more befalls anything.
+    pub(super) fn disarm(&mut self) {
+        self.armed.clear();
+    }
+
+    /// When a message that is held back goes on.
+    pub(super) fn due(&self) -> MonoNanos {
+        self.held.iter().map(|(at, ..)| *at).min().unwrap_or(MonoNanos::NEVER)
+    }
+
+    /// Messages that go on now.
+    pub(super) fn release(&mut self, now: MonoNanos) -> Vec<(WireId, Vec<u8>)> {
+        let (due, later) =
+            std::mem::take(&mut self.held).into_iter().partition(|(at, ..)| *at <= now);
+        self.held = later;
+        let due: Vec<(MonoNanos, WireId, Vec<u8>)> = due;
+        due.into_iter().map(|(_, id, bytes)| (id, bytes)).collect()
+    }
+
+    /// What becomes of a message.
+    pub(super) fn decide(
+        &mut self,
+        id: WireId,
+        route: Route,
+        way: Way,
+        piece: &Piece,
+        now: MonoNanos,
+    ) -> Fate {
+        match (way, route, piece) {
+            (Way::Down, Route::Public, Piece::Text { bytes, text }) if is_book(text) => {
+                self.book(bytes, text)
+            }
+            (Way::Down, Route::Private, Piece::Text { bytes, text }) => self.private(bytes, text),
+            (Way::Up, Route::Private, Piece::Text { bytes, text }) => {
+                self.request(id, bytes, text, now)
+            }
+            (_, Route::Rest | Route::Cancel, Piece::Http(bytes)) => self.http(way, bytes),
+            _ => Fate::Pass,
+        }
+    }
+
+    fn book(&mut self, bytes: &[u8], text: &[u8]) -> Fate {
+        remember(&mut self.books, text);
+        if self.take(FaultKind::DropBook) {
+            return Fate::Gone(FaultKind::DropBook);
+        }
+        if self.take(FaultKind::DuplicateBook) {
+            return Fate::Others(
+                FaultKind::DuplicateBook,
+                vec![same(bytes, text), same(bytes, text)],
+            );
+        }
+        if self.books.len() > 2 && self.take(FaultKind::ReplayBook) {
+            let again = self.earlier(true);
+            return Fate::Others(FaultKind::ReplayBook, vec![same(bytes, text), again]);
+        }
+        for kind in [FaultKind::DamageBook, FaultKind::AlterBook] {
+            let digits = level_digits(text);
+            if digits.is_empty() || !self.take(kind) {
+                continue;
+            }
+            let at = digits[self.chance.below(digits.len() as u64) as usize];
+            let mut changed = text.to_vec();
+            changed[at] = match kind {
+                FaultKind::AlterBook => b'0' + (changed[at] - b'0' + 1) % 10,
+                _ => b'x',
+            };
+            return Fate::Others(kind, vec![(server_text(&changed), Some(changed), false)]);
+        }
+        Fate::Pass
+    }
+
+    fn private(&mut self, bytes: &[u8], text: &[u8]) -> Fate {
+        if text.starts_with(ACTION) {
+            remember(&mut self.pushes, text);
+            if self.take(FaultKind::DropPush) {
+                return Fate::Gone(FaultKind::DropPush);
+            }
+            if self.take(FaultKind::DuplicatePush) {
+                let both = vec![same(bytes, text), same(bytes, text)];
+                return Fate::Others(FaultKind::DuplicatePush, both);
+            }
+            if self.pushes.len() > 2 && self.take(FaultKind::ReplayPush) {
+                let again = self.earlier(false);
+                return Fate::Others(FaultKind::ReplayPush, vec![same(bytes, text), again]);
+            }
+        } else if find(text, b"\"event\":\"trade\"").is_some() && self.take(FaultKind::DropReply) {
+            return Fate::Gone(FaultKind::DropReply);
+        }
+        Fate::Pass
+    }
+
+    fn request(&mut self, id: WireId, bytes: &[u8], text: &[u8], now: MonoNanos) -> Fate {
+        if find(text, PLACE).is_some() {
+            if self.take(FaultKind::DropOrder) {
+                return Fate::Gone(FaultKind::DropOrder);
+            }
+            if self.take(FaultKind::LateOrder) {
+                let late_ns = self.chance.between(50 * MILLIS, self.late_ns_max);
+                self.held.push((now.after(late_ns), id, bytes.to_vec()));
+                return Fate::Gone(FaultKind::LateOrder);
+            }
+        } else if find(text, CANCEL).is_some() && self.take(FaultKind::DropCancel) {
+            return Fate::Gone(FaultKind::DropCancel);
+        }
+        Fate::Pass
+    }
+
+    fn http(&mut self, way: Way, bytes: &[u8]) -> Fate {
+        if way == Way::Up {
+            if self.take(FaultKind::BadGatewayLost) {
+                return Fate::Answered(FaultKind::BadGatewayLost, BAD_GATEWAY.to_vec());
+            }
+            return Fate::Pass;
+        }
+        if self.take(FaultKind::BadGatewayDone) {
+            let answer = vec![(BAD_GATEWAY.to_vec(), None, false)];
+            return Fate::Others(FaultKind::BadGatewayDone, answer);
+        }
+        if self.take(FaultKind::NoAnswer) {
+            return Fate::Gone(FaultKind::NoAnswer);
+        }
+        if self.take(FaultKind::CutAnswer) {
+            let part = self.chance.between(1, bytes.len() as u64 - 1) as usize;
+            return Fate::Broken(FaultKind::CutAnswer, bytes[..part].to_vec());
+        }
+        Fate::Pass
+    }
+
+    fn take(&mut self, kind: FaultKind) -> bool {
+        let place = self.armed.iter().position(|&armed| armed == kind);
+        place.map(|place| self.armed.remove(place)).is_some()
+    }
+
+    fn earlier(&mut self, books: bool) -> Other {
+        let kept = if books { &self.books } else { &self.pushes };
+        let place = self.chance.below(kept.len() as u64 - 1) as usize;
+        let text = kept[place].clone();
+        (server_text(&text), Some(text), false)
+    }
+}
+
+fn same(bytes: &[u8], text: &[u8]) -> Other {
+    (bytes.to_vec(), Some(text.to_vec()), true)
+}
+
+fn remember(kept: &mut VecDeque<Vec<u8>>, text: &[u8]) {
+    if kept.len() == KEPT_MAX {
+        kept.pop_front();
+    }
+    kept.push_back(text.to_vec());
+}
+
+/// True for data of the books topic.
+fn is_book(text: &[u8]) -> bool {
+    text.starts_with(ACTION) && find(&text[..text.len().min(160)], b"\"topic\":\"books\"").is_some()
+}
+
+/// Where the digits of levels stand.
+fn level_digits(text: &[u8]) -> Vec<usize> {
+    let Some(begin) = find(text, b"\"data\"") else { return Vec::new() };
+    let end = find(text, b"\"seq\"").unwrap_or(begin).max(begin);
+    (begin..end).filter(|&at| text[at].is_ascii_digit()).collect()
+}
+
+/// How data begins, as against answers.
+const ACTION: &[u8] = b"{\"action\"";
+const PLACE: &[u8] = b"\"topic\":\"place-order\"";
+const CANCEL: &[u8] = b"\"cancel";
+const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
+/// Texts that are remembered.
+const KEPT_MAX: usize = 16;

@@ -1,0 +1,482 @@
+//! Wires: the venue, and the connections to it, which carry bytes in segments that take their time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+
+use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
+use keel_net::proto::{self, Protocol};
+use keel_sim::bitget::{ConnId, ConnKind, Exchange};
+
+use super::chance::Chance;
+use super::fault::{FaultKind, Route};
+use super::frames::{Piece, Splitter};
+use super::tamper::{Fate, Tamper};
+use super::{MICROS, Note, Noted};
+use crate::clock::ORIGIN;
+
+/// The venue and all connections to it.
+pub(super) struct Net {
+    /// The venue.
+    pub(super) exchange: Exchange,
+    /// What befalls single messages.
+    pub(super) tamper: Tamper,
+    /// What somebody in the middle saw.
+    pub(super) notes: Vec<Noted>,
+    wires: BTreeMap<WireId, Wire>,
+    by_conn: BTreeMap<ConnId, WireId>,
+    opened: u64,
+    chance: Chance,
+    began: UnixNanos,
+    /// Routes to which something came since the last call of [`Net::take_touched`].
+    touched: [bool; Route::ALL.len()],
+    ready: Vec<ConnId>,
+    /// Slowness of each route, until when.
+    spikes: [(u64, MonoNanos); Route::ALL.len()],
+}
+
+/// A connection. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WireId(u64);
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To the venue.
+    Up,
+    /// From the venue.
+    Down,
+}
+
+struct Wire {
+    route: Route,
+    /// When the venue takes it; `None` once it has.
+    connects: Option<MonoNanos>,
+    conn: Option<ConnId>,
+    up: Pipe,
+    down: Pipe,
+    /// Bytes that have come and that the client has not taken.
+    inbox: VecDeque<u8>,
+    /// The client has seen the end; whether it was clean.
+    ended: Option<bool>,
+    /// The client has gone.
+    left: bool,
+}
+
+/// One direction of a connection.
+#[derive(Default)]
+struct Pipe {
+    splitter: Splitter,
+    queue: VecDeque<Segment>,
+    base_ns: u64,
+    /// Nothing arrives before the one before it.
+    last: MonoNanos,
+    stalled_until: MonoNanos,
+    /// Nothing goes in any more.
+    shut: bool,
+}
+
+struct Segment {
+    at: MonoNanos,
+    what: What,
+}
+
+enum What {
+    /// Bytes, and the text that they complete, for who watches; true when nothing was done to it.
+    Bytes(Vec<u8>, Option<(Vec<u8>, bool)>),
+    /// The end; whether it is clean.
+    End(bool),
+}
+
+impl Net {
+    /// Nothing is connected to `exchange`, whose time is `began` at the begin of the world.
+    pub(super) fn new(
+        exchange: Exchange,
+        began: UnixNanos,
+        chance: Chance,
+        tamper: Tamper,
+    ) -> Self {
+        Self {
+            exchange,
+            tamper,
+            notes: Vec::new(),
+            wires: BTreeMap::new(),
+            by_conn: BTreeMap::new(),
+            opened: 0,
+            chance,
+            began,
+            touched: [false; Route::ALL.len()],
+            ready: Vec::new(),
+            spikes: [(0, MonoNanos::ZERO); Route::ALL.len()],
+        }
+    }
+
+    /// The venue's time at `now`.
+    pub(super) fn utc(&self, now: MonoNanos) -> UnixNanos {
+        UnixNanos(self.began.0 + now.since(ORIGIN) as i64)
+    }
+
+    /// When something arrives or the venue has something to do.
+    pub(super) fn due(&self) -> MonoNanos {
+        let venue = self.exchange.deadline().0 - self.began.0;
+        let venue = ORIGIN.after(u64::try_from(venue).unwrap_or(0));
+        let held = self.tamper.due();
+        self.wires.values().map(Wire::due).fold(venue.min(held), MonoNanos::min)
+    }
+
+    /// Lets the venue act and everything arrive that is due.
+    pub(super) fn step(&mut self, now: MonoNanos) {
+        if self.exchange.deadline() <= self.utc(now) {
+            self.exchange.step(self.utc(now));
+        }
+        for (id, bytes) in self.tamper.release(now) {
+            self.put(id, Way::Up, &bytes, None, now);
+        }
+        let ids: Vec<WireId> = self.wires.keys().copied().collect();
+        for id in ids {
+            self.advance(id, now);
+        }
+        self.serve(now);
+        self.wires.retain(|_, wire| !(wire.left && wire.conn.is_none() && wire.connects.is_none()));
+    }
+
+    /// Sends what the venue has to say on its way. To be called after anything was done to the venue.
+    pub(super) fn serve(&mut self, now: MonoNanos) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.exchange.drain_ready(&mut ready);
+        for conn in ready.drain(..) {
+            let Some(&id) = self.by_conn.get(&conn) else { continue };
+            let bytes = self.exchange.transmit(conn).to_vec();
+            self.exchange.sent(conn, bytes.len());
+            self.send(id, Way::Down, &bytes, now);
+            if self.exchange.is_closing(conn) {
+                self.exchange.close(conn);
+                self.by_conn.remove(&conn);
+                if let Some(wire) = self.wires.get_mut(&id) {
+                    wire.conn = None;
+                }
+                self.end(id, Way::Down, true, now);
+            }
+        }
+        self.ready = ready;
+    }
+
+    /// Begins a connection.
+    pub(super) fn connect(&mut self, route: Route, now: MonoNanos) -> WireId {
+        let id = WireId(self.opened);
+        self.opened += 1;
+        let base_ns = self.chance.between(100 * MICROS, 4 * MILLIS);
+        // TCP and TLS take two to three round trips.
+        let takes = self.chance.between(4 * base_ns, 7 * base_ns) + self.slowness(route, now);
+        let pipe = || Pipe { base_ns, ..Pipe::default() };
+        let wire = Wire {
+            route,
+            connects: Some(now.after(takes)),
+            conn: None,
+            up: pipe(),
+            down: pipe(),
+            inbox: VecDeque::new(),
+            ended: None,
+            left: false,
+        };
+        self.wires.insert(id, wire);
+        id
+    }
+
+    /// True once TCP and TLS are established.
+    pub(super) fn is_connected(&self, id: WireId) -> bool {
+        self.wires.get(&id).is_some_and(|wire| wire.connects.is_none())
+    }
+
+    /// True once the client has seen the end.
+    pub(super) fn is_ended(&self, id: WireId) -> bool {
+        self.wires.get(&id).is_none_or(|wire| wire.ended.is_some() && wire.inbox.is_empty())
+    }
+
+    /// Moves bytes both ways between `protocol` and its connection; 1 when any moved.
+    pub(super) fn pump(
+        &mut self,
+        id: WireId,
+        protocol: &mut impl Protocol,
+        now: MonoNanos,
+    ) -> usize {
+        let Some(wire) = self.wires.get_mut(&id).filter(|wire| wire.connects.is_none()) else {
+            return 0;
+        };
+        let mut moved = 0;
+        while !wire.inbox.is_empty() {
+            let (front, _) = wire.inbox.as_slices();
+            let taken = proto::receive(protocol, front, now);
+            if taken == 0 {
+                break;
+            }
+            wire.inbox.drain(..taken);
+            moved = 1;
+        }
+        if let (Some(clean), true) = (wire.ended, wire.inbox.is_empty()) {
+            protocol.closed(clean, now);
+        }
+        let bytes = protocol.transmit().to_vec();
+        if !bytes.is_empty() {
+            protocol.sent(bytes.len(), now);
+            self.send(id, Way::Up, &bytes, now);
+            moved = 1;
+        }
+        moved
+    }
+
+    /// The client drops a connection: what it has sent still arrives, and then its end.
+    pub(super) fn leave(&mut self, id: WireId, now: MonoNanos) {
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.left = true;
+            wire.inbox.clear();
+            if wire.connects.take().is_none() {
+                self.end(id, Way::Up, false, now);
+            }
+        }
+    }
+
+    /// Routes to which something came since the last call.
+    pub(super) fn take_touched(&mut self) -> [bool; Route::ALL.len()] {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// True while a connection of `route` is up and nothing holds it back.
+    pub(super) fn is_calm(&self, route: Route, now: MonoNanos) -> bool {
+        self.live(route).is_some_and(|id| {
+            let wire = &self.wires[&id];
+            let flows = |pipe: &Pipe| pipe.stalled_until <= now && !pipe.shut;
+            wire.ended.is_none() && flows(&wire.up) && flows(&wire.down)
+        }) && self.slowness(route, now) == 0
+    }
+}
+
+/// What goes wrong with whole connections. Each says whether there was one to do it to.
+impl Net {
+    /// Breaks a connection: what is on its way is lost, or all but a part of it.
+    pub(super) fn cut(&mut self, route: Route, now: MonoNanos) -> bool {
+        let Some(id) = self.live(route) else { return false };
+        let whole_up = self.chance.one_in(2);
+        let part = self.chance.one_in(2);
+        let notices = self.chance.between(0, 50 * MILLIS);
+        let share = self.chance.between(1, 100);
+        let wire = self.wires.get_mut(&id).expect("a live wire");
+        if !whole_up {
+            wire.up.queue.clear();
+        }
+        let first = wire.down.queue.pop_front();
+        wire.down.queue.clear();
+        if let (true, Some(Segment { what: What::Bytes(mut bytes, _), .. })) = (part, first) {
+            bytes.truncate((bytes.len() * share as usize / 100).max(1));
+            wire.down.queue.push_back(Segment { at: now, what: What::Bytes(bytes, None) });
+        }
+        (wire.up.stalled_until, wire.down.stalled_until) = (MonoNanos::ZERO, MonoNanos::ZERO);
+        self.end(id, Way::Down, false, now);
+        self.end(id, Way::Up, false, now.after(notices));
+        self.touched[route as usize] = true;
+        true
+    }
+
+    /// Holds everything back that moves one way, until then.
+    pub(super) fn stall(&mut self, route: Route, ways: &[Way], until: MonoNanos) -> bool {
+        let Some(id) = self.live(route) else { return false };
+        for way in ways {
+            let pipe = self.wires.get_mut(&id).expect("a live wire").pipe(*way);
+            pipe.stalled_until = pipe.stalled_until.max(until);
+        }
+        true
+    }
+
+    /// Makes a route slow until then.
+    pub(super) fn spike(&mut self, route: Route, by_ns: u64, until: MonoNanos) {
+        self.spikes[route as usize] = (by_ns, until);
+    }
+
+    fn live(&self, route: Route) -> Option<WireId> {
+        let live = |wire: &Wire| wire.route == route && wire.conn.is_some() && !wire.left;
+        self.wires.iter().find(|(_, wire)| live(wire)).map(|(&id, _)| id)
+    }
+
+    fn slowness(&self, route: Route, now: MonoNanos) -> u64 {
+        let (by_ns, until) = self.spikes[route as usize];
+        if now < until { by_ns } else { 0 }
+    }
+}
+
+/// How bytes move.
+impl Net {
+    /// Cuts bytes into messages, lets happen to each what is to happen, and sends them on their way.
+    fn send(&mut self, id: WireId, way: Way, bytes: &[u8], now: MonoNanos) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let route = wire.route;
+        wire.pipe(way).splitter.push(bytes);
+        while let Some(piece) = self.wires.get_mut(&id).and_then(|w| w.pipe(way).splitter.next()) {
+            if let (Way::Up, Piece::Text { text, .. }) = (way, &piece) {
+                self.note(Note::Sent { route, text: text.clone() }, now);
+            }
+            let fate = self.tamper.decide(id, route, way, &piece, now);
+            self.meet(id, way, &piece, fate, now);
+        }
+    }
+
+    fn meet(&mut self, id: WireId, way: Way, piece: &Piece, fate: Fate, now: MonoNanos) {
+        let text = match piece {
+            Piece::Text { text, .. } => Some(text.clone()),
+            Piece::Http(_) | Piece::Control(_) => None,
+        };
+        let route = self.wires[&id].route;
+        let mut tell = |kind: Option<FaultKind>| {
+            if let Some(kind) = kind {
+                self.notes.push(Noted { at: now, note: Note::Fault { kind, route: Some(route) } });
+            }
+        };
+        tell(fate.kind());
+        if let (Some(kind), Some(text)) = (fate.kind(), &text)
+            && kind.spoils()
+        {
+            self.note(Note::Spoiled { route, text: text.clone() }, now);
+        }
+        match fate {
+            Fate::Pass => self.put(id, way, piece.bytes(), text.map(|text| (text, true)), now),
+            Fate::Gone(_) => {}
+            Fate::Others(_, others) => {
+                for (bytes, text, sound) in others {
+                    self.put(id, way, &bytes, text.map(|text| (text, sound)), now);
+                }
+            }
+            Fate::Answered(_, answer) => {
+                self.put(id, Way::Down, &answer, None, now.after(2 * MILLIS));
+            }
+            Fate::Broken(_, part) => {
+                self.put(id, way, &part, None, now);
+                self.end(id, way, false, now);
+            }
+        }
+    }
+
+    /// Puts bytes into a pipe, in one segment or several.
+    fn put(
+        &mut self,
+        id: WireId,
+        way: Way,
+        bytes: &[u8],
+        text: Option<(Vec<u8>, bool)>,
+        now: MonoNanos,
+    ) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        if wire.pipe(way).shut || bytes.is_empty() {
+            return;
+        }
+        let slow = self.slowness(self.wires[&id].route, now);
+        let mut left = bytes;
+        let mut text = text;
+        while !left.is_empty() {
+            let size = match self.chance.below(24) {
+                0 => self.chance.between(1, left.len() as u64) as usize,
+                1 if left.len() <= 64 => 1,
+                _ => left.len(),
+            };
+            let (head, rest) = left.split_at(size.min(SEGMENT_BYTES_MAX).min(left.len()));
+            left = rest;
+            let jitter = self.chance.between(0, 300 * MICROS);
+            let pipe = self.wires.get_mut(&id).expect("it was there").pipe(way);
+            let at = pipe.last.max(now.after(pipe.base_ns + jitter + slow));
+            pipe.last = at;
+            let completes = if left.is_empty() { text.take() } else { None };
+            pipe.queue.push_back(Segment { at, what: What::Bytes(head.to_vec(), completes) });
+        }
+    }
+
+    /// Puts the end into a pipe; nothing follows it.
+    fn end(&mut self, id: WireId, way: Way, clean: bool, now: MonoNanos) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let pipe = wire.pipe(way);
+        if !std::mem::replace(&mut pipe.shut, true) {
+            let at = pipe.last.max(now.after(pipe.base_ns));
+            pipe.last = at;
+            pipe.queue.push_back(Segment { at, what: What::End(clean) });
+        }
+    }
+
+    fn advance(&mut self, id: WireId, now: MonoNanos) {
+        let utc = self.utc(now);
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        if wire.connects.is_some_and(|at| at <= now) {
+            wire.connects = None;
+            wire.conn = self.exchange.open(ConnKind::Api, PEER, utc);
+            self.touched[wire.route as usize] = true;
+            match wire.conn {
+                Some(conn) => {
+                    self.by_conn.insert(conn, id);
+                }
+                None => wire.ended = Some(false),
+            }
+        }
+        while let Some(segment) = self.wires.get_mut(&id).and_then(|wire| wire.up.arrive(now)) {
+            let conn = self.wires[&id].conn;
+            match (segment, conn) {
+                (What::Bytes(bytes, _), Some(conn)) => self.exchange.receive(conn, &bytes, utc),
+                (What::End(_), Some(conn)) => {
+                    self.exchange.close(conn);
+                    self.by_conn.remove(&conn);
+                    self.wires.get_mut(&id).expect("it was there").conn = None;
+                }
+                (_, None) => {}
+            }
+        }
+        while let Some(segment) = self.wires.get_mut(&id).and_then(|wire| wire.down.arrive(now)) {
+            let wire = self.wires.get_mut(&id).expect("it was there");
+            if wire.left {
+                continue;
+            }
+            let route = wire.route;
+            self.touched[route as usize] = true;
+            match segment {
+                What::Bytes(bytes, completes) => {
+                    wire.inbox.extend(bytes);
+                    if let Some((text, sound)) = completes {
+                        self.note(Note::Received { route, text, sound }, now);
+                    }
+                }
+                What::End(clean) => {
+                    wire.ended = Some(clean);
+                    self.note(Note::Ended { route }, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, note: Note, now: MonoNanos) {
+        self.notes.push(Noted { at: now, note });
+    }
+}
+
+impl Wire {
+    fn pipe(&mut self, way: Way) -> &mut Pipe {
+        match way {
+            Way::Up => &mut self.up,
+            Way::Down => &mut self.down,
+        }
+    }
+
+    fn due(&self) -> MonoNanos {
+        self.connects.unwrap_or(MonoNanos::NEVER).min(self.up.due()).min(self.down.due())
+    }
+}
+
+impl Pipe {
+    fn due(&self) -> MonoNanos {
+        self.queue.front().map_or(MonoNanos::NEVER, |first| first.at.max(self.stalled_until))
+    }
+
+    fn arrive(&mut self, now: MonoNanos) -> Option<What> {
+        if self.due() > now {
+            return None;
+        }
+        self.queue.pop_front().map(|segment| segment.what)
+    }
+}
+
+/// Where the product's connections come from: the embedded venue's keys are bound to loopback.
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The longest segment: a TLS record's worth.
+const SEGMENT_BYTES_MAX: usize = 16 * 1024;

@@ -1,0 +1,121 @@
+//! A life: one world from its start through its faults to an ordered stop.
+
+use keel_core::instrument::Symbol;
+use keel_core::param::{Profile, at};
+use keel_core::units::{E8, MILLIS, SECONDS};
+use keel_io::clock::ORIGIN;
+use keel_io::world::{Chance, Counts, FaultPlan, World, WorldConfig};
+
+use super::oracle::{Oracles, Violation};
+
+/// What a life is made of.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// The world.
+    pub world: WorldConfig,
+    /// How long it is watched after the last fault.
+    pub tail_ns: u64,
+}
+
+/// How a life went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// One number over all that the engine took and gave.
+    pub hash: String,
+    /// What went wrong in the world.
+    pub counts: Counts,
+    /// How long it lasted.
+    pub simulated_ns: u64,
+    /// Orders that reached the wire.
+    pub orders: u64,
+    /// Executions at the venue.
+    pub fills: u64,
+    /// What the oracles saw.
+    pub violations: Vec<Violation>,
+}
+
+impl Outcome {
+    /// What the oracles saw, and how to see it again.
+    pub fn report(&self) -> String {
+        let mut text = format!(
+            "seed {}: KEEL_SEED={} cargo test -p keel_tests --test simulation life_of_a_seed -- --nocapture\n",
+            self.seed, self.seed
+        );
+        for violation in &self.violations {
+            text += &format!("  {violation}\n");
+        }
+        text
+    }
+}
+
+impl Life {
+    /// The life that a seed draws.
+    pub fn drawn(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, 100);
+        let mut world = WorldConfig::calm(seed);
+        world.profile = if chance.one_in(4) { Profile::Wide } else { Profile::Touch };
+        if chance.one_in(3) {
+            world.symbols = vec![symbol("BTCUSDT"), symbol("ETHUSDT")];
+        }
+        world.exchange.checksum = chance.one_in(2);
+        // Some lives see the turn of a UTC day.
+        world.began.0 += chance.below(86_400 * SECONDS) as i64;
+        if chance.one_in(8) {
+            let day = 86_400 * SECONDS as i64;
+            world.began.0 += day - world.began.0 % day - 30 * SECONDS as i64;
+        }
+        // Tight limits, so that they bind.
+        let position = chance.pick(&[30, 60, 200, 2_000]);
+        world.params =
+            vec![(at::max_position_quote, position * E8), (at::cancel_pause_s, 5 * SECONDS as i64)];
+        let faults_ns = chance.between(40, 80) * SECONDS;
+        let every_ns = chance.between(500 * MILLIS, 4 * SECONDS);
+        world.faults = FaultPlan::all(every_ns, 8 * SECONDS, faults_ns);
+        if chance.one_in(8) {
+            world.faults = FaultPlan::NONE;
+        }
+        Self { world, tail_ns: TAIL_NS }
+    }
+
+    /// A life of the same seed in which nothing goes wrong.
+    pub fn calm(seed: u64) -> Self {
+        let mut life = Self::drawn(seed);
+        life.world.faults = FaultPlan::NONE;
+        life
+    }
+}
+
+/// Lives a life under all oracles.
+pub fn live(life: &Life) -> Outcome {
+    let mut world = World::new(life.world.clone());
+    let mut oracles = Oracles::new(&world);
+    let healed = ORIGIN.after(life.world.faults.until_ns.max(10 * SECONDS));
+    world.run_until(healed, |world| oracles.look(world));
+    oracles.healed(world.now());
+    world.run_until(healed.after(life.tail_ns), |world| oracles.look(world));
+    oracles.quiet(&world);
+    world.stop();
+    world.run_until(world.now().after(STOP_NS), |world| oracles.look(world));
+    oracles.stopped(&mut world);
+    Outcome {
+        seed: life.world.seed,
+        hash: world.hash(),
+        counts: world.counts().clone(),
+        simulated_ns: world.elapsed_ns(),
+        orders: oracles.orders(),
+        fills: world.exchange().venue().account(world.account()).fills().len() as u64,
+        violations: oracles.into_violations(),
+    }
+}
+
+fn symbol(name: &str) -> Symbol {
+    Symbol::parse(name.as_bytes()).expect("a name")
+}
+
+/// After the last fault: the longest hold-down (a cancel episode's pause, 5 s here), the zombie window of
+/// 3 s, and 10 s; then some seconds of quoting.
+const TAIL_NS: u64 = 30 * SECONDS;
+/// An ordered stop takes this long at most: the engine gives up after 15 s and says so.
+const STOP_NS: u64 = 20 * SECONDS;
