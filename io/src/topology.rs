@@ -25,22 +25,22 @@ use keel_core::units::MonoNanos;
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
-use keel_net::driver;
+use keel_net::driver::{self, Connection};
 use keel_net::feed::Feed;
 use keel_net::gateway::Gateway;
-use keel_net::link::{WhenFull, link};
+use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::http::{BODY_BYTES_MAX, Client};
 use keel_net::proto::session::{Session, Settings};
 
 use crate::affinity::{self, Idle, Placement};
-use crate::agent::cold::{ColdAgent, Doors};
+use crate::agent::cold::{ColdAgent, Doors, Outside};
 use crate::agent::engine::{Cycle, EngineAgent, Inputs, Outputs};
-use crate::agent::feed::FeedAgent;
+use crate::agent::feed::{FeedAgent, SessionBox};
 use crate::agent::gateway::{GatewayAgent, Openings};
 use crate::agent::journal::{JournalAgent, JournalGauge, Records};
 use crate::agent::{Agent, Duty, Pulse};
 use crate::clock::{Clock, VenueClock};
-use crate::cold::door::{Door, Target, handover};
+use crate::cold::door::{Door, Opens, Target, handover};
 use crate::cold::line::Line;
 use crate::cold::recorder::Recorder;
 use crate::memory::{self, Limits};
@@ -66,7 +66,9 @@ pub struct Parts {
     /// Whose orders these are.
     pub instance: Instance,
     /// Key for the private session and for cancel-all.
-    pub credentials: [Credentials; 2],
+    pub credentials: Credentials,
+    /// How late a create may arrive, in milliseconds.
+    pub receive_window_ms: u16,
     /// Instruments and their rules.
     pub directory: Directory,
     /// Which defaults the engine starts from.
@@ -137,19 +139,13 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let (queries, to_cold) = link("queries", 1_024, WhenFull::AskFirst);
     let (tap, to_journal) = link("tap", 32_768, WhenFull::AskFirst);
     let (stamps, stamps_to_journal) = link("stamps", 4_096, WhenFull::DropAndCount);
-    let (public_out, public_in) = handover("public session");
-    let (public_back, public_home) = handover("public session back");
-    let (private_out, private_in) = handover("private session");
-    let (private_back, private_home) = handover("private session back");
-    let (http_out, http_in) = handover("cancel-all");
-    let (http_back, http_home) = handover("cancel-all back");
     let (directives, heard) = channel::bounded(DIRECTIVES);
-
     let gauge = Arc::new(JournalGauge::default());
     let records = Arc::new(Mutex::new(None));
     let verified = Arc::new(AtomicBool::new(false));
     let clock = parts.clock.clone();
-    let [session_key, _] = parts.credentials;
+    let (openings, doors) =
+        openings(parts.targets.rest, parts.targets.public, parts.targets.private)?;
 
     let limits = Limits::of(parts.directory.len());
     let (engine, outbox) = memory::engine(&limits, parts.profile);
@@ -159,72 +155,72 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let engine = EngineAgent::new(cycle, clock.clone());
 
     let feed = Feed::new(parts.directory.clone(), market, to_feed);
-    let feed = FeedAgent::new(feed, public_in, public_back, clock.clone());
+    let (public_opened, public_retired) = openings.public;
+    let feed = FeedAgent::new(feed, public_opened, public_retired, clock.clone());
 
     let host = &parts.targets.host;
+    let key = parts.credentials;
+    let gateway = Gateway::new(parts.instance, host, parts.directory, key, private, to_gateway)
+        .with_receive_window(parts.receive_window_ms);
     let gateway =
-        Gateway::new(parts.instance, host, parts.directory, session_key, private, to_gateway);
-    let openings = Openings {
-        sessions: private_in,
-        retired_sessions: private_back,
-        https: http_in,
-        retired_https: http_back,
-    };
-    let gateway = GatewayAgent::new(gateway, openings, stamps, clock.clone(), parts.venue.clone());
+        GatewayAgent::new(gateway, openings.gateway, stamps, clock.clone(), parts.venue.clone());
 
-    let (public_target, public_settings) = parts.targets.public;
-    let (private_target, private_settings) = parts.targets.private;
-    let public = Session::new(public_settings, driver::seed()?);
-    let private = Session::new(private_settings, driver::seed()?);
-    let client = Client::new(BODY_BYTES_MAX);
-    let rest = parts.targets.rest;
-    let doors = Doors {
-        public: Door::new(
-            "public WebSocket",
-            public_target,
-            PUBLIC_DOOR,
-            public,
-            public_out,
-            public_home,
-        ),
-        private: Door::new(
-            "private WebSocket",
-            private_target,
-            PRIVATE_DOOR,
-            private,
-            private_out,
-            private_home,
-        ),
-        cancel: Door::new("cancel-all", rest, CANCEL_DOOR, client, http_out, http_home),
-    };
-    let (line, mut cold_duty) = parts.line;
+    let (line, mut cold) = parts.line;
     let (boot, stop_at) = (parts.boot, parts.stop_at);
-    cold_duty.add(Box::new(ColdAgent::new(
-        line,
-        doors,
-        to_cold,
-        outside,
-        boot,
-        heard,
-        gauge.clone(),
-        stop_at,
-    )));
+    let said = Outside { boot, directives: heard, gauge: gauge.clone(), stop_at };
+    cold.add(Box::new(ColdAgent::new(line, doors, to_cold, outside, said)));
 
-    let now = clock.now();
     let journal = JournalAgent::new(
         parts.recorder,
         [to_journal, stamps_to_journal],
         gauge.clone(),
         records.clone(),
         verified.clone(),
-        now,
+        clock.now(),
     );
     let mut threads =
         Threads { handles: Vec::new(), directives, gauge, pulses: Vec::new(), records, verified };
     threads.spawn_hot(parts.placement, &clock, feed, engine, gateway)?;
     threads.spawn("journal", None, &clock, Idle::Park, vec![Box::new(journal)])?;
-    threads.run("cold", None, cold_duty)?;
+    threads.run("cold", None, cold)?;
     Ok(threads)
+}
+
+/// Where hot agents take over what cold opens, and give it back.
+struct HotEnds {
+    public: (Receiver<SessionBox>, Sender<SessionBox>),
+    gateway: Openings,
+}
+
+/// The doors, and the ends of their handovers.
+fn openings(
+    rest: Target,
+    (public, public_settings): (Target, Settings),
+    (private, private_settings): (Target, Settings),
+) -> io::Result<(HotEnds, Doors)> {
+    let session = |settings| Ok::<_, io::Error>(Session::new(settings, driver::seed()?));
+    let client = Client::new(BODY_BYTES_MAX);
+    let (public, public_ends) =
+        door("public WebSocket", public, PUBLIC_DOOR, session(public_settings)?);
+    let (private, (sessions, retired_sessions)) =
+        door("private WebSocket", private, PRIVATE_DOOR, session(private_settings)?);
+    let (cancel, (https, retired_https)) = door("cancel-all", rest, CANCEL_DOOR, client);
+    let gateway = Openings { sessions, retired_sessions, https, retired_https };
+    Ok((HotEnds { public: public_ends, gateway }, Doors { public, private, cancel }))
+}
+
+type Ends<P> = (Receiver<Box<Connection<P>>>, Sender<Box<Connection<P>>>);
+
+/// A door, and the ends of its handovers on the other side.
+fn door<P: Opens>(
+    name: &'static str,
+    target: Target,
+    key: usize,
+    protocol: P,
+) -> (Door<P>, Ends<P>) {
+    let (out, opened) = handover(name);
+    let (retired, home) = handover(name);
+    (Door::new(name, target, key, protocol, out, home), (opened, retired))
 }
 
 impl Threads {

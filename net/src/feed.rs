@@ -85,13 +85,13 @@ impl Feed {
     /// payloads there were. `rx` is when their bytes had been read, `stamp` reads the clock.
     pub fn step(
         &mut self,
-        mut session: Option<&mut Session>,
+        session: Option<&mut Session>,
         stamp: &impl Fn() -> MonoNanos,
         now: MonoNanos,
     ) -> usize {
         self.pay(now);
         let mut work = 0;
-        if let Some(session) = session.as_deref_mut() {
+        if let Some(session) = session {
             work += self.read(session, stamp, now);
             self.resubscribe(session, now);
             if session.state() == State::Syncing && session.on_synced(now) {

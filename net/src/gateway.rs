@@ -112,6 +112,12 @@ impl Gateway {
         }
     }
 
+    /// The same, asking the venue to refuse creates that arrive more than `window_ms` (10 to 60,000)
+    /// late, which bounds how long one of unknown outcome may still appear.
+    pub fn with_receive_window(self, window_ms: u16) -> Self {
+        Self { encoder: self.encoder.with_receive_window(window_ms), ..self }
+    }
+
     /// Takes a session over that has just been opened elsewhere: logs in. `utc` is the venue's
     /// time.
     pub fn adopt(&mut self, session: &mut Session, utc: UnixNanos, now: MonoNanos) {
@@ -301,7 +307,7 @@ impl Gateway {
         let cancels = std::mem::take(&mut self.cancels);
         if cancels.len() >= BATCH_MIN {
             let (_, text) = self.encoder.cancel_batch(&cancels);
-            if !session.is_some_and(|session| session.send(text, now).is_ok()) {
+            if session.is_none_or(|session| session.send(text, now).is_err()) {
                 for cancel in &cancels {
                     self.not_sent(cancel.instrument, cancel.client, RequestKind::Cancel, now);
                 }
@@ -309,7 +315,8 @@ impl Gateway {
         } else {
             for cancel in &cancels {
                 let text = self.encoder.cancel(cancel);
-                if !session.as_deref_mut().is_some_and(|session| session.send(text, now).is_ok()) {
+                let session = session.as_deref_mut();
+                if session.is_none_or(|session| session.send(text, now).is_err()) {
                     self.not_sent(cancel.instrument, cancel.client, RequestKind::Cancel, now);
                 }
             }

@@ -28,18 +28,29 @@ pub struct Doors {
     pub cancel: Door<Client>,
 }
 
+/// What the outside has to say to a run.
+pub struct Outside {
+    /// What the engine is told first.
+    pub boot: VecDeque<Event>,
+    /// Directives of a person or of the program.
+    pub directives: channel::Receiver<Operator>,
+    /// The journal's own measures.
+    pub gauge: Arc<JournalGauge>,
+    /// When the run is to end by itself.
+    pub stop_at: MonoNanos,
+}
+
 /// Runs everything that waits for somebody.
 pub struct ColdAgent {
     line: Line,
     doors: Doors,
     queries: Receiver<Query>,
     to_engine: Sender<Arrival>,
-    /// What the engine is told first, then what waits for room.
+    /// What waits for room on the engine's link, oldest first.
     backlog: VecDeque<Event>,
     directives: channel::Receiver<Operator>,
     gauge: Arc<JournalGauge>,
     lag_told: u64,
-    /// When the run is to end by itself.
     stop_at: MonoNanos,
 }
 
@@ -47,18 +58,16 @@ pub struct ColdAgent {
 const LAG_STEP_NS: u64 = 100 * MILLIS;
 
 impl ColdAgent {
-    /// An agent that first tells the engine `boot`, and ends the run at `stop_at`.
+    /// An agent that tells the engine what the outside and the venue say.
     pub fn new(
         line: Line,
         doors: Doors,
         queries: Receiver<Query>,
         to_engine: Sender<Arrival>,
-        boot: VecDeque<Event>,
-        directives: channel::Receiver<Operator>,
-        gauge: Arc<JournalGauge>,
-        stop_at: MonoNanos,
+        outside: Outside,
     ) -> Self {
-        let (backlog, lag_told) = (boot, 0);
+        let Outside { boot: backlog, directives, gauge, stop_at } = outside;
+        let lag_told = 0;
         Self { line, doors, queries, to_engine, backlog, directives, gauge, lag_told, stop_at }
     }
 

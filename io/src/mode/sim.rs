@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
-use keel_core::units::MonoNanos;
+use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
 use keel_net::driver::{Security, SocketOptions, tls};
@@ -172,13 +172,15 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     let stop_at = setup.run_for.map_or(MonoNanos::NEVER, |length| {
         now.after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
     });
-    let credentials = [access.credentials(), access.credentials()];
+    let credentials = access.credentials();
+    let receive_window_ms = setup.params.receive_window_ms() / MILLIS;
     let Access { targets, exchange, .. } = access;
     let threads = topology::start(Parts {
         clock,
         venue,
         instance: setup.instance,
         credentials,
+        receive_window_ms: u16::try_from(receive_window_ms).expect("at most 60,000 by the table"),
         directory: Directory::new(&rules),
         profile: setup.profile,
         targets,
