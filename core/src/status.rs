@@ -126,7 +126,7 @@ status! {
     taker_fee_pct: E8;
     /// Realized today before fees and funding.
     realized_pnl_today_quote: E8;
-    /// Unrealized at mark.
+    /// Unrealized on this instrument at mark.
     unrealized_pnl_quote: E8;
     /// Position.
     position_base: Lots;

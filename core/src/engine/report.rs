@@ -186,7 +186,6 @@ impl<G: Gate> Engine<'_, G> {
         };
         row.set(Key::equity_quote, equity.0);
         row.set(Key::quote_balance, self.ledger.balance().unwrap_or_default().0);
-        row.set(Key::unrealized_pnl_quote, self.ledger.unrealized().0);
         row.set(Key::turnover_today_x, share(self.account.turnover, self.account.equity));
         row.set(Key::fills_count_today, i64::from(day.fills));
         row.set(Key::fees_paid_today_quote, day.fees.0);
@@ -204,6 +203,7 @@ impl<G: Gate> Engine<'_, G> {
     fn describe_position(&self, id: InstrumentId, row: &mut Row) {
         let position = self.ledger.position(id);
         row.set(Key::position_base, position.lots.0);
+        row.set(Key::unrealized_pnl_quote, self.ledger.unrealized_of(id).0);
         row.set(Key::base_pct, self.base_pct(id).0);
         if let Some(rules) = &self.views[id.index()].rules {
             row.set(Key::avg_entry_price, position.entry(rules).0);
