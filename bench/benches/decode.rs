@@ -1,4 +1,5 @@
-//! The decoder by topic and size; beside it what simd-json takes for its tape alone, over reused buffers.
+//! The decoder by topic and size; beside it what simd-json takes for its tape alone, over reused
+//! buffers.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keel_bench::frames::{self, LEVELS_400, LEVELS_826, Market};

@@ -1,4 +1,5 @@
-//! The journal's writer: records appended to a file, commits as they fall due but for the disk's sync.
+//! The journal's writer: records appended to a file, commits as they fall due but for the disk's
+//! sync.
 
 use std::io;
 use std::path::PathBuf;

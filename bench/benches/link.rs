@@ -1,11 +1,12 @@
-//! Links: a push and a pop on one thread, and hops to and fro between two, beside those of a bare cache
-//! line.
+//! Links: a push and a pop on one thread, and hops to and fro between two, beside those of a bare
+//! cache line.
 
 use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use core_affinity::CoreId;
 use criterion::{Criterion, criterion_group, criterion_main};
 use keel_bench::{frames, trader};
 use keel_core::event::Event;
@@ -33,8 +34,7 @@ fn bench(c: &mut Criterion) {
         [first, .., last] => [Some(first), Some(last)],
         _ => [None; 2],
     };
-    let pin = |core| core_affinity::set_for_current(core);
-    here.map(pin);
+    here.map(core_affinity::set_for_current);
 
     let (mut sender, mut receiver) = link("same thread", 64, WhenFull::AskFirst);
     let message = arrival();
@@ -45,10 +45,16 @@ fn bench(c: &mut Criterion) {
         });
     });
 
+    hops(c, there);
+    bare_hops(c, there);
+}
+
+/// A message to another thread and back.
+fn hops(c: &mut Criterion, there: Option<CoreId>) {
     let (mut out, mut at_echo) = link::<u64>("out", 64, WhenFull::AskFirst);
     let (mut from_echo, mut back) = link::<u64>("back", 64, WhenFull::AskFirst);
     let echo = thread::spawn(move || {
-        there.map(pin);
+        there.map(core_affinity::set_for_current);
         loop {
             match at_echo.pop() {
                 Some(END) => break,
@@ -73,11 +79,14 @@ fn bench(c: &mut Criterion) {
     });
     out.push(END).expect("one message at a time");
     echo.join().expect("the echo ends");
+}
 
+/// A number to another thread and back, each way a store and a load.
+fn bare_hops(c: &mut Criterion, there: Option<CoreId>) {
     let line = Arc::new([Padded::default(), Padded::default()]);
     let other = line.clone();
     let echo = thread::spawn(move || {
-        there.map(pin);
+        there.map(core_affinity::set_for_current);
         let mut last = 0;
         while last != END {
             // Acquire and Release: as a ring would have it.

@@ -1,5 +1,5 @@
-//! The engine's agent on books frames: link, step over book, signals, quote, plan, gate and order table,
-//! journal link, link. And the way from payload to order bytes around it.
+//! The engine's agent on books frames: link, step over book, signals, quote, plan, gate and order
+//! table, journal link, link. And the way from payload to order bytes around it.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use keel_bench::frames::LEVELS_400;
 use keel_bench::rig::{Led, Rig};
 
-/// Times `work` on one frame after another; what the venue answers, and the making of the next frame, is
-/// not timed.
+/// Times `work` on one frame after another; what the venue answers, and the making of the next
+/// frame, is not timed.
 fn timed(
     rig: &mut Rig,
     iterations: u64,

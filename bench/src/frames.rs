@@ -1,7 +1,9 @@
-//! Payloads as the venue writes them: V3 public topics of one instrument, and the answers to its orders.
+//! Payloads as the venue writes them: V3 public topics of one instrument, and the answers to its
+//! orders.
 //!
-//! Shapes and key order are those of the samples in `tests/golden/bitget/ws_v3`; sizes of frames are
-//! set by the number of levels. Everything is drawn from a counter, so that a run can be made again.
+//! Shapes and key order are those of the samples in `tests/golden/bitget/ws_v3`; sizes of frames
+//! are set by the number of levels. Everything is drawn from a counter, so that a run can be made
+//! again.
 
 use std::io::Write;
 
@@ -29,14 +31,14 @@ pub const SNAPSHOT_LEVELS: usize = 200;
 pub const LEVELS_400: usize = 8;
 /// Levels of an update of about 826 bytes.
 pub const LEVELS_826: usize = 27;
-/// Best bid of a market that has not moved: [`crate::trader`] quotes 30 ticks below it, where an order
-/// just fits.
+/// Best bid of a market that has not moved: [`crate::trader`] quotes 30 ticks below it, where an
+/// order just fits.
 pub const BID: Ticks = Ticks(1_000_029);
 /// What the name of this engine is in client ids.
 pub const INSTANCE: &str = "bench";
 
-/// Rules like those of BTCUSDT: a tick of 0.1, a lot of 0.0001. `min_lots` are worth 250 USDT at the
-/// price of 1,000,000 ticks, see [`crate::trader`].
+/// Rules like those of BTCUSDT: a tick of 0.1, a lot of 0.0001. `min_lots` are worth 250 USDT at
+/// the price of 1,000,000 ticks, see [`crate::trader`].
 pub fn rules(id: InstrumentId) -> Instrument {
     let name = if id.0 == 0 { "BTCUSDT".to_owned() } else { format!("C{}USDT", id.0) };
     Instrument {
@@ -242,7 +244,8 @@ impl Market {
     }
 }
 
-/// What the venue says to an order or its end: the reply to the request, then the push of the order.
+/// What the venue says to an order or its end: the reply to the request, then the push of the
+/// order.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// The reply.

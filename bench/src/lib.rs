@@ -1,7 +1,7 @@
 //! How fast it is, and how one knows: benches of the parts, and the wire-to-order harness.
 //!
-//! Every figure is a ratio taken in one run; every bench asserts its result before it times. Commands
-//! and figures are in `bench/README.md`.
+//! Every figure is a ratio taken in one run; every bench asserts its result before it times.
+//! Commands and figures are in `bench/README.md`.
 
 pub mod frames;
 pub mod rig;

@@ -1,5 +1,5 @@
-//! The way from a frame's payload to the bytes of an order, in memory: decoder, link, the engine's cycle, link,
-//! encoder. No socket and no thread; time is what the caller says.
+//! The way from a frame's payload to the bytes of an order, in memory: decoder, link, the engine's
+//! cycle, link, encoder. No socket and no thread; time is what the caller says.
 
 use keel_core::command::{Cancel, Command, Plain};
 use keel_core::event::{Event, Source, Stream};
@@ -92,8 +92,9 @@ impl Rig {
         rig
     }
 
-    /// The payload of a frame of `levels` levels that moves the touch of the next instrument in turn, to
-    /// where an order fits or away from it. Time goes on by [`FRAME_NS`], and what is due meanwhile is done.
+    /// The payload of a frame of `levels` levels that moves the touch of the next instrument in
+    /// turn, to where an order fits or away from it. Time goes on by [`FRAME_NS`], and what is due
+    /// meanwhile is done.
     pub fn payload(&mut self, levels: usize, into: &mut Vec<u8>) {
         self.pass(FRAME_NS);
         let market = &mut self.markets[self.next];
@@ -103,7 +104,8 @@ impl Rig {
         into.extend_from_slice(market.update(levels, by));
     }
 
-    /// The payload of a frame that changes sizes of the next instrument in turn and leaves its touch.
+    /// The payload of a frame that changes sizes of the next instrument in turn and leaves its
+    /// touch.
     pub fn quiet_payload(&mut self, levels: usize, into: &mut Vec<u8>) {
         self.pass(FRAME_NS);
         let market = &mut self.markets[self.next];

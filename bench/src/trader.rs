@@ -1,11 +1,12 @@
-//! An engine that trades: the product's own engine agent over its own memory and risk gate, booted with
-//! limits wide enough for an order every few milliseconds, and everybody around it who does not speak
-//! over a socket.
+//! An engine that trades: the product's own engine agent over its own memory and risk gate, booted
+//! with limits wide enough for an order every few milliseconds, and everybody around it who does
+//! not speak over a socket.
 //!
-//! A quote here is worth what one order may be worth at most, and its smallest size is that much too. So
-//! it fits while its price is at or below [`PRICE_MAX`] and does not fit a tick above it. A touch that
-//! goes to and fro across that price has the engine place an order on every other frame and cancel it on
-//! the one between, each through plan, gate and order table, with no state made by hand.
+//! A quote here is worth what one order may be worth at most, and its smallest size is that much
+//! too. So it fits while its price is at or below [`PRICE_MAX`] and does not fit a tick above it. A
+//! touch that goes to and fro across that price has the engine place an order on every other frame
+//! and cancel it on the one between, each through plan, gate and order table, with no state made by
+//! hand.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -90,7 +91,8 @@ pub fn engine(count: usize) -> (Cycle, Ends) {
     (cycle, Ends { feed, gateway, orders, resyncs, cold })
 }
 
-/// Boots the engine, answers its questions from what the journal says, and empties the journal link.
+/// Boots the engine, answers its questions from what the journal says, and empties the journal
+/// link.
 pub struct Cold {
     to_engine: Sender<Arrival>,
     queries: Receiver<Query>,
@@ -153,7 +155,8 @@ impl Cold {
         assert!(pushed.is_ok(), "the link from cold has room");
     }
 
-    /// Reads the journal link empty and answers what the engine has asked; gives how many questions.
+    /// Reads the journal link empty and answers what the engine has asked; gives how many
+    /// questions.
     pub fn step(&mut self, now: MonoNanos) -> usize {
         while let Some(tap) = self.journal.pop() {
             self.learn(&tap);

@@ -1,10 +1,11 @@
-//! The wire-to-order harness: a venue thread sends books frames and times the order bytes that come back.
+//! The wire-to-order harness: a venue thread sends books frames and times the order bytes that come
+//! back.
 //!
-//! Two threads, one a core. The venue's thread is the client that measures: it writes a frame and spins
-//! on the socket until the whole answer is there. The other thread runs one [`Lane`] at a time: the
-//! product, or something to compare it with. Lanes take turns within a round, so that whatever the
-//! machine does to one it does to all; figures are medians of ratios by round, and the first round is
-//! thrown away. Every answer is checked.
+//! Two threads, one a core. The venue's thread is the client that measures: it writes a frame and
+//! spins on the socket until the whole answer is there. The other thread runs one [`Lane`] at a
+//! time: the product, or something to compare it with. Lanes take turns within a round, so that
+//! whatever the machine does to one it does to all; figures are medians of ratios by round, and the
+//! first round is thrown away. Every answer is checked.
 
 pub mod echo;
 pub mod product;
@@ -36,11 +37,13 @@ pub enum Lane {
     Tls,
     /// The same as WebSocket messages over TLS, by tungstenite.
     Tungstenite,
-    /// The product: its three hot agents in turn on one thread, asking for readiness before each read.
+    /// The product: its three hot agents in turn on one thread, asking for readiness before each
+    /// read.
     Keel,
     /// The product, trying both sockets in each cycle without asking for readiness.
     KeelBare,
-    /// A bot as they are usually written: tungstenite, serde_json into strings, `BTreeMap`, `format!`.
+    /// A bot as they are usually written: tungstenite, serde_json into strings, `BTreeMap`,
+    /// `format!`.
     Usual,
 }
 

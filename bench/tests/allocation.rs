@@ -8,7 +8,8 @@ use std::cell::Cell;
 use keel_bench::frames::{LEVELS_400, LEVELS_826};
 use keel_bench::rig::Rig;
 
-/// The system's allocator, with a count for each thread of every call that takes, gives or moves memory.
+/// The system's allocator, with a count for each thread of every call that takes, gives or moves
+/// memory.
 struct Counting;
 
 thread_local! {
@@ -19,8 +20,8 @@ fn count() {
     CALLS.with(|calls| calls.set(calls.get() + 1));
 }
 
-// SAFETY: every call is the system allocator's own, unchanged; the counter has no destructor and does
-// not allocate.
+// SAFETY: every call is the system allocator's own, unchanged; the counter has no destructor and
+// does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();

@@ -1,4 +1,5 @@
-//! Echoes: the floor. They read as many bytes as a frame has and answer with as many as an order has.
+//! Echoes: the floor. They read as many bytes as a frame has and answer with as many as an order
+//! has.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,9 +1,9 @@
-//! The product: feed, engine and gateway agents in turn on one thread, as `threading = "shared"` runs
-//! them, with the journal link read and questions answered after the order has left.
+//! The product: feed, engine and gateway agents in turn on one thread, as `threading = "shared"`
+//! runs them, with the journal link read and questions answered after the order has left.
 //!
-//! Its clock runs ahead: between two frames [`FRAME_NS`] go by for the agents at once, so that the pace of
-//! the connection, the gate's budgets and the venue's limits on messages hold as they are, and no order is
-//! sent faster than it might be. Timers fire then, not on a frame.
+//! Its clock runs ahead: between two frames [`FRAME_NS`] go by for the agents at once, so that the
+//! pace of the connection, the gate's budgets and the venue's limits on messages hold as they are,
+//! and no order is sent faster than it might be. Timers fire then, not on a frame.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -68,8 +68,8 @@ enum Rest {
     Aging(u32),
 }
 
-/// What goes by for the agents between two frames. The connection's pace is ten messages in 1.1 s, of which
-/// one is kept free and one may be a ping.
+/// What goes by for the agents between two frames. The connection's pace is ten messages in 1.1 s,
+/// of which one is kept free and one may be a ping.
 pub const FRAME_NS: u64 = 150 * MILLIS;
 
 /// The product in one of its two ways to look at sockets.
@@ -175,7 +175,8 @@ impl Product {
         self.answered = self.cold.answered();
     }
 
-    /// Steps the three agents as the shared thread does, then reads what the journal's thread would.
+    /// Steps the three agents as the shared thread does, then reads what the journal's thread
+    /// would.
     fn cycle(&mut self, now: MonoNanos) -> usize {
         let poller = &mut self.poller;
         let mut work = self.feed.step(now, poller);

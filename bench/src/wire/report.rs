@@ -221,9 +221,15 @@ impl Report {
         let goals = |lane| -> Value {
             GOALS.iter().zip(self.goals(lane)).map(|(g, v)| json!([g.name, v])).collect()
         };
-        let stages: Vec<Value> = self.stages.iter().flat_map(Stages::rows).map(|(name, stage)| {
-            json!({"stage": name, "p50_ns": stage.value_at_quantile(0.5), "p99_ns": stage.value_at_quantile(0.99)})
-        }).collect();
+        let stages: Vec<Value> = self
+            .stages
+            .iter()
+            .flat_map(Stages::rows)
+            .map(|(name, stage)| {
+                let [p50, p99] = [0.5, 0.99].map(|share| stage.value_at_quantile(share));
+                json!({"stage": name, "p50_ns": p50, "p99_ns": p99})
+            })
+            .collect();
         json!({
             "rounds_kept": self.settings.rounds - 1,
             "orders_a_round": self.settings.orders,

@@ -1,5 +1,5 @@
-//! The usual path: what a bot does that nobody has tuned. It reads with tungstenite as it comes, parses
-//! with serde_json into strings, keeps the book in two `BTreeMap`s, and formats its orders.
+//! The usual path: what a bot does that nobody has tuned. It reads with tungstenite as it comes,
+//! parses with serde_json into strings, keeps the book in two `BTreeMap`s, and formats its orders.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! The venue's side: it accepts the lanes' connections, sends frames, times answers, and checks them.
+//! The venue's side: it accepts the lanes' connections, sends frames, times answers, and checks
+//! them.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -69,8 +70,8 @@ struct Pair {
 }
 
 impl Venue {
-    /// Accepts the lanes' connections in the order in which the other side opens them, and waits until
-    /// the product quotes.
+    /// Accepts the lanes' connections in the order in which the other side opens them, and waits
+    /// until the product quotes.
     ///
     /// # Errors
     /// When a socket fails.
