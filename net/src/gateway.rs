@@ -61,8 +61,14 @@ enum Ending {
     Working,
     /// The engine has verified zero; nothing is left to do.
     InOrder,
-    /// Everything is being canceled, until then at the latest.
-    DeadMan(MonoNanos),
+    /// Everything is being canceled.
+    DeadMan {
+        /// When it is given up.
+        until: MonoNanos,
+        /// When everything is canceled once more, for creates that were on their way;
+        /// [`MonoNanos::NEVER`] once that has begun.
+        again: MonoNanos,
+    },
     /// Everything has been canceled, or could not be in time.
     Over,
 }
@@ -79,6 +85,11 @@ const QUOTA: usize = 64;
 
 /// How long the dead-man tries.
 const DEAD_MAN_NS_MAX: u64 = 10 * SECONDS;
+
+/// How long a create that was on its way may still appear: the venue's receive window and a second.
+const ZOMBIE_NS: u64 = 3 * SECONDS;
+
+const _: () = assert!(ZOMBIE_NS < DEAD_MAN_NS_MAX);
 
 impl Gateway {
     /// A gateway for the engine called `instance`; `host` is the venue's REST host, with its port
@@ -175,13 +186,13 @@ impl Gateway {
 
     /// True when it ended, or is ending, without the engine having verified zero.
     pub fn is_dead_man(&self) -> bool {
-        matches!(self.ending, Ending::DeadMan(_) | Ending::Over)
+        matches!(self.ending, Ending::DeadMan { .. } | Ending::Over)
     }
 
     /// When it wants to be stepped without anything arriving.
     pub fn deadline(&self) -> MonoNanos {
         match self.ending {
-            Ending::DeadMan(until) => until.min(self.sweep_due()),
+            Ending::DeadMan { until, again } => until.min(again).min(self.sweep_due()),
             Ending::Working if !self.sweep.is_empty() => self.sweep_due(),
             Ending::Working | Ending::InOrder | Ending::Over => MonoNanos::NEVER,
         }
@@ -200,7 +211,6 @@ impl Gateway {
         let mut payloads = 0;
         let mut login = None;
         let mut answered = 0;
-        let mut unread = false;
         while let Some(incoming) = session.next(now) {
             let payload = match incoming {
                 Incoming::Lost(_) => {
@@ -217,9 +227,12 @@ impl Gateway {
                 Ok(Message::Control(control)) => match control {
                     Control::LoggedIn => login = Some(true),
                     Control::LoginFailed(_) => login = Some(false),
-                    Control::Subscribed(..) | Control::SubscribeFailed(_) => answered += 1,
-                    // Cancels of a batch that was refused whole are chased like any other.
-                    Control::BatchFailed { .. }
+                    Control::Subscribed(..) => answered += 1,
+                    // Cancels that were refused together go the other way in.
+                    Control::BatchFailed { instrument, .. } => self.sweep(instrument),
+                    // Without one of its channels a session is not live: the answer stays due,
+                    // and the session begins anew.
+                    Control::SubscribeFailed(_)
                     | Control::Pong
                     | Control::Unsubscribed(..)
                     | Control::Failed(_) => {}
@@ -227,7 +240,11 @@ impl Gateway {
                 Ok(Message::Events(_) | Message::Unread) => {}
                 // Nothing private may be lost.
                 Err(DecodeError::Full) => self.die(now),
-                Err(_) => unread = true,
+                // What it said may concern an order: everything is asked for anew. That the stream
+                // is lost comes next, before the session can be live again.
+                Err(_) => {
+                    session.resync(now);
+                }
             }
         }
         if let Some(accepted) = login {
@@ -240,10 +257,6 @@ impl Gateway {
         }
         if answered > 0 {
             session.on_subscribed(answered);
-        }
-        if unread {
-            // What it said may concern an order: everything is asked for anew.
-            session.resync(now);
         }
         payloads
     }
@@ -274,7 +287,11 @@ impl Gateway {
                     self.send_cancels(session.as_deref_mut(), now);
                     self.sweep(instrument);
                 }
-                Command::Plain(Plain::Stopped(_)) => self.ending = Ending::InOrder,
+                Command::Plain(Plain::Stopped(stopped)) if stopped.open == 0 => {
+                    self.ending = Ending::InOrder;
+                }
+                // Given up with orders that may rest: what can still be done is done here.
+                Command::Plain(Plain::Stopped(_)) => self.die(now),
                 Command::Plain(Plain::Query(_) | Plain::Resync(_) | Plain::Record(_)) => {}
             }
         }
@@ -308,21 +325,26 @@ impl Gateway {
         if cancels.len() >= BATCH_MIN {
             let (_, text) = self.encoder.cancel_batch(&cancels);
             if session.is_none_or(|session| session.send(text, now).is_err()) {
-                for cancel in &cancels {
-                    self.not_sent(cancel.instrument, cancel.client, RequestKind::Cancel, now);
-                }
+                cancels.iter().for_each(|cancel| self.divert(cancel, now));
             }
         } else {
             for cancel in &cancels {
                 let text = self.encoder.cancel(cancel);
                 let session = session.as_deref_mut();
                 if session.is_none_or(|session| session.send(text, now).is_err()) {
-                    self.not_sent(cancel.instrument, cancel.client, RequestKind::Cancel, now);
+                    self.divert(cancel, now);
                 }
             }
         }
         self.cancels = cancels;
         self.cancels.clear();
+    }
+
+    /// A cancel that the session cannot take now, for its pace or because it is down, does not wait
+    /// for it: everything of the instrument is canceled the other way in.
+    fn divert(&mut self, cancel: &Cancel, now: MonoNanos) {
+        self.not_sent(cancel.instrument, cancel.client, RequestKind::Cancel, now);
+        self.sweep(cancel.instrument);
     }
 
     fn not_sent(
@@ -409,10 +431,13 @@ impl Gateway {
     fn watch(&mut self, now: MonoNanos) {
         match self.ending {
             Ending::Working if self.commands.is_finished() => self.die(now),
-            Ending::DeadMan(until) => {
+            Ending::DeadMan { until, again } => {
                 let swept = self.sweep.is_empty() && self.sweeping.is_none();
-                if swept || now >= until {
+                if now >= until || (swept && again == MonoNanos::NEVER) {
                     self.ending = Ending::Over;
+                } else if swept && now >= again {
+                    self.sweep(InstrumentId::ALL);
+                    self.ending = Ending::DeadMan { until, again: MonoNanos::NEVER };
                 }
             }
             Ending::Working | Ending::InOrder | Ending::Over => {}
@@ -422,7 +447,8 @@ impl Gateway {
     /// Cancels everything and ends.
     fn die(&mut self, now: MonoNanos) {
         if self.ending == Ending::Working {
-            self.ending = Ending::DeadMan(now.after(DEAD_MAN_NS_MAX));
+            let (until, again) = (now.after(DEAD_MAN_NS_MAX), now.after(ZOMBIE_NS));
+            self.ending = Ending::DeadMan { until, again };
             self.sweep(InstrumentId::ALL);
         }
     }
@@ -435,3 +461,6 @@ fn is_nothing_there(error: &RestError) -> bool {
 
 /// Pause after a cancel-all that failed.
 const SWEEP_PAUSE_NS: u64 = SECONDS / 4;
+
+#[cfg(test)]
+mod tests;

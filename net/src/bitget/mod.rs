@@ -15,7 +15,7 @@ pub mod sign;
 pub mod topics;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     //! Instruments that the tests of this module share.
 
     use keel_core::decimal::Grid;
