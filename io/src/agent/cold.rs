@@ -72,8 +72,8 @@ impl ColdAgent {
     }
 
     /// Says how far the journal is behind, when that has changed.
-    fn tell_lag(&mut self) {
-        let lag = self.gauge.lag_ns();
+    fn tell_lag(&mut self, now: MonoNanos) {
+        let lag = self.gauge.lag_ns(now);
         let lag = if lag == u64::MAX { lag } else { lag / LAG_STEP_NS * LAG_STEP_NS };
         if lag != self.lag_told {
             self.lag_told = lag;
@@ -121,7 +121,7 @@ impl Agent for ColdAgent {
         work += self.doors.public.step(now, poller);
         work += self.doors.private.step(now, poller);
         work += self.doors.cancel.step(now, poller);
-        self.tell_lag();
+        self.tell_lag(now);
         self.listen(now);
         work + self.tell(now)
     }

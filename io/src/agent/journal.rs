@@ -16,7 +16,8 @@ use crate::snapshot::Snapshot;
 /// What others may see of the journal.
 #[derive(Debug, Default)]
 pub struct JournalGauge {
-    lag_ns: AtomicU64,
+    /// Since when something is not durable, or the disk is at work; 0 for neither.
+    waits_since: AtomicU64,
     failed: AtomicBool,
     snapshot: Mutex<Option<Snapshot>>,
 }
@@ -24,12 +25,22 @@ pub struct JournalGauge {
 impl JournalGauge {
     /// Age of the oldest record that is not durable yet, in nanoseconds; the greatest there is once
     /// the disk has refused a write.
-    pub fn lag_ns(&self) -> u64 {
+    pub fn lag_ns(&self, now: MonoNanos) -> u64 {
         if self.has_failed() {
             return u64::MAX;
         }
         // Relaxed: a measure of one writer, ordered with nothing.
-        self.lag_ns.load(Ordering::Relaxed)
+        match self.waits_since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now.since(MonoNanos(since)),
+        }
+    }
+
+    /// Says since when something waits for the disk. Told before the disk is asked: one that does
+    /// not answer keeps its thread from telling anything afterwards.
+    fn waits(&self, since: Option<MonoNanos>) {
+        // Relaxed: as above.
+        self.waits_since.store(since.map_or(0, |since| since.0.max(1)), Ordering::Relaxed);
     }
 
     /// True once the disk has refused a write: nothing after it is durable, and nothing is tried
@@ -91,6 +102,7 @@ impl JournalAgent {
             // Nothing is durable any more; the links are emptied so that the others can end.
             return Ok(self.from_engine.drain(QUOTA, drop) + self.from_gateway.drain(QUOTA, drop));
         };
+        self.gauge.waits(Some(recorder.waits_since().unwrap_or(now)));
         let mut taken = 0;
         for link in [&mut self.from_gateway, &mut self.from_engine] {
             while taken < QUOTA {
@@ -102,13 +114,12 @@ impl JournalAgent {
         if recorder.commit_at() <= now {
             recorder.commit(now)?;
         }
-        // Relaxed: a measure of one writer, ordered with nothing.
-        self.gauge.lag_ns.store(recorder.lag_ns(now), Ordering::Relaxed);
         if now >= self.tick_at {
             self.tick_at = now.after(SECONDS / 2);
             recorder.tick(now)?;
             show(&self.gauge, recorder.snapshot(now.since(self.started), now));
         }
+        self.gauge.waits(recorder.waits_since());
         Ok(taken)
     }
 
@@ -167,5 +178,23 @@ impl Agent for JournalAgent {
 
     fn is_over(&self) -> bool {
         self.recorder.is_none() && self.from_engine.is_finished() && self.from_gateway.is_finished()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_noticed_by_the_time_that_passes() {
+        let gauge = JournalGauge::default();
+        let now = MonoNanos(5 * SECONDS);
+        assert_eq!(gauge.lag_ns(now), 0);
+        gauge.waits(Some(now));
+        assert_eq!(gauge.lag_ns(now.after(2 * SECONDS)), 2 * SECONDS, "nobody told anything since");
+        gauge.waits(None);
+        assert_eq!(gauge.lag_ns(now.after(3 * SECONDS)), 0);
+        gauge.failed.store(true, Ordering::Relaxed);
+        assert_eq!(gauge.lag_ns(now), u64::MAX);
     }
 }

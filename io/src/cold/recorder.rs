@@ -149,9 +149,9 @@ impl Recorder {
         if self.urgent { MonoNanos::ZERO } else { self.journal.commit_at() }
     }
 
-    /// Age of the oldest record that is not durable, in nanoseconds.
-    pub fn lag_ns(&self, now: MonoNanos) -> u64 {
-        self.journal.lag_ns(now)
+    /// When the oldest record was taken that is not durable; `None` while all are.
+    pub fn waits_since(&self) -> Option<MonoNanos> {
+        self.journal.waits_since()
     }
 
     /// Makes everything taken durable, then the rows and the day that it means.

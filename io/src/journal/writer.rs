@@ -160,6 +160,11 @@ impl<D: Disk> Writer<D> {
         self.waiting_since.map_or(0, |since| now.since(since))
     }
 
+    /// When the oldest record was appended that is not durable; `None` while all are.
+    pub fn waits_since(&self) -> Option<MonoNanos> {
+        self.waiting_since
+    }
+
     /// Makes everything appended durable. Does nothing when everything is.
     ///
     /// # Errors
