@@ -141,6 +141,7 @@ impl Agent for ColdAgent {
     }
 
     fn is_over(&self) -> bool {
-        self.to_engine.is_abandoned()
+        // When the engine is gone the gateway may still need a connection to cancel over.
+        self.to_engine.is_abandoned() && self.doors.cancel.is_deserted()
     }
 }

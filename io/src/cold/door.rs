@@ -174,6 +174,11 @@ impl<P: Opens> Door<P> {
         }
     }
 
+    /// True once the agent is gone for which it opens connections.
+    pub fn is_deserted(&self) -> bool {
+        self.opened.is_abandoned()
+    }
+
     /// Why the last attempt failed; `None` since one succeeded.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
