@@ -101,9 +101,10 @@ pub(crate) fn pump<P: Protocol>(connection: &mut Connection<P>, now: MonoNanos) 
     connection.pump(now).map_or(1, |pumped| usize::from(pumped.received + pumped.sent > 0))
 }
 
-/// True when the session has no more use for its stream, or the stream has ended.
+/// True when the session has no more use for its stream. One whose stream has ended is read on
+/// first: it still has to tell that it is lost.
 pub(super) fn is_finished(connection: &Connection<Session>) -> bool {
-    connection.protocol.is_offline() || connection.stream.is_ended()
+    connection.protocol.is_offline()
 }
 
 /// Gives a connection back. Cold takes every one: there is one link place for each it ever opened.
@@ -115,4 +116,29 @@ pub(crate) fn retire<P: Send>(
     // A stream that could not be registered is not registered.
     let _ = poller.deregister(&mut connection.stream);
     assert!(retired.push(connection).is_ok(), "one connection at a time goes back");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keel_net::driver::{Security, SocketOptions, Stream};
+    use keel_net::proto::session::{Incoming, Settings};
+
+    #[test]
+    fn a_session_is_given_back_only_after_it_has_told_of_its_end() {
+        let host = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = host.local_addr().expect("an address");
+        let options = SocketOptions { abort_on_close: false, busy_poll_us: 0 };
+        let now = MonoNanos(1);
+        let stream = Stream::connect(address, Security::LoopbackPlaintext, options, now.after(1));
+        let mut protocol = Session::new(Settings::new("localhost", "/", false), [7; 32]);
+        assert!(protocol.open(now));
+        let mut connection = Connection { stream: stream.expect("a stream"), protocol };
+        connection.stream.close();
+        connection.protocol.closed(false, now);
+        assert!(connection.stream.is_ended() && !is_finished(&connection));
+        let told = connection.protocol.next(now).map(|told| matches!(told, Incoming::Failed(_)));
+        assert_eq!(told, Some(true));
+        assert!(is_finished(&connection));
+    }
 }
