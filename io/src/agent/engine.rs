@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keel_core::command::{Command, CommandView, OUTBOX_MAX, Outbox, Plain, Query, Resync};
 use keel_core::event::{Event, Timer};
 use keel_core::layout::SLOT_BYTES;
-use keel_core::units::MonoNanos;
+use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 use keel_net::dispatch::{Arrival, Dispatch};
 use keel_net::driver::Poller;
 use keel_net::link::{Receiver, Sender};
@@ -55,7 +55,16 @@ pub struct Cycle {
     verified: Arc<AtomicBool>,
     booted: bool,
     over: bool,
+    /// How long there has been no room for a step.
+    stuck_ns: u64,
+    turned: MonoNanos,
 }
+
+/// Without room for a step for this long the engine ends.
+const STUCK_NS_MAX: u64 = SECONDS;
+
+/// What one turn may add to that, so that a process that was not run does not end by it.
+const TURN_NS_MAX: u64 = 10 * MILLIS;
 
 /// Events taken from each link in a cycle.
 const QUOTA: usize = 128;
@@ -72,12 +81,26 @@ impl Cycle {
         outputs: Outputs,
         verified: Arc<AtomicBool>,
     ) -> Self {
-        Self { engine, outbox, inputs, outputs, verified, booted: false, over: false }
+        Self {
+            engine,
+            outbox,
+            inputs,
+            outputs,
+            verified,
+            booted: false,
+            over: false,
+            stuck_ns: 0,
+            turned: MonoNanos::ZERO,
+        }
     }
 
     /// Takes what its links hold, in order of importance, and what is due; gives how many events there
     /// were. `stamp` reads the clock.
     pub fn turn(&mut self, stamp: &impl Fn() -> MonoNanos, now: MonoNanos) -> usize {
+        if !self.over && self.is_stranded(now) {
+            eprintln!("engine: a neighbor is gone or does not answer; everything is canceled");
+            self.over = true;
+        }
         let mut work = 0;
         for source in [Source::Gateway, Source::Cold, Source::Feed] {
             if source != Source::Cold && !self.booted {
@@ -107,6 +130,20 @@ impl Cycle {
     /// The engine, to be looked at.
     pub fn engine(&self) -> &RiskEngine {
         &self.engine
+    }
+
+    /// True when a neighbor is gone, or has left no room for a step for too long. The engine could
+    /// only look on: it ends with nothing verified, and the gateway cancels everything.
+    fn is_stranded(&mut self, now: MonoNanos) -> bool {
+        let Outputs { gateway, feed, cold, journal } = &self.outputs;
+        let gone = gateway.is_abandoned()
+            || feed.is_abandoned()
+            || cold.is_abandoned()
+            || journal.is_abandoned();
+        let turn_ns = now.since(self.turned).min(TURN_NS_MAX);
+        self.turned = now;
+        self.stuck_ns = if self.has_room() { 0 } else { self.stuck_ns + turn_ns };
+        gone || self.stuck_ns > STUCK_NS_MAX
     }
 
     /// True when whatever the next step asks for can be sent whole.
@@ -220,5 +257,88 @@ impl Agent for EngineAgent {
 
     fn is_over(&self) -> bool {
         self.cycle.is_over()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{self, Limits};
+    use keel_core::param::Profile;
+    use keel_net::link::{WhenFull, link};
+
+    /// A cycle, and the other ends of its links.
+    struct Rig {
+        cycle: Cycle,
+        feed: Option<Receiver<Resync>>,
+        _gateway: Receiver<Dispatch>,
+        _cold: Receiver<Query>,
+        journal: Receiver<Tap>,
+        _events: [Sender<Arrival>; 3],
+        now: MonoNanos,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let (engine, outbox) = memory::engine(&Limits::of(1), Profile::Touch);
+            let (from_gateway, gateway) = link("private", 8, WhenFull::HardStop);
+            let (from_cold, cold) = link("outside", 8, WhenFull::AskFirst);
+            let (from_feed, feed) = link("market", 8, WhenFull::MarkGap);
+            let (commands, to_gateway) = link("commands", OUTBOX_MAX, WhenFull::AskFirst);
+            let (queries, to_cold) = link("queries", SMALL_ROOM, WhenFull::AskFirst);
+            let (resyncs, to_feed) = link("resync", SMALL_ROOM, WhenFull::AskFirst);
+            let (taps, journal) = link("tap", OUTBOX_MAX + 1, WhenFull::AskFirst);
+            let outputs =
+                Outputs { gateway: commands, feed: resyncs, cold: queries, journal: taps };
+            let inputs = Inputs { gateway, cold, feed };
+            let verified = Arc::new(AtomicBool::new(false));
+            Self {
+                cycle: Cycle::new(engine, outbox, inputs, outputs, verified),
+                feed: Some(to_feed),
+                _gateway: to_gateway,
+                _cold: to_cold,
+                journal,
+                _events: [from_gateway, from_cold, from_feed],
+                now: MonoNanos(SECONDS),
+            }
+        }
+
+        fn turns(&mut self, milliseconds: u64) {
+            for _ in 0..milliseconds {
+                self.now = self.now.after(MILLIS);
+                let now = self.now;
+                self.cycle.turn(&|| now, now);
+            }
+        }
+    }
+
+    #[test]
+    fn an_engine_whose_neighbor_is_gone_ends_so_that_the_gateway_cancels_everything() {
+        let mut rig = Rig::new();
+        rig.turns(2_000);
+        assert!(!rig.cycle.is_over());
+        rig.feed = None;
+        rig.turns(1);
+        assert!(rig.cycle.is_over());
+        assert!(!rig.cycle.verified.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn an_engine_whose_records_are_not_taken_for_a_second_ends() {
+        let mut rig = Rig::new();
+        rig.turns(10);
+        tap(&mut rig.cycle.outputs.journal, Tap::event([0; SLOT_BYTES], rig.now));
+        rig.turns(900);
+        assert!(!rig.cycle.is_over());
+        rig.journal.pop();
+        rig.turns(10);
+        tap(&mut rig.cycle.outputs.journal, Tap::event([0; SLOT_BYTES], rig.now));
+        rig.turns(900);
+        assert!(!rig.cycle.is_over(), "there was room in between");
+        rig.now = rig.now.after(60 * SECONDS);
+        rig.turns(1);
+        assert!(!rig.cycle.is_over(), "the process was not run, nor was the journal");
+        rig.turns(100);
+        assert!(rig.cycle.is_over());
     }
 }
