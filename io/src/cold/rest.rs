@@ -10,7 +10,7 @@ use keel_core::event::{
     ClockSync, Event, Evidence, FeeRate, FeeSource, OrderStatus, OrderUpdate, Phase, RejectClass,
     Rules, Source, Topic,
 };
-use keel_core::instrument::{Instrument, InstrumentId, Symbol};
+use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::units::{Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
@@ -436,7 +436,7 @@ impl Rest {
     }
 
     fn take_rules(&mut self, rules: &[Instrument]) {
-        self.directory = Directory::new(rules);
+        self.directory = Directory::new(&on_known_grids(&self.directory, rules));
         let event = |(id, rules): (InstrumentId, &Instrument)| {
             Event::Rules(Rules { id, instrument: *rules })
         };
@@ -513,6 +513,20 @@ impl Job {
         let asked = MonoNanos::ZERO;
         Self { ask, asked, tries: 0, items: 0, cursor: None, pager: Pager::default() }
     }
+}
+
+/// What was told, but for contracts whose tick or lot has changed: gateway and feed write and read
+/// by the grids that they began with, and a price or size on another grid would be a different one
+/// at the venue. Such a contract keeps its grids and is not traded until the next start.
+fn on_known_grids(known: &Directory, told: &[Instrument]) -> Vec<Instrument> {
+    let known: Vec<Instrument> = known.iter().map(|(_, rules)| *rules).collect();
+    let kept = |(place, rules): (usize, &Instrument)| match known.get(place) {
+        Some(old) if (old.tick, old.lot) != (rules.tick, rules.lot) => {
+            Instrument { status: InstrumentStatus::Offline, ..*old }
+        }
+        _ => *rules,
+    };
+    told.iter().enumerate().map(kept).collect()
 }
 
 /// An answer understood.
@@ -616,4 +630,40 @@ fn not_found(query: &Query, ts: UnixNanos) -> Event {
         source: Source::Query,
         ts,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keel_core::decimal::Grid;
+    use keel_core::units::Quote;
+
+    #[test]
+    fn a_contract_whose_grid_has_changed_is_not_traded_by_the_old_one_nor_the_new() {
+        let btc = Instrument {
+            symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
+            tick: Grid { step: 1, scale: 1 },
+            lot: Grid { step: 1, scale: 4 },
+            min_lots: Lots(1),
+            max_lots: Lots(12_000_000),
+            min_notional: Quote::usdt(5),
+            buy_band: Rate::bps(500),
+            sell_band: Rate::bps(500),
+            orders_max: 200,
+            leverage_max: 125,
+            funding_hours: 8,
+            status: InstrumentStatus::Online,
+        };
+        assert_eq!(on_known_grids(&Directory::new(&[]), &[btc]), [btc], "the first rules");
+        let known = Directory::new(&[btc]);
+        let smaller = Instrument { min_notional: Quote::usdt(1), ..btc };
+        assert_eq!(on_known_grids(&known, &[smaller]), [smaller], "on the same grids");
+        for other in [
+            Instrument { lot: Grid { step: 1, scale: 3 }, ..btc },
+            Instrument { tick: Grid { step: 5, scale: 2 }, ..btc },
+        ] {
+            let shut = Instrument { status: InstrumentStatus::Offline, ..btc };
+            assert_eq!(on_known_grids(&known, &[other]), [shut]);
+        }
+    }
 }
