@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use keel_core::event::Mode;
 use keel_core::guard::GuardState;
+use keel_core::param::Profile;
 use keel_core::status::Key;
 use keel_core::units::UnixNanos;
 use keel_desk::console::{Console, summary};
 use keel_io::clock::Clock;
-use keel_io::cold::daily::utc_text;
+use keel_io::cold::daily::{hex, utc_text};
 use keel_io::exchange::{self, ExchangeOptions};
+use keel_io::mode::replay::{self, EngineStepper, ReplayError, ReplayReport};
 use keel_io::mode::sim::{self, Outcome, StartError};
 use keel_io::secrets;
 use keel_io::setup::{Market, Remote, Setup, Venue};
 use keel_io::signals;
-use keel_io::snapshot::InstrumentSnapshot;
+use keel_io::snapshot::{InstrumentSnapshot, Snapshot};
 use keel_io::state::{RunDir, StateError};
 
 use crate::args::{ExchangeArgs, RunArgs};
@@ -92,6 +94,13 @@ fn setup(config: Config, args: &RunArgs, now: UnixNanos) -> Result<Setup, (Exit,
             state_home()?.join(venue).join(config.venue.uid.to_string()).join(&name)
         }
     };
+    let claims_dir = match &config.venue.urls {
+        None => None,
+        Some(urls) => {
+            let account = state_home()?.join(venue_label(&urls.rest));
+            Some(account.join(config.venue.uid.to_string()).join("claims"))
+        }
+    };
     let venue = match &config.venue.urls {
         None => Venue::Embedded(Market {
             seed: config.venue.seed,
@@ -124,6 +133,7 @@ fn setup(config: Config, args: &RunArgs, now: UnixNanos) -> Result<Setup, (Exit,
         venue,
         run_dir,
         state_dir,
+        claims_dir,
         run_for: args.run_for,
         seed: config.venue.seed,
         config_hash: config.hash(),
@@ -156,21 +166,28 @@ fn launch(setup: Setup) -> Exit {
         }
     };
     let mut console = Console::new();
-    let mut shown = Instant::now();
+    let mut shown = (0, Instant::now());
     while !running.is_over() {
         std::thread::sleep(LOOK_EVERY);
         // Relaxed: the flag carries nothing but itself.
         if stop.swap(false, Ordering::Relaxed) {
             running.stop();
         }
-        if shown.elapsed() >= SHOW_EVERY {
-            shown = Instant::now();
-            if let Some(snapshot) = running.snapshot() {
-                console.show(&snapshot);
-            }
+        let Some(snapshot) = running.snapshot() else { continue };
+        let figures = newest(&snapshot);
+        // New figures are shown at once, and the uptime goes on when there are none.
+        if figures != shown.0 || shown.1.elapsed() >= SHOW_EVERY {
+            shown = (figures, Instant::now());
+            console.show(&snapshot);
         }
     }
     tell_end(running.finish())
+}
+
+/// When the newest row of a snapshot was taken; 0 before the first.
+fn newest(snapshot: &Snapshot) -> i64 {
+    let rows = snapshot.instruments.iter().filter_map(|seen| seen.row.as_ref());
+    rows.map(|row| row.value(Key::ts)).max().unwrap_or(0)
 }
 
 /// Prints the summary and turns the outcome into an exit code.
@@ -200,15 +217,17 @@ fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::State(_) => Exit::State,
         StartError::Venue(_) | StartError::Clock { .. } => Exit::Venue,
-        StartError::Url { .. } | StartError::Placement(_) => Exit::Usage,
+        StartError::Url { .. } | StartError::Authority { .. } | StartError::Placement(_) => {
+            Exit::Usage
+        }
         StartError::Records(_) | StartError::Exchange(_) | StartError::System(_) => Exit::Failed,
     }
 }
 
 /// How often signals and the run's end are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How often the console is refreshed.
-const SHOW_EVERY: Duration = Duration::from_secs(1);
+/// The console is refreshed with each new row, once a second, and after this without one.
+const SHOW_EVERY: Duration = Duration::from_millis(1_500);
 
 /// `keel exchange`.
 pub(crate) fn exchange(args: ExchangeArgs) -> Exit {
@@ -270,7 +289,7 @@ fn state_home() -> Result<PathBuf, (Exit, String)> {
         .map(|dir| dir.join("keel"))
         .ok_or_else(|| {
             let what =
-                "neither XDG_STATE_HOME nor HOME names a directory: give --run-dir and --state-dir";
+                "neither XDG_STATE_HOME nor HOME names a directory, where runs and claims are kept";
             (Exit::Usage, what.to_owned())
         })
 }
@@ -283,16 +302,53 @@ fn venue_label(url: &str) -> String {
 
 /// `keel replay`.
 pub(crate) fn replay(run_dir: &Path) -> Exit {
-    match keel_io::journal::Reader::open(&keel_io::mode::replay::journal_dir(run_dir)) {
-        Ok(_) => {
-            complain(&"this build ends here: the engine's memory is not in it yet");
-            Exit::Failed
-        }
+    let clock = Clock::start();
+    let began = clock.now();
+    // The run's parameters arrive as events, so the profile is only what stands before them.
+    let replayed = replay::replay(run_dir, &mut EngineStepper::new(Profile::Touch));
+    let took_ns = clock.now().since(began).max(1);
+    match replayed {
+        Ok(report) => print(&replay_text(&report, took_ns)),
         Err(error) => {
             complain(&error);
-            Exit::State
+            match error {
+                ReplayError::Different(_) => Exit::Different,
+                ReplayError::Panicked { .. } => Exit::Panic,
+                ReplayError::Journal(_)
+                | ReplayError::Event { .. }
+                | ReplayError::Impossible { .. }
+                | ReplayError::Orphan(_)
+                | ReplayError::NoEvents => Exit::State,
+            }
         }
     }
+}
+
+/// What is said of a replay that found no difference.
+fn replay_text(report: &ReplayReport, took_ns: u64) -> String {
+    let end = match (report.torn, report.ended_in_order) {
+        (Some(torn), _) => {
+            format!("torn off at {}; the step before it is not compared", torn.position)
+        }
+        (None, true) => "in order".to_owned(),
+        (None, false) => "cut off after a whole record".to_owned(),
+    };
+    let rate = u128::from(report.events) * 1_000_000_000 / u128::from(took_ns);
+    let millis = took_ns / 1_000_000;
+    format!(
+        "identical: every command and digest is the same, byte for byte\n  \
+         events    {} in {millis} ms, {rate} a second\n  \
+         commands  {} compared\n  \
+         digests   {} compared, {:016x} at the end\n  \
+         end       {end}\n  \
+         run       epoch {}, config hash {}\n",
+        report.events,
+        report.commands,
+        report.digests,
+        report.digest,
+        report.epoch,
+        hex(&report.config_hash),
+    )
 }
 
 const SIGNAL_POLL: Duration = Duration::from_millis(50);

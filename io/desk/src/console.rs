@@ -63,7 +63,7 @@ pub fn render(snapshot: &Snapshot, width: usize) -> String {
         vec![spread(&title(snapshot), &format!("up {}", uptime(snapshot.uptime_ns)), width)];
     lines.push(format!("{:<8}{}", "state", state(snapshot)));
     lines.push(format!("{:<8}{}", "account", account(snapshot)));
-    lines.push(format!("{:<8}{}", "latency", latency(&snapshot.wire_to_order)));
+    lines.push(format!("{:<8}wire to order {}", "latency", latency(&snapshot.wire_to_order)));
     lines.push(String::new());
     lines.push(format!(
         "{:<12}{:<17}{:>12}{:>12}{:>12}{:>12}{:>14}{:>12}",
@@ -107,7 +107,7 @@ pub fn line(snapshot: &Snapshot) -> String {
         if snapshot.mode == Mode::Live { "today" } else { "no evidence of edge" }
     ));
     parts.push(format!("fills {}", snapshot.fills));
-    parts.push(latency(&snapshot.wire_to_order));
+    parts.push(format!("wire to order {}", latency(&snapshot.wire_to_order)));
     parts.join(" | ")
 }
 
@@ -210,7 +210,7 @@ fn latency(summary: &Summary) -> String {
         Some(nanos) => one(nanos),
         None => format!("from n = {P99_SAMPLES_MIN}"),
     };
-    format!("wire to order p50 {p50}, p99 {p99}, n = {}", summary.n)
+    format!("p50 {p50}, p99 {p99}, n = {}", summary.n)
 }
 
 /// Equity now minus equity when the UTC day began; `None` while one is unknown.
@@ -389,6 +389,7 @@ Ctrl-C stops in order. Run directory /runs/1
         let said = summary(&snapshot(), Some(0));
         assert!(said.contains("none, verified at the venue") && said.contains("/runs/1"));
         assert!(said.contains("no evidence of edge"));
+        assert_eq!(said.matches("wire to order").count(), 1, "{said}");
         assert!(summary(&snapshot(), None).contains("NOT VERIFIED"));
         assert!(summary(&snapshot(), Some(3)).contains("3 STILL OPEN"));
     }

@@ -174,10 +174,11 @@ impl Cycle {
 
     fn step_one(&mut self, arrival: &Arrival, stamp: &impl Fn() -> MonoNanos, now: MonoNanos) {
         self.booted = true;
-        self.engine.step(now, &arrival.event, &mut self.outbox);
         let mut slot = [0; SLOT_BYTES];
         arrival.event.encode(&mut slot);
+        // Before the step: an event at which the engine panics is the one that a replay needs most.
         tap(&mut self.outputs.journal, Tap::event(slot, now));
+        self.engine.step(now, &arrival.event, &mut self.outbox);
         if self.outbox.is_empty() {
             return;
         }

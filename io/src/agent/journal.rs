@@ -111,12 +111,16 @@ impl JournalAgent {
                 taken += 1;
             }
         }
-        if recorder.commit_at() <= now {
+        let commits = recorder.commit_at() <= now;
+        if commits {
             recorder.commit(now)?;
         }
-        if now >= self.tick_at {
+        let ticks = now >= self.tick_at;
+        if ticks {
             self.tick_at = now.after(SECONDS / 2);
             recorder.tick(now)?;
+        }
+        if commits || ticks {
             show(&self.gauge, recorder.snapshot(now.since(self.started), now));
         }
         self.gauge.waits(recorder.waits_since());

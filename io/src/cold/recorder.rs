@@ -37,7 +37,6 @@ pub struct Recorder {
     staged: Vec<Tap>,
     news: Vec<News>,
     log: File,
-    anchor: Anchor,
     day_changed: bool,
     /// A stop for good has been taken and is not durable yet.
     urgent: bool,
@@ -116,7 +115,7 @@ impl Recorder {
             .open(&path)
             .map_err(|source| RecordError::Log { path, source })?;
         Ok(Self {
-            tally: Tally::new(&run.symbols),
+            tally: Tally::new(&run.symbols, anchor),
             run,
             journal,
             state,
@@ -124,7 +123,6 @@ impl Recorder {
             staged: Vec::new(),
             news: Vec::new(),
             log,
-            anchor,
             day_changed: false,
             urgent: false,
             cycle_max_ns: None,
@@ -296,9 +294,8 @@ impl Recorder {
         }
     }
 
-    /// The venue's UTC, or the host's while the venue has not said.
     fn utc(&self, now: MonoNanos) -> UnixNanos {
-        self.tally.utc(now).unwrap_or_else(|| self.anchor.utc_at(now))
+        self.tally.utc(now)
     }
 }
 

@@ -17,6 +17,7 @@ use keel_core::units::{MonoNanos, Quote, Rate, UnixNanos};
 
 use super::csv::{DayContext, FillContext};
 use super::daily::{DailyState, Held, e8_text, grid_text, utc_text};
+use crate::clock::Anchor;
 use crate::journal::{Tap, TapKind};
 use crate::latency::Latency;
 use crate::snapshot::InstrumentSnapshot;
@@ -34,6 +35,7 @@ pub struct Tally {
     /// What each of the newest orders took, for its fills.
     by_order: BTreeMap<ClientId, u64>,
     clock: Option<(ClockSync, MonoNanos)>,
+    anchor: Anchor,
     headroom: Option<Rate>,
     notices: VecDeque<String>,
     ops_events: u64,
@@ -78,8 +80,9 @@ pub enum News {
 }
 
 impl Tally {
-    /// Nothing has happened yet. `symbols` stand in the order of their ids.
-    pub fn new(symbols: &[Symbol]) -> Self {
+    /// Nothing has happened yet. `symbols` stand in the order of their ids; `anchor` tells the time until
+    /// the venue's clock has been read.
+    pub fn new(symbols: &[Symbol], anchor: Anchor) -> Self {
         let tracked = symbols.iter().map(|&symbol| Tracked {
             symbol,
             rules: None,
@@ -97,8 +100,9 @@ impl Tally {
                 state: GuardState::SoftPause,
                 reasons: Reasons::NONE,
                 incident: 0,
-                since: UnixNanos(0),
+                since: anchor.utc,
             },
+            anchor,
             total: Latency::new(),
             minute: Latency::new(),
             by_order: BTreeMap::new(),
@@ -144,11 +148,11 @@ impl Tally {
         Ok(())
     }
 
-    /// The venue's UTC at `now`; `None` before the first reading.
-    pub fn utc(&self, now: MonoNanos) -> Option<UnixNanos> {
-        let (sync, at) = self.clock?;
+    /// The venue's UTC at `now`, or the host's before the first reading.
+    pub fn utc(&self, now: MonoNanos) -> UnixNanos {
+        let Some((sync, at)) = self.clock else { return self.anchor.utc_at(now) };
         let since = i64::try_from(now.since(at)).unwrap_or(i64::MAX);
-        Some(UnixNanos(sync.utc.0.saturating_add(since)))
+        UnixNanos(sync.utc.0.saturating_add(since))
     }
 
     /// Calls that the venue's busiest endpoint class has left, as a share.
@@ -242,17 +246,17 @@ impl Tally {
             CommandView::StatusPage(page) => self.page(page, news),
             CommandView::Day(day) => self.day(day, news),
             CommandView::GuardChanged(change) => {
-                let at = self.utc(now).unwrap_or_default();
+                let at = self.utc(now);
                 self.guard_changed(change, at);
                 self.say(guard_text(change), at, news);
             }
             CommandView::RegimeChanged(change) => {
-                let at = self.utc(now).unwrap_or_default();
+                let at = self.utc(now);
                 let name = self.name(change.instrument);
                 self.say(format!("Regime {name}: {} -> {}", change.from, change.to), at, news);
             }
             CommandView::Notice(notice) => {
-                let at = self.utc(now).unwrap_or_default();
+                let at = self.utc(now);
                 let text = notice_text(notice, &self.name(notice.instrument), self.day.as_ref());
                 self.say(text, at, news);
             }

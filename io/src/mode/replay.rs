@@ -1,21 +1,95 @@
 //! Replay: a journal stepped again, and every command compared byte for byte.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use keel_core::command::CommandView;
+use keel_core::command::{CommandView, Outbox};
 use keel_core::event::Event;
-use keel_core::layout::Slot;
+use keel_core::instrument::INSTRUMENTS_MAX;
+use keel_core::layout::{SLOT_BYTES, Slot};
+use keel_core::param::Profile;
 use keel_core::units::MonoNanos;
 
 use crate::journal::{JournalError, Position, Reader, TapKind, Torn};
+use crate::memory::{self, Limits, RiskEngine};
 
 /// What can be stepped: the engine, as a replay sees it.
 pub trait Stepper {
     /// Steps `event` and appends each command's slot to `commands`, which comes empty.
-    fn step(&mut self, event: &Event, commands: &mut Vec<Slot>, now: MonoNanos);
+    ///
+    /// # Errors
+    /// [`Impossible`] for what no run gives its engine; nothing has been stepped then.
+    fn step(
+        &mut self,
+        event: &Event,
+        commands: &mut Vec<Slot>,
+        now: MonoNanos,
+    ) -> Result<(), Impossible>;
 
     /// The digest of the state.
     fn digest(&self) -> u64;
+}
+
+/// Why an event cannot be stepped, whatever the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Impossible(pub &'static str);
+
+/// The engine of this build, made as a run makes it once the boot says for how many instruments.
+pub struct EngineStepper {
+    /// Every parameter arrives as an event; this is only what stands before the first.
+    profile: Profile,
+    engine: Option<(RiskEngine, Outbox<'static>)>,
+    now: MonoNanos,
+}
+
+impl EngineStepper {
+    /// An engine that waits for its boot, with the parameters of `profile` until events bring others.
+    pub fn new(profile: Profile) -> Self {
+        Self { profile, engine: None, now: MonoNanos::ZERO }
+    }
+
+    fn boot(&mut self, event: &Event) -> Result<(), Impossible> {
+        match (event, &self.engine) {
+            (Event::Boot(_), Some(_)) => Err(Impossible("a second boot")),
+            (Event::Boot(boot), None) => {
+                let instruments = usize::from(boot.instruments);
+                if !(1..=INSTRUMENTS_MAX).contains(&instruments) {
+                    return Err(Impossible("a boot with more or fewer instruments than there can be"));
+                }
+                self.engine = Some(memory::engine(&Limits::of(instruments), self.profile));
+                Ok(())
+            }
+            (_, None) => Err(Impossible("an event before the boot")),
+            (_, Some(_)) => Ok(()),
+        }
+    }
+}
+
+impl Stepper for EngineStepper {
+    fn step(
+        &mut self,
+        event: &Event,
+        commands: &mut Vec<Slot>,
+        now: MonoNanos,
+    ) -> Result<(), Impossible> {
+        if now < self.now {
+            return Err(Impossible("a time before that of the event before it"));
+        }
+        self.boot(event)?;
+        self.now = now;
+        let (engine, outbox) = self.engine.as_mut().expect("booted");
+        engine.step(now, event, outbox);
+        for command in outbox.drain() {
+            let mut slot = [0; SLOT_BYTES];
+            command.encode(&mut slot);
+            commands.push(slot);
+        }
+        Ok(())
+    }
+
+    fn digest(&self) -> u64 {
+        self.engine.as_ref().map_or(0, |(engine, _)| engine.digest())
+    }
 }
 
 /// What a replay found.
@@ -52,6 +126,26 @@ pub enum ReplayError {
         position: Position,
         /// Why.
         error: keel_core::layout::LayoutError,
+    },
+    /// No run gives its engine such an event.
+    #[error("{position}: {what}, which no run gives its engine")]
+    Impossible {
+        /// Where.
+        position: Position,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The engine fails an assertion, as the run did when this is its last event.
+    #[error("{position}: the engine panics at event {event}\n  event:   {cause}\n  panic:   {what}")]
+    Panicked {
+        /// Where.
+        position: Position,
+        /// Events stepped so far, counting this one.
+        event: u64,
+        /// That event, for people.
+        cause: String,
+        /// What the assertion says.
+        what: String,
     },
     /// A command stands before any event.
     #[error("{0}: a command without an event before it")]
@@ -169,10 +263,23 @@ impl<S: Stepper> Walk<'_, S> {
         let event = Event::decode(slot).map_err(|error| ReplayError::Event { position, error })?;
         self.commands.clear();
         self.next = 0;
-        self.stepper.step(&event, &mut self.commands, now);
         self.events += 1;
         self.last = Some((position, event));
-        Ok(())
+        let (stepper, commands) = (&mut *self.stepper, &mut self.commands);
+        match catch_unwind(AssertUnwindSafe(|| stepper.step(&event, commands, now))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Impossible(what))) => Err(ReplayError::Impossible { position, what }),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
+                Err(ReplayError::Panicked {
+                    position,
+                    event: self.events,
+                    cause: format!("{event:?}"),
+                    what: text.unwrap_or_else(|| "without a word".to_owned()),
+                })
+            }
+        }
     }
 
     fn command(&mut self, position: Position, slot: &Slot) -> Result<(), ReplayError> {
@@ -240,7 +347,7 @@ mod tests {
     use crate::clock::Anchor;
     use crate::journal::{Header, Limits, Tap, Writer};
     use keel_core::command::{DigestRecord, Stopped};
-    use keel_core::event::{Directive, Operator};
+    use keel_core::event::{Boot, Directive, Mode, Operator, Timer};
     use keel_core::units::UnixNanos;
 
     /// Answers every event with as many `Stopped` as its incident says, after doubling.
@@ -249,8 +356,14 @@ mod tests {
     }
 
     impl Stepper for Doubling {
-        fn step(&mut self, event: &Event, commands: &mut Vec<Slot>, now: MonoNanos) {
-            let Event::Operator(operator) = event else { return };
+        fn step(
+            &mut self,
+            event: &Event,
+            commands: &mut Vec<Slot>,
+            now: MonoNanos,
+        ) -> Result<(), Impossible> {
+            let Event::Operator(operator) = event else { return Err(Impossible("no operator")) };
+            assert!(operator.incident < 100, "a defect");
             self.sum = self.sum * 2 + operator.incident + now.0;
             for n in 0..operator.incident {
                 let mut slot = [0; 128];
@@ -258,6 +371,7 @@ mod tests {
                 CommandView::Stopped(Stopped { open }).encode(&mut slot);
                 commands.push(slot);
             }
+            Ok(())
         }
         fn digest(&self) -> u64 {
             self.sum
@@ -280,7 +394,7 @@ mod tests {
             let now = MonoNanos(n * 10);
             taps.push(Tap::event(slot, now));
             let mut commands = Vec::new();
-            engine.step(&event, &mut commands, now);
+            engine.step(&event, &mut commands, now).expect("possible");
             taps.extend(commands.iter().map(|slot| Tap::command(*slot, now)));
         }
         let mut slot = [0; 128];
@@ -351,6 +465,37 @@ mod tests {
         let text = difference.to_string();
         assert!(text.contains("segment 1, byte") && text.contains("Stopped"), "{text}");
         assert_ne!(difference.journal, difference.replay);
+    }
+
+    #[test]
+    fn an_engine_that_panics_is_told_with_its_event_and_place() {
+        let calm = Tap::event(event(0).1, MonoNanos(10));
+        let fatal = Tap::event(event(100).1, MonoNanos(20));
+        let Err(ReplayError::Panicked { event, what, .. }) = replayed(&[calm, fatal], true) else {
+            panic!("a panic that is told");
+        };
+        assert_eq!((event, what.as_str()), (2, "a defect"));
+    }
+
+    #[test]
+    fn what_no_run_gives_its_engine_is_refused_before_the_engine_sees_it() {
+        let boot = |instruments| {
+            let (config_hash, mode) = ([0; 32], Mode::Sim);
+            Event::Boot(Boot { config_hash, epoch: 1, instruments, seed: 1, mode, dirty: false })
+        };
+        let timer = Event::Timer(Timer { deadline: MonoNanos(1) });
+        let mut commands = Vec::new();
+        let mut engine = EngineStepper::new(Profile::Wide);
+        let mut step = |event: &Event, now: u64| {
+            commands.clear();
+            engine.step(event, &mut commands, MonoNanos(now)).is_ok()
+        };
+        assert!(!step(&timer, 1), "an event before the boot");
+        assert!(!step(&boot(0), 2), "a boot without instruments");
+        assert!(step(&boot(1), 3) && step(&timer, 4));
+        assert!(!step(&boot(1), 5), "a second boot");
+        assert!(!step(&timer, 3), "time that goes back");
+        assert!(step(&timer, 4), "what was refused has changed nothing");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
@@ -12,8 +14,10 @@ use keel_core::param::Params;
 use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
+use keel_net::driver::tls::RootsError;
 use keel_net::driver::{Security, SocketOptions, tls};
 use keel_net::proto::session::Settings;
+use rustls::ClientConfig;
 
 use crate::affinity::{Cores, Idle, PlacementError};
 use crate::agent::Duty;
@@ -26,13 +30,15 @@ use crate::cold::rest::Rest;
 use crate::exchange::{self, ExchangeHandle, ExchangeOptions};
 use crate::setup::{Market, Setup, Venue};
 use crate::snapshot::Snapshot;
-use crate::state::{Identity, StateDir, StateError};
+use crate::state::{self, Identity, StateDir, StateError};
 use crate::topology::{self, LINE_KEY, Parts, Targets, Threads};
 
 /// A run at work.
 pub struct Running {
     threads: Threads,
     exchange: Option<ExchangeHandle>,
+    /// Locks that keep other engines off this account's instruments until the run is over.
+    _claims: Vec<fs::File>,
 }
 
 /// How a run ended.
@@ -71,6 +77,14 @@ pub enum StartError {
         offset_ms: i64,
         /// `clock_offset_hard_ms`.
         max_ms: u64,
+    },
+    /// The authority that is to be trusted.
+    #[error("venue.ca {path}: {why}")]
+    Authority {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// An address of the configuration.
     #[error("{url}: {why}")]
@@ -135,6 +149,10 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         uid: access.uid,
         instance: String::from_utf8_lossy(setup.instance.as_bytes()).into_owned(),
     };
+    let claims = match &setup.claims_dir {
+        Some(dir) => state::claim(dir, &setup.instruments)?,
+        None => Vec::new(),
+    };
     let (state, recovered) = StateDir::open(&setup.state_dir, &identity)?;
     let anchor = clock.anchor();
     let restored = recovered.events(&state, &setup.instruments, anchor.utc)?;
@@ -190,7 +208,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         boot,
         stop_at,
     })?;
-    Ok(Running { threads, exchange })
+    Ok(Running { threads, exchange, _claims: claims })
 }
 
 /// What the engine is told first: itself, its parameters, the rules, and what it remembers.
@@ -251,9 +269,8 @@ impl Access {
         match &setup.venue {
             Venue::Embedded(market) => Self::embedded(*market, setup),
             Venue::Remote(remote) => {
-                let pem = remote.ca.as_ref().map(fs::read).transpose()?;
                 let urls = [&remote.rest, &remote.ws_public, &remote.ws_private];
-                let targets = targets(urls.map(String::as_str), pem.as_deref())?;
+                let targets = targets(urls.map(String::as_str), remote.ca.as_deref())?;
                 let secret = |secret: &crate::secrets::Secret| secret.expose().to_owned();
                 let key = &remote.key;
                 Ok(Self {
@@ -276,9 +293,8 @@ impl Access {
         };
         let exchange = exchange::start(options)?;
         let announced = exchange.announcement();
-        let pem = announced.ca.as_ref().map(fs::read).transpose()?;
         let urls = [&announced.rest, &announced.ws_public, &announced.ws_private];
-        let targets = targets(urls.map(String::as_str), pem.as_deref())?;
+        let targets = targets(urls.map(String::as_str), announced.ca.as_deref())?;
         let account = announced
             .accounts
             .first()
@@ -294,10 +310,26 @@ impl Access {
     }
 }
 
-fn targets(urls: [&str; 3], pem: Option<&[u8]>) -> Result<Targets, StartError> {
-    let roots = pem.map_or(tls::Roots::Public, tls::Roots::Pem);
-    let config = tls::client_config(roots)
-        .map_err(|error| StartError::Venue(format!("its certificate authority: {error:?}")))?;
+/// What trusts the authorities in `ca`, or the public ones.
+fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
+    let Some(path) = ca else {
+        let trusted = tls::client_config(tls::Roots::Public);
+        return Ok(trusted.expect("the public authorities are part of the program"));
+    };
+    let wrong = |why: String| StartError::Authority { path: path.to_owned(), why };
+    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    tls::client_config(tls::Roots::Pem(&pem)).map_err(|error| {
+        let why = match error {
+            RootsError::NotPem => "is not PEM text",
+            RootsError::NotACertificate => "holds a block that is no authority's certificate",
+            RootsError::Empty => "holds no certificate",
+        };
+        wrong(why.to_owned())
+    })
+}
+
+fn targets(urls: [&str; 3], ca: Option<&Path>) -> Result<Targets, StartError> {
+    let config = trust(ca)?;
     let target =
         |url: &str, abort_on_close: bool| -> Result<(Target, String, String), StartError> {
             let parsed = Url::parse(url)?;

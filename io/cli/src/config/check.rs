@@ -125,12 +125,13 @@ impl Check<'_> {
 
     fn remote(&mut self, venue: &VenueConfig) {
         let Some(urls) = &venue.urls else { return };
-        for (path, url, scheme) in [
-            ("venue.rest", &urls.rest, "https"),
-            ("venue.ws_public", &urls.ws_public, "wss"),
-            ("venue.ws_private", &urls.ws_private, "wss"),
+        for (path, url, schemes) in [
+            ("venue.rest", &urls.rest, ["https", "http"]),
+            ("venue.ws_public", &urls.ws_public, ["wss", "ws"]),
+            ("venue.ws_private", &urls.ws_private, ["wss", "ws"]),
         ] {
-            if let Err(what) = check_loopback(url, scheme) {
+            if let Err(what) = check_loopback(url, schemes) {
+                let scheme = schemes[0];
                 let help =
                     format!("such as {scheme}://127.0.0.1:8443; all three addresses or none");
                 self.say(&[path], None, format!("{path}: {what}"), help);
@@ -209,8 +210,8 @@ fn with_unit(unit: Unit, value: i64) -> String {
     }
 }
 
-/// An address of a venue on this machine.
-fn check_loopback(url: &str, scheme: &str) -> Result<(), String> {
+/// An address of a venue on this machine, with TLS or, as nobody else hears loopback, without.
+fn check_loopback(url: &str, schemes: [&str; 2]) -> Result<(), String> {
     if url.is_empty() {
         return Err("is empty, while another address is given".into());
     }
@@ -220,8 +221,9 @@ fn check_loopback(url: &str, scheme: &str) -> Result<(), String> {
     let Some((found, rest)) = url.split_once("://") else {
         return Err("is no address".into());
     };
-    if found != scheme {
-        return Err(format!("begins with {found}://, not {scheme}://"));
+    if !schemes.contains(&found) {
+        let [secure, plain] = schemes;
+        return Err(format!("begins with {found}://, not {secure}:// or {plain}://"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {

@@ -128,7 +128,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: "\"\"",
         doc: "https://host:port of another venue's REST interface. In sim the three addresses are empty (the\n\
-              embedded venue is used) or name a venue on loopback.",
+              embedded venue is used) or name a venue on loopback, which may also serve http and ws.",
     },
     Key {
         path: "venue.ws_public",
