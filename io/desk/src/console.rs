@@ -120,7 +120,8 @@ pub fn summary(snapshot: &Snapshot, open_orders: Option<u32>) -> String {
     };
     let pnl = pnl_today(snapshot)
         .map_or_else(|| "unknown".to_owned(), |pnl| format!("{} USDT", money(pnl)));
-    let mut out = format!("\nstopped after {}\n", uptime(snapshot.uptime_ns));
+    let tenths = snapshot.uptime_ns / (SECONDS / 10) % 10;
+    let mut out = format!("\nstopped after {}.{tenths}\n", uptime(snapshot.uptime_ns));
     for (name, value) in [
         ("open orders", open),
         ("state", state(snapshot)),
@@ -389,6 +390,7 @@ Ctrl-C stops in order. Run directory /runs/1
         let said = summary(&snapshot(), Some(0));
         assert!(said.contains("none, verified at the venue") && said.contains("/runs/1"));
         assert!(said.contains("no evidence of edge"));
+        assert!(said.starts_with("\nstopped after 01:02:03.0\n"), "{said}");
         assert_eq!(said.matches("wire to order").count(), 1, "{said}");
         assert!(summary(&snapshot(), None).contains("NOT VERIFIED"));
         assert!(summary(&snapshot(), Some(3)).contains("3 STILL OPEN"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam::channel;
 use keel_core::command::Query;
-use keel_core::event::{Directive, Event, Health, Measure, Operator};
+use keel_core::event::{ClockSync, Directive, Event, Health, Measure, Operator};
 use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::dispatch::Arrival;
 use keel_net::driver::{Poller, Readiness};
@@ -93,11 +93,22 @@ impl ColdAgent {
         }
     }
 
+    /// A reading of the clock may have waited, at start for as long as threads take: UTC is told for `now`.
+    fn fresh(&mut self, event: Event, now: MonoNanos) -> Event {
+        match event {
+            Event::ClockSync(sync) => {
+                Event::ClockSync(ClockSync { utc: self.line.rest().utc(now), ..sync })
+            }
+            other => other,
+        }
+    }
+
     /// Puts events on the engine's link, oldest first, as far as there is room.
     fn tell(&mut self, now: MonoNanos) -> usize {
         self.backlog.append(self.line.rest().events());
         let mut told = 0;
         while let Some(&event) = self.backlog.front() {
+            let event = self.fresh(event, now);
             if self.to_engine.push(Arrival { event, rx: now, decoded: now }).is_err() {
                 break;
             }

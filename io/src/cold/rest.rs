@@ -220,6 +220,11 @@ impl Rest {
         &mut self.out
     }
 
+    /// The venue's UTC at `now`, as it was read last.
+    pub fn utc(&self, now: MonoNanos) -> UnixNanos {
+        self.venue.utc(now)
+    }
+
     /// What has been asked.
     pub const fn counters(&self) -> &Counters {
         &self.counters
