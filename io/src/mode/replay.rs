@@ -54,7 +54,9 @@ impl EngineStepper {
             (Event::Boot(boot), None) => {
                 let instruments = usize::from(boot.instruments);
                 if !(1..=INSTRUMENTS_MAX).contains(&instruments) {
-                    return Err(Impossible("a boot with more or fewer instruments than there can be"));
+                    return Err(Impossible(
+                        "a boot with more or fewer instruments than there can be",
+                    ));
                 }
                 self.engine = Some(memory::engine(&Limits::of(instruments), self.profile));
                 Ok(())
@@ -136,7 +138,9 @@ pub enum ReplayError {
         what: &'static str,
     },
     /// The engine fails an assertion, as the run did when this is its last event.
-    #[error("{position}: the engine panics at event {event}\n  event:   {cause}\n  panic:   {what}")]
+    #[error(
+        "{position}: the engine panics at event {event}\n  event:   {cause}\n  panic:   {what}"
+    )]
     Panicked {
         /// Where.
         position: Position,
@@ -271,7 +275,8 @@ impl<S: Stepper> Walk<'_, S> {
             Ok(Err(Impossible(what))) => Err(ReplayError::Impossible { position, what }),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
+                let text =
+                    text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
                 Err(ReplayError::Panicked {
                     position,
                     event: self.events,
