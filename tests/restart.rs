@@ -1,1 +1,90 @@
-//! x
+//! A run that is killed while its orders rest, and the run after it, on a venue of their own process.
+
+mod program;
+
+use std::path::Path;
+use std::time::Duration;
+
+use program::{Venue, Working, column, ended, log, table, wait};
+use serde_json::json;
+
+/// The trade ids that `fills.csv` has rows for.
+fn rows(state: &Path) -> Vec<String> {
+    let tables = ["BTCUSDT", "ETHUSDT"].map(|pair| table(&state.join(pair).join("fills.csv")));
+    let mut ids: Vec<String> =
+        tables.iter().flat_map(|table| column(table, "exchange_trade_id")).collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn a_killed_run_is_cleaned_up_after_and_no_execution_is_lost_or_doubled() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let (path, state) = (dir.path(), dir.path().join("state"));
+    venue.configure(path, venue.authority(), "");
+
+    let first = Working::start(path, &["run", "--state-dir", "state", "--run-dir", "first"]);
+    wait(Duration::from_secs(20), "orders rest and one has been filled", || {
+        venue.open_orders() >= 2 && !venue.executions().is_empty()
+    });
+    first.kill();
+    // Nobody watches now, and somebody trades into what rests.
+    for (symbol, size) in [("BTCUSDT", "4"), ("ETHUSDT", "150")] {
+        for side in ["buy", "sell"] {
+            let order = json!({
+                "account": "manual", "category": "USDT-FUTURES", "symbol": symbol, "side": side,
+                "orderType": "market", "qty": size,
+            });
+            let answer = venue.admin("POST", "/admin/order", &order);
+            assert!(answer["orderId"].is_string(), "{answer}");
+        }
+    }
+    let before = venue.executions();
+    assert!(rows(&state).len() < before.len(), "something was filled that no file knows of");
+    let resting = venue.open_orders();
+
+    let second = ["run", "--state-dir", "state", "--run-dir", "second", "--for", "8s"];
+    let second = ended(path, &second);
+    second.done();
+    let log = log(&path.join("second"));
+    let canceled = log.matches("Orphan order canceled: ").count() as u64;
+    assert_eq!(canceled, resting, "{log}");
+    assert!(log.contains(&format!("Startup scan: canceled {resting} orphan order(s)")), "{log}");
+    assert!(log.contains("Daily state restored: day="), "{log}");
+    assert!(log.contains("equity_open=10000 "), "{log}");
+    assert_eq!(venue.open_orders(), 0, "{log}");
+
+    let found = venue.executions();
+    assert!(before.len() <= found.len());
+    assert_eq!(rows(&state), found, "each execution has one row, and each row an execution\n{log}");
+    let day = std::fs::read_to_string(state.join("daily_state.json")).expect("a day");
+    let day: serde_json::Value = serde_json::from_str(&day).expect("JSON");
+    assert_eq!(day["boot_epoch"], 2);
+    assert_eq!(day["fills_count"].as_u64(), Some(found.len() as u64), "{day}");
+
+    for run in ["first", "second"] {
+        let replayed = ended(path, &["replay", run]);
+        replayed.done();
+        assert!(replayed.out.starts_with("identical:"), "{}", replayed.said());
+    }
+}
+
+#[test]
+fn two_engines_do_not_trade_one_instrument_of_one_account() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    venue.configure(dir.path(), venue.authority(), "");
+    let first = Working::start(dir.path(), &["run", "--state-dir", "s", "--run-dir", "a"]);
+    wait(Duration::from_secs(10), "the first engine runs", || {
+        dir.path().join("a/journal/00000001.journal").exists()
+    });
+    let args = ["run", "--state-dir", "t", "--run-dir", "b", "--for", "1s"];
+    ended(dir.path(), &args).refused(
+        3,
+        &["BTCUSDT on this account is traded by another engine", "claims/BTCUSDT is locked"],
+    );
+    first.signal("TERM");
+    first.end(Duration::from_secs(10)).done();
+    ended(dir.path(), &["run", "--state-dir", "s", "--run-dir", "c", "--for", "1s"]).done();
+}

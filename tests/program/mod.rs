@@ -7,8 +7,13 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use keel_core::units::{MonoNanos, UnixNanos};
+use keel_net::bitget::rest::{Call, Window};
+use keel_net::bitget::sign::{Credentials, Secret};
+use keel_net::proto::Protocol;
+use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX};
 use serde_json::Value;
 
 /// `keel` in `dir`, with nothing of this host's configuration.
@@ -203,6 +208,44 @@ impl Venue {
     /// The engine's account, as the venue has it.
     pub(crate) fn account(&self) -> Value {
         self.admin("GET", "/admin/state", &Value::Null)["accounts"][0].clone()
+    }
+
+    /// The trade ids of every execution of the engine's account, as the venue lists them over REST.
+    pub(crate) fn executions(&self) -> Vec<String> {
+        let [key, secret, words] = ["key", "secret", "passphrase"].map(|part| self.key(part));
+        let [secret, words] = [secret, words].map(|text| Secret::new(text.to_owned()));
+        let credentials = Credentials::live(key.to_owned(), secret, words);
+        let now = MonoNanos(1);
+        let mut found = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let since = SystemTime::UNIX_EPOCH.elapsed().expect("past 1970").as_nanos();
+            let utc = UnixNanos(i64::try_from(since).expect("before 2262"));
+            let call = Call::fills(None, Window { from: None, to: None }, cursor.as_deref());
+            let mut client = Client::new(FILLS_BODY_BYTES_MAX);
+            call.send(&mut client, self.authority(), Some(&credentials), utc, now).expect("sent");
+            let mut stream = TcpStream::connect(self.authority()).expect("the venue listens");
+            stream.write_all(client.transmit()).expect("written");
+            let bytes = client.transmit().len();
+            client.sent(bytes, now);
+            while client.outcome().is_none() {
+                let read = stream.read(client.spare()).expect("an answer");
+                assert!(read > 0, "the venue closed in the middle of its answer");
+                client.received(read, now);
+            }
+            let response = client.outcome().expect("there").expect("understood");
+            let body: Value = serde_json::from_slice(response.body()).expect("JSON");
+            assert_eq!(body["code"], "00000", "{body}");
+            let rows = body["data"]["list"].as_array().cloned().unwrap_or_default();
+            let ids = rows.iter().map(|row| row["execId"].as_str().expect("an id").to_owned());
+            found.extend(ids);
+            let next = body["data"]["cursor"].as_str().unwrap_or_default();
+            if rows.is_empty() || next.is_empty() {
+                found.sort();
+                return found;
+            }
+            cursor = Some(next.to_owned());
+        }
     }
 
     /// How many of the engine's orders rest.

@@ -42,7 +42,7 @@ impl Line {
         &mut self.rest
     }
 
-    /// Opens the line and asks for clock and rules, waiting for the answers.
+    /// Opens the line and asks for clock, rules and account, waiting for the answers.
     ///
     /// # Errors
     /// Why the venue could not be reached or understood.
@@ -52,13 +52,13 @@ impl Line {
         loop {
             let now = self.clock.now();
             self.step(now, poller);
-            if let Some(rules) = self.rest.rules() {
+            if self.rest.has_begun()
+                && let Some(rules) = self.rest.rules()
+            {
                 return Ok(rules);
             }
-            let fatal = self.door.last_error().filter(|error| error.contains("not trusted"));
-            if fatal.is_some() || now >= until {
-                let why = self.door.last_error().unwrap_or("it gave no clock and rules in time");
-                return Err(why.to_owned());
+            if let Some(why) = self.fatal(now >= until) {
+                return Err(why);
             }
             let wait = Wait::Park { until: self.deadline().min(now.after(SECONDS / 20)), now };
             let mut told = Vec::new();
@@ -67,6 +67,20 @@ impl Line {
                 .map_err(|error| error.to_string())?;
             told.into_iter().for_each(|(key, readiness)| self.ready(key, readiness));
         }
+    }
+
+    /// Why there is no use in waiting on.
+    fn fatal(&self, too_late: bool) -> Option<String> {
+        if let Some(words) = self.rest.refused() {
+            return Some(format!("the key is refused: {words}"));
+        }
+        let error = self.door.last_error();
+        let untrusted = error.is_some_and(|error| error.contains("not trusted"));
+        let silent = match self.rest.rules() {
+            None => "it gave no clock and rules in time",
+            Some(_) => "it gave no account in time",
+        };
+        (untrusted || too_late).then(|| error.unwrap_or(silent).to_owned())
     }
 
     /// Moves bytes, reads answers, asks what is to be asked.

@@ -44,6 +44,10 @@ pub struct Rest {
     /// After a refusal for rate, or a failure, nothing is sent before this.
     pause_until: MonoNanos,
     newest_bill: Option<UnixNanos>,
+    /// Whose key it is, as the venue says; 0 when it does not say.
+    uid: Option<u64>,
+    /// The venue's last refusal of the key, in its words.
+    refused: Option<String>,
     counters: Counters,
 }
 
@@ -176,14 +180,35 @@ impl Rest {
             free_at: [MonoNanos::ZERO; KINDS],
             pause_until: MonoNanos::ZERO,
             newest_bill: None,
+            uid: None,
+            refused: None,
             counters: Counters::default(),
         }
     }
 
-    /// Asks for the clock and the rules, without which nothing else can be understood.
+    /// Asks for the clock and the rules, without which nothing else can be understood, and whose key it is.
     pub fn begin(&mut self) {
         self.ask(Ask::Time);
         self.ask(Ask::Instruments);
+        if self.credentials.is_some() {
+            self.ask(Ask::Settings);
+            self.ask(Ask::Key);
+        }
+    }
+
+    /// True once everything has been answered that [`Rest::begin`] asked.
+    pub fn has_begun(&self) -> bool {
+        self.rules().is_some() && (self.uid.is_some() || self.credentials.is_none())
+    }
+
+    /// Whose key it is, as the venue says; 0 when it does not say, `None` before its answer.
+    pub fn uid(&self) -> Option<u64> {
+        self.uid
+    }
+
+    /// The venue's words when it has refused the key.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// The rules of all instruments, in order, once they have been read.
@@ -195,8 +220,6 @@ impl Rest {
     /// Asks for everything else and begins the schedule. `newest_bill`: what has been booked before.
     pub fn start(&mut self, since: UnixNanos, now: MonoNanos) {
         self.newest_bill = Some(since);
-        self.ask(Ask::Settings);
-        self.ask(Ask::Key);
         for index in 0..self.symbols.len() {
             self.ask(Ask::FeeRate(InstrumentId(index as u16)));
             self.ask(Ask::Candles(InstrumentId(index as u16)));
@@ -425,9 +448,11 @@ impl Rest {
                 next
             }
             Answer::Key(rights) => {
-                let both =
-                    self.settings.take().map(|settings| Event::Settings(settings.with(rights)));
-                self.out.extend(both);
+                if let Some(settings) = self.settings.take() {
+                    let both = settings.with(rights);
+                    self.uid = Some(both.uid);
+                    self.out.push_back(Event::Settings(both));
+                }
                 None
             }
         };
@@ -460,6 +485,9 @@ impl Rest {
 
     fn fail(&mut self, job: Job, error: &RestError, now: MonoNanos) {
         self.counters.failed += 1;
+        if error.verdict().1 == RejectClass::Auth {
+            self.refused = Some(error.to_string());
+        }
         let rate = error.verdict().1 == RejectClass::Rate || matches!(error, RestError::Http(429));
         self.pause_until = now.after(if rate { RATE_PAUSE_NS } else { FAILURE_PAUSE_NS });
         if let Ask::Evidence(query) = job.ask

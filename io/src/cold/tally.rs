@@ -6,7 +6,7 @@ use keel_core::command::{
     Booked, CommandView, Day, GuardChanged, Notice, NoticeKind, PAGE_VALUES, StatusPage,
 };
 use keel_core::decimal::Grid;
-use keel_core::event::{ClientId, ClockSync, Event, FeeSource, Measure};
+use keel_core::event::{ClientId, ClockSync, Event, FeeSource, Measure, RestoreDay};
 use keel_core::gate::Refusal;
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, Symbol};
@@ -27,6 +27,8 @@ use crate::snapshot::InstrumentSnapshot;
 pub struct Tally {
     tracked: Vec<Tracked>,
     day: Option<Day>,
+    /// The day that the run began with.
+    restored: Option<RestoreDay>,
     guard: Guard,
     /// What the run's orders took.
     pub total: Latency,
@@ -96,6 +98,7 @@ impl Tally {
         Self {
             tracked: tracked.collect(),
             day: None,
+            restored: None,
             guard: Guard {
                 state: GuardState::SoftPause,
                 reasons: Reasons::NONE,
@@ -226,6 +229,7 @@ impl Tally {
                 }
             }
             Event::ClockSync(sync) => self.clock = Some((*sync, now)),
+            Event::RestoreDay(day) => self.restored = Some(*day),
             Event::RestorePosition(held) => {
                 if let Some(tracked) = self.tracked.get_mut(held.instrument.index()) {
                     tracked.position = Position { lots: held.lots, entry_value: held.entry_value };
@@ -257,7 +261,8 @@ impl Tally {
             }
             CommandView::Notice(notice) => {
                 let at = self.utc(now);
-                let text = notice_text(notice, &self.name(notice.instrument), self.day.as_ref());
+                let text =
+                    notice_text(notice, &self.name(notice.instrument), self.restored.as_ref());
                 self.say(text, at, news);
             }
             _ => {}
@@ -360,7 +365,7 @@ fn guard_text(change: &GuardChanged) -> String {
 }
 
 /// A notice as evidence names it.
-fn notice_text(notice: &Notice, name: &str, day: Option<&Day>) -> String {
+fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> String {
     let kind = notice.kind.text();
     let (a, b) = (notice.a, notice.b);
     let order = notice.order_id;
@@ -384,7 +389,7 @@ fn notice_text(notice: &Notice, name: &str, day: Option<&Day>) -> String {
             format!("{kind}: {name} {}", refusal.map_or("unknown", |refusal| refusal.text()))
         }
         NoticeKind::KillPublished => format!("{kind}: incident {a}"),
-        NoticeKind::DayRestored => match day {
+        NoticeKind::DayRestored => match restored {
             Some(day) => {
                 let (open, realized) = (e8_text(day.equity_open.0), e8_text(day.realized.0));
                 let date = super::daily::date_of(day.day);
@@ -400,8 +405,9 @@ fn notice_text(notice: &Notice, name: &str, day: Option<&Day>) -> String {
     }
 }
 
-/// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `RestorePosition`, `Health`.
-const EVENTS_WANTED: [u8; 5] = [3, 4, 5, 19, 21];
+/// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `RestoreDay`,
+/// `RestorePosition`, `Health`.
+const EVENTS_WANTED: [u8; 6] = [3, 4, 5, 18, 19, 21];
 /// The kind of [`CommandView::Booked`]; records have the numbers from there on.
 const FIRST_RECORD: u8 = 134;
 const NOTICES_KEPT: usize = 8;

@@ -169,6 +169,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     );
     let mut line = Line::new(rest, access.targets.rest.clone(), clock.clone(), LINE_KEY);
     let rules = line.begin(cold.poller()).map_err(StartError::Venue)?;
+    check_account(line.rest().uid(), access.uid)?;
     let now = clock.now();
     if setup.venue.clock_speed() == 1 {
         check_clock(&clock, &venue, &setup.params)?;
@@ -240,6 +241,18 @@ fn run_of(setup: &Setup) -> Run {
         exchange: "bitget".to_owned(),
         symbols: setup.instruments.clone(),
         config_hash: setup.config_hash,
+    }
+}
+
+/// A key of another account would trade that account's money.
+fn check_account(found: Option<u64>, expected: u64) -> Result<(), StartError> {
+    match found {
+        Some(uid) if uid == expected => Ok(()),
+        Some(uid) if uid != 0 => {
+            let what = format!("the key belongs to account {uid}, and venue.uid is {expected}");
+            Err(StartError::Venue(what))
+        }
+        _ => Err(StartError::Venue("it does not say whose key it is".to_owned())),
     }
 }
 

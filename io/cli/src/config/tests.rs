@@ -209,7 +209,7 @@ fn values_that_are_wrong_together_are_refused_where_they_were_set() {
 }
 
 #[test]
-fn a_named_venue_is_on_loopback_over_tls_with_an_account() {
+fn a_named_venue_is_on_loopback_with_an_account() {
     let venue = |rest: &str| {
         format!(
             "[venue]\nrest = \"{rest}\"\nws_public = \"wss://localhost:1/p\"\n\
@@ -221,10 +221,13 @@ fn a_named_venue_is_on_loopback_over_tls_with_an_account() {
         config.venue.urls.as_ref().map(|urls| urls.rest.as_str()),
         Some("https://127.0.0.1:8443")
     );
+    good(&venue("http://127.0.0.1:8443"));
     for (url, part) in [
         ("", "is empty"),
         ("127.0.0.1:1", "is no address"),
-        ("http://127.0.0.1:1", "begins with http://"),
+        ("ftp://127.0.0.1:1", "begins with ftp://, not https:// or http://"),
+        ("wss://127.0.0.1:1", "begins with wss://"),
+        ("http://10.0.0.1:1", "not on loopback"),
         ("https://u:p@127.0.0.1:1", "user name"),
         ("https://127.0.0.1:0", "no port 0"),
         ("https://127.0.0.1:99999", "no port 99999"),
