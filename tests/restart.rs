@@ -1,4 +1,5 @@
-//! A run that is killed while its orders rest, and the run after it, on a venue of their own process.
+//! A run that is killed while its orders rest, and the run after it, on a venue of its
+//! own process.
 
 mod program;
 

@@ -265,9 +265,11 @@ fn directories_in_use_by_another_engine_are_refused() {
 
 #[test]
 fn sigterm_and_sigint_stop_in_order() {
-    for signal in ["TERM", "INT"] {
+    let runs = ["TERM", "INT"].map(|signal| {
         let dir = tempfile::tempdir().expect("a directory");
-        let run = Working::start(dir.path(), &["--run-dir", "run"]);
+        (signal, Working::start(dir.path(), &["--run-dir", "run"]), dir)
+    });
+    for (signal, run, dir) in runs {
         program::wait(Duration::from_secs(15), "quotes", || has_quoted(&dir.path().join("run")));
         run.signal(signal);
         let ended = run.end(Duration::from_secs(10));

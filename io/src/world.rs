@@ -29,7 +29,7 @@ use keel_sim::order::{OrderKind, OrderRef, PlaceRequest, PosSide, StpMode, TimeI
 pub use chance::Chance;
 pub use fault::{Counts, FaultKind, FaultPlan, Route};
 
-use crate::clock::ORIGIN;
+use crate::clock::{Anchor, ORIGIN};
 use crate::cold::daily::DailyState;
 use crate::cold::tally::Tally;
 use crate::journal::{Tap, TapKind};
@@ -332,9 +332,10 @@ impl World {
         self.start.epoch += 1;
         let (day, latch) = (self.disk.day.as_ref(), self.disk.latch);
         self.start.restored = Recovered::events_of(day, latch, &self.start.symbols);
-        self.disk.tally = Tally::new(&self.config.symbols);
         let chance = Chance::new(self.chance.draw(), 0);
         let host = self.host_utc();
+        let anchor = Anchor { mono: self.now, utc: host, uncertainty_ns: 0 };
+        self.disk.tally = Tally::new(&self.config.symbols, anchor);
         self.process = Some(Process::begin(self.start.clone(), chance, host, self.now));
         self.net.note(Note::Started(self.start.epoch), self.now);
     }
@@ -477,8 +478,10 @@ impl World {
 
 impl Disk {
     fn new(symbols: &[Symbol]) -> Self {
+        // Each start begins with a tally of its own.
+        let anchor = Anchor { mono: MonoNanos::ZERO, utc: UnixNanos(0), uncertainty_ns: 0 };
         Self {
-            tally: Tally::new(symbols),
+            tally: Tally::new(symbols, anchor),
             waiting: Vec::new(),
             commit_at: MonoNanos::NEVER,
             day: None,

@@ -164,8 +164,8 @@ impl Venue {
         self.announced["accounts"][0][part].as_str().expect("a part of a key")
     }
 
-    /// Writes a key file and `keel.toml` into `dir`, so that a run there trades here, reaching the venue at
-    /// `authority`. `more` stands after `[venue]`.
+    /// Writes a key file and `keel.toml` into `dir`, so that a run there trades here, reaching the
+    /// venue at `authority`. `more` stands after `[venue]`.
     pub(crate) fn configure(&self, dir: &Path, authority: &str, more: &str) {
         let key = dir.join("key");
         let [id, secret, words] = ["key", "secret", "passphrase"].map(|part| self.key(part));

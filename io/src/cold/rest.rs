@@ -186,7 +186,8 @@ impl Rest {
         }
     }
 
-    /// Asks for the clock and the rules, without which nothing else can be understood, and whose key it is.
+    /// Asks for the clock and the rules, without which nothing else can be understood, and whose key
+    /// it is.
     pub fn begin(&mut self) {
         self.ask(Ask::Time);
         self.ask(Ask::Instruments);

@@ -82,8 +82,8 @@ pub enum News {
 }
 
 impl Tally {
-    /// Nothing has happened yet. `symbols` stand in the order of their ids; `anchor` tells the time until
-    /// the venue's clock has been read.
+    /// Nothing has happened yet. `symbols` stand in the order of their ids; `anchor` tells the time
+    /// until the venue's clock has been read.
     pub fn new(symbols: &[Symbol], anchor: Anchor) -> Self {
         let tracked = symbols.iter().map(|&symbol| Tracked {
             symbol,

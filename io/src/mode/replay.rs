@@ -43,7 +43,8 @@ pub struct EngineStepper {
 }
 
 impl EngineStepper {
-    /// An engine that waits for its boot, with the parameters of `profile` until events bring others.
+    /// An engine that waits for its boot, with the parameters of `profile` until events bring
+    /// others.
     pub fn new(profile: Profile) -> Self {
         Self { profile, engine: None, now: MonoNanos::ZERO }
     }
