@@ -129,7 +129,7 @@ impl Plan {
     fn play(&self, frame: &[u8], client: &mut TcpStream) -> io::Result<bool> {
         match self.mischief {
             Mischief::CloseMidFrame if frame.len() > 8 => {
-                client.write_all(&frame[..frame.len() / 2])?
+                client.write_all(&frame[..frame.len() / 2])?;
             }
             Mischief::HugeFrame => {
                 client.write_all(&[0x81, 127, 0, 0, 0, 0, 4, 0, 0, 0])?;

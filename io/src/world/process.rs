@@ -132,8 +132,8 @@ impl Process {
 
     /// Steps the agents that are due. `host` is the host's UTC.
     pub(super) fn step(&mut self, net: &mut Net, host: UnixNanos, now: MonoNanos) {
-        for agent in 0..AGENTS {
-            let earliest = self.stepped[agent].after(STEP_NS_MIN[agent]);
+        for (agent, &apart_ns) in STEP_NS_MIN.iter().enumerate() {
+            let earliest = self.stepped[agent].after(apart_ns);
             if self.wakes[agent].min(self.deadline(agent).max(earliest)) > now {
                 continue;
             }

@@ -260,8 +260,8 @@ fn the_example_is_every_key_and_its_settings_are_the_defaults() {
         let keys: usize = TABLE.len() + keys::KEYS.len();
         let set = config
             .origins
-            .iter()
-            .map(|(path, _)| path.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
+            .keys()
+            .map(|path| path.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
         assert_eq!(set.collect::<std::collections::BTreeSet<_>>().len(), keys);
     }
 }
