@@ -238,6 +238,26 @@ pub(crate) const CHOICES: &[(&str, &str)] = &[
         "`pending` and `success` are recorded; `fail` and `cancelled` are guesses. A strategy order \
          fires at the first step of the market after its price has come.",
     ),
+    (
+        "Orders over the WebSocket and over REST",
+        "Share the window of the endpoint. `rateLimit` in an answer is a list of `limit` and \
+         `remaining`, both texts.",
+    ),
+    (
+        "Orders after their `receiveWindow`",
+        "Are acknowledged, made, and canceled at once with `cancel_receiveWindow`. `requestTime` says \
+         when the window began; without it there is no window.",
+    ),
+    (
+        "Demo keys",
+        "Need `paptrading: 1` on REST requests and on the request for the WebSocket (or a host name \
+         that begins with `wspap`), and other keys must not have it: 40099.",
+    ),
+    ("A revoked key", "Ends the sockets that are logged in with it."),
+    (
+        "HTTP 429 and a blocked address",
+        "The JSON envelope with code 429. A blocked address gets 403 with a page of HTML.",
+    ),
 ];
 
 /// The table as a page of the documentation.

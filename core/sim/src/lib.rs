@@ -8,6 +8,7 @@ pub mod account;
 pub mod bitget;
 pub mod candle;
 pub mod event;
+pub mod fault;
 pub mod funding;
 pub mod instrument;
 pub mod margin;

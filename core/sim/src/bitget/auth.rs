@@ -91,6 +91,9 @@ pub(super) fn rest(
     if api.passphrase != passphrase {
         return Err(reject::PASSPHRASE_WRONG);
     }
+    if api.demo != (request.header("paptrading") == Some("1")) {
+        return Err(reject::ENVIRONMENT);
+    }
     if !rest_signed(&api.secret, timestamp, request, sign) {
         return Err(reject::SIGN_WRONG);
     }
@@ -109,6 +112,7 @@ pub(super) fn login(
     venue: &Venue,
     login: &Login<'_>,
     peer: IpAddr,
+    demo: bool,
     now: UnixNanos,
 ) -> Result<Option<Caller>, WsError> {
     let sent: i64 = login.timestamp.parse().map_err(|_| WsError::TIMESTAMP_INVALID)?;
@@ -127,7 +131,7 @@ pub(super) fn login(
     if !signed(&api.secret, prehash.as_bytes(), login.sign) {
         return Err(WsError::SIGN_WRONG);
     }
-    if !admits(api, peer) {
+    if !admits(api, peer) || api.demo != demo {
         return Err(WsError::LOGIN_FAILED);
     }
     Ok(Some(Caller { account, permissions: api.permissions }))
@@ -317,11 +321,12 @@ mod tests {
         let now = UnixNanos::from_millis(1_640_001_112_900);
         let sign = "xmIN5Kt+K9U1gXlJ4RnlBjav++39oTR1CR97YWmrWtQ=";
         let login = Login { key: "k", passphrase: "p", timestamp: "1640001112", sign };
-        let caller = super::login(&venue, &login, PEER, now).unwrap().expect("a login");
+        let caller = super::login(&venue, &login, PEER, false, now).unwrap().expect("a login");
         assert_eq!(caller.account, AccountId(7));
         let ms = Login { timestamp: "1640001112223", ..login };
-        assert!(matches!(super::login(&venue, &ms, PEER, now), Ok(None)));
-        let code = |login: Login<'_>| super::login(&venue, &login, PEER, now).unwrap_err().code;
+        assert!(matches!(super::login(&venue, &ms, PEER, false, now), Ok(None)));
+        let code =
+            |login: Login<'_>| super::login(&venue, &login, PEER, false, now).unwrap_err().code;
         assert_eq!(code(Login { key: "j", ..login }), 30011);
         assert_eq!(code(Login { passphrase: "q", ..login }), 30012);
         assert_eq!(code(Login { timestamp: "soon", ..login }), 30013);

@@ -97,6 +97,9 @@ pub struct Limits {
     pub ping_silence_ns: Option<i64>,
     /// How long a socket lives at all, nanoseconds; none for ever. 24 h were documented in 2024.
     pub session_age_ns: Option<i64>,
+    /// WebSockets that one address may open in five minutes; none for any number. The same is 300 on
+    /// the real venue.
+    pub connects_per_window: Option<u32>,
     /// Connections of one address.
     pub connections_per_address: usize,
     /// Connections in all.
@@ -120,6 +123,7 @@ impl Default for Limits {
             channels_max: 1_000,
             ping_silence_ns: Some(120 * NANOS_PER_SECOND),
             session_age_ns: None,
+            connects_per_window: Some(300),
             connections_per_address: 100,
             connections_max: 512,
             outbound_bytes_max: 4 * 1024 * 1024,
@@ -136,6 +140,7 @@ impl Limits {
             endpoint_windows: false,
             address_ceiling: false,
             message_rates: false,
+            connects_per_window: None,
             ..Self::default()
         }
     }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use keel_core::units::UnixNanos;
 use tungstenite::Utf8Bytes;
 
-use super::hall::{Answer, Hall};
+use super::hall::{Answer, Hall, Manner};
 use super::http::{self, HttpError, Reader, Request, Step};
+use super::late::Late;
 use super::outbound::Outbound;
 use super::session::{Door, Session};
 use super::topic::Topic;
@@ -33,6 +34,8 @@ enum Speaks {
 struct Http {
     reader: Reader,
     out: Outbound,
+    /// Whether an answer is still to come, so that no other may be given.
+    waits: bool,
     /// When the request that is arriving began, or the connection began to idle.
     since: UnixNanos,
 }
@@ -40,7 +43,8 @@ struct Http {
 impl Conn {
     /// A connection that has just been opened.
     pub(super) fn new(id: ConnId, kind: ConnKind, peer: IpAddr, now: UnixNanos) -> Self {
-        let http = Http { reader: Reader::default(), out: Outbound::default(), since: now };
+        let http =
+            Http { reader: Reader::default(), out: Outbound::default(), waits: false, since: now };
         Self { id, kind, peer, speaks: Speaks::Http(http), closing: false }
     }
 
@@ -54,7 +58,13 @@ impl Conn {
             http.since = now;
         }
         http.reader.push(bytes);
-        while !self.closing {
+        self.serve(hall, now);
+    }
+
+    /// Answers the requests that have come.
+    fn serve(&mut self, hall: &mut Hall, now: UnixNanos) {
+        let Speaks::Http(http) = &mut self.speaks else { return };
+        while !self.closing && !http.waits {
             if http.out.bytes().len() > hall.config.limits.outbound_bytes_max {
                 self.closing = true;
                 break;
@@ -69,11 +79,29 @@ impl Conn {
                         (ConnKind::Admin, _) => admin::answer(hall, &request, now),
                         (ConnKind::Api, None) => hall.answer(&request, self.peer, now),
                         (ConnKind::Api, Some((door, key))) => {
-                            return self.upgrade(door, key, hall, now);
+                            if hall.admits_socket(self.peer, now) {
+                                let demo = request.asks_for_demo();
+                                let key = key.to_owned();
+                                return self.upgrade((door, demo), &key, hall, now);
+                            }
+                            hall.unadmitted(now)
                         }
                     };
-                    write_answer(http, &request, &answer, now);
-                    self.closing = !request.keep_alive;
+                    let clock = hall.faults.clock(now);
+                    match answer.manner {
+                        Manner::Silence => self.closing = true,
+                        Manner::At(at) => {
+                            let mut bytes = Vec::new();
+                            write_answer(&mut bytes, &request, &answer, clock);
+                            let late = Late::Answer(self.id, bytes, request.keep_alive);
+                            hall.late.push(at, late);
+                            http.waits = true;
+                        }
+                        Manner::Json | Manner::Page => {
+                            write_answer(http.out.tail(), &request, &answer, clock);
+                            self.closing = !request.keep_alive;
+                        }
+                    }
                 }
                 Err(error) => {
                     write_refusal(http, error);
@@ -83,7 +111,40 @@ impl Conn {
         }
     }
 
-    fn upgrade(&mut self, door: Door, key: &str, hall: &mut Hall, now: UnixNanos) {
+    /// Gives an answer that was late, and goes on.
+    pub(super) fn answer_late(
+        &mut self,
+        bytes: &[u8],
+        keep_alive: bool,
+        hall: &mut Hall,
+        now: UnixNanos,
+    ) {
+        if let Speaks::Http(http) = &mut self.speaks {
+            http.out.push(bytes);
+            http.waits = false;
+            http.since = now;
+            self.closing |= !keep_alive;
+            self.serve(hall, now);
+        }
+    }
+
+    /// Takes it that the client has been heard at an instant.
+    pub(super) fn heard(&mut self, now: UnixNanos) {
+        match &mut self.speaks {
+            Speaks::Http(http) => http.since = now,
+            Speaks::WebSocket(session) => session.heard(now),
+        }
+    }
+
+    /// The WebSocket, when it is one that still lives.
+    pub(super) fn session(&mut self) -> Option<&mut Session> {
+        match &mut self.speaks {
+            Speaks::WebSocket(session) if !session.is_closing() => Some(session),
+            Speaks::WebSocket(_) | Speaks::Http(_) => None,
+        }
+    }
+
+    fn upgrade(&mut self, door: (Door, bool), key: &str, hall: &mut Hall, now: UnixNanos) {
         let Speaks::Http(http) = &mut self.speaks else { return };
         let rest = std::mem::take(&mut http.reader).into_rest();
         let socket = Socket::accept(key, rest, std::mem::take(&mut http.out));
@@ -137,6 +198,7 @@ impl Conn {
             return None;
         }
         match &self.speaks {
+            Speaks::Http(http) if http.waits => None,
             Speaks::Http(http) if http.reader.is_empty() => {
                 Some(UnixNanos(http.since.0 + hall.config.limits.idle_ns))
             }
@@ -154,10 +216,14 @@ impl Conn {
     }
 }
 
-fn write_answer(http: &mut Http, request: &Request, answer: &Answer, now: UnixNanos) {
+fn write_answer(out: &mut Vec<u8>, request: &Request, answer: &Answer, now: UnixNanos) {
     let (remain, time) = (answer.remain.map(|n| n.to_string()), now.millis().to_string());
+    let kind = match answer.manner {
+        Manner::Page => "text/html",
+        Manner::Json | Manner::Silence | Manner::At(_) => "application/json;charset=UTF-8",
+    };
     let mut headers = vec![
-        ("Content-Type", "application/json;charset=UTF-8"),
+        ("Content-Type", kind),
         ("X-BG-REQUEST-ACCEPT-TIME", time.as_str()),
         ("X-BG-RESPONSE-COMPLETE-TIME", time.as_str()),
     ];
@@ -165,7 +231,7 @@ fn write_answer(http: &mut Http, request: &Request, answer: &Answer, now: UnixNa
         headers.push(("x-mbx-used-remain-limit", remain));
     }
     let body = answer.body.as_bytes();
-    http::write_response(http.out.tail(), answer.status, &headers, body, request.keep_alive);
+    http::write_response(out, answer.status, &headers, body, request.keep_alive);
 }
 
 fn write_refusal(http: &mut Http, error: HttpError) {

@@ -43,7 +43,17 @@ pub(super) fn place(
         stp: params.word("stpMode", &STP_MODES)?.unwrap_or(StpMode::None),
         client_id: client_id(params, "clientOid")?,
     };
-    venue.place(account, &request, now)
+    let window = params.parsed::<i64>("receiveWindow")?;
+    let sent = params.parsed::<i64>("requestTime")?;
+    match (window, sent) {
+        (Some(window), _) if !(10..=60_000).contains(&window) => {
+            Err(reject::wrong("receiveWindow", &window.to_string()))
+        }
+        (Some(window), Some(sent)) if now.millis().saturating_sub(sent) > window => {
+            venue.place_expired(account, &request, now)
+        }
+        _ => venue.place(account, &request, now),
+    }
 }
 
 /// Cancels the order that `params` name.

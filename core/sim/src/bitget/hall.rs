@@ -14,6 +14,7 @@ use super::config::ExchangeConfig;
 use super::endpoint::{self, Access, Call, ENDPOINTS};
 use super::feed::{self, Feed};
 use super::http::Request;
+use super::late::{Late, LateQueue};
 use super::params::Params;
 use super::reject;
 use super::shape::{AccountPush, PositionPush};
@@ -21,7 +22,8 @@ use super::text::json;
 use super::topic::{Hub, Private, Topic};
 use super::window::{Subject, Windows};
 use crate::account::{AccountId, PositionView};
-use crate::instrument::InstrumentId;
+use crate::fault::{Act, Closed, Faults};
+use crate::instrument::{InstrumentId, Status};
 use crate::market::Market;
 use crate::order::PosSide;
 use crate::reject::Reject;
@@ -44,8 +46,29 @@ pub(super) struct Hall {
     pub feeds: Vec<Feed>,
     /// The direction that a one-way position had last, for the push that says it is over.
     pub directions: BTreeMap<(AccountId, InstrumentId), Side>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// What waits because of a fault.
+    pub late: LateQueue,
+    /// Maintenance that has been announced and is not over.
+    pub maintenance: Vec<Maintenance>,
+    /// How far the administration wants time to be moved, nanoseconds.
+    pub advance_ns: i64,
+    /// Keys that are gone; whoever is logged in with one is cut off.
+    pub revoked: Vec<String>,
     /// Names of connections are drawn from here.
     pub random: Pcg64Mcg,
+}
+
+/// Maintenance of one contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Maintenance {
+    /// The contract.
+    pub instrument: InstrumentId,
+    /// When it begins.
+    pub from: UnixNanos,
+    /// When it is over.
+    pub until: UnixNanos,
 }
 
 /// The answer to a REST request.
@@ -57,11 +80,34 @@ pub(super) struct Answer {
     pub body: String,
     /// Calls that remain in this second (`x-mbx-used-remain-limit`).
     pub remain: Option<u32>,
+    /// How it is sent.
+    pub manner: Manner,
+}
+
+/// How an answer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// As JSON, at once.
+    Json,
+    /// As a page of HTML, as those of the servers in front of the venue are.
+    Page,
+    /// Not at all: the connection ends.
+    Silence,
+    /// As JSON, at an instant.
+    At(UnixNanos),
 }
 
 impl Hall {
     /// Answers a REST request.
     pub(super) fn answer(&mut self, request: &Request, peer: IpAddr, now: UnixNanos) -> Answer {
+        let clock = self.faults.clock(now);
+        match self.faults.door(now) {
+            Some(Closed::Banned) => return Answer::page(403),
+            Some(Closed::Maintained) => {
+                return Answer::refused(503, &reject::UNKNOWN_ERROR, clock);
+            }
+            None => {}
+        }
         let limits = &self.config.limits;
         if limits.address_ceiling && self.windows.take_address(peer, now).is_err() {
             return Answer::refused(429, &reject::TOO_MANY_REQUESTS, now);
@@ -71,7 +117,7 @@ impl Hall {
         };
         let (caller, subject) = match endpoint.access {
             Access::Public => (None, Subject::Ip(peer)),
-            Access::Read | Access::Trade => match auth::rest(&self.venue, request, peer, now) {
+            Access::Read | Access::Trade => match auth::rest(&self.venue, request, peer, clock) {
                 Ok(caller) => (Some(caller), Subject::Uid(self.uid(caller.account))),
                 Err(reject) => return Answer::refused(400, &reject, now),
             },
@@ -80,15 +126,101 @@ impl Hall {
             Ok(remain) => remain,
             Err(reject) => return Answer::refused(429, &reject, now),
         };
-        let outcome = permitted(caller, endpoint.access)
-            .and_then(|()| read_call(request, caller, now))
-            .and_then(|call| (endpoint.answer)(self, &call));
-        let mut answer = match outcome {
-            Ok(data) => Answer::success(&data, now),
-            Err(reject) => Answer::refused(400, &reject, now),
+        let call =
+            permitted(caller, endpoint.access).and_then(|()| read_call(request, caller, now));
+        let mut answer = match call {
+            Ok(call) => self.worked(place, call, clock, now),
+            Err(reject) => Answer::refused(400, &reject, clock),
         };
         answer.remain = Some(remain);
         answer
+    }
+
+    /// Works a request, as far as no fault is in its way.
+    fn worked(&mut self, place: usize, call: Call, clock: UnixNanos, now: UnixNanos) -> Answer {
+        let account = call.caller.map(|caller| caller.account);
+        let answer = |hall: &mut Self, call: &Call| match (ENDPOINTS[place].answer)(hall, call) {
+            Ok(data) => Answer::success(&data, clock),
+            Err(reject) => Answer::refused(400, &reject, clock),
+        };
+        let Some(act) = self.faults.request(ENDPOINTS[place].path, account, now) else {
+            return answer(self, &call);
+        };
+        let after = |ns: i64| UnixNanos(now.0.saturating_add(ns.max(0)));
+        match act {
+            Act::Fail { status, accepted } => {
+                if accepted {
+                    answer(self, &call);
+                }
+                Answer::page(status)
+            }
+            Act::LoseAnswer { accepted } => {
+                if accepted {
+                    answer(self, &call);
+                }
+                Answer { manner: Manner::Silence, ..Answer::page(502) }
+            }
+            Act::AnswerLate { ns } => {
+                Answer { manner: Manner::At(after(ns)), ..answer(self, &call) }
+            }
+            Act::AcceptLate { ns } => {
+                self.late.push(after(ns), Late::Call(place, Box::new(call)));
+                Answer::page(504)
+            }
+            Act::PartialBatch => {
+                let whole = answer(self, &call);
+                Answer { body: halved(&whole.body), ..whole }
+            }
+            _ => Answer::refused(429, &reject::TOO_MANY_REQUESTS, clock),
+        }
+    }
+
+    /// Works a request that has waited; nobody is told.
+    pub(super) fn work_late(&mut self, place: usize, mut call: Call, now: UnixNanos) {
+        call.now = now;
+        let _ = (ENDPOINTS[place].answer)(self, &call);
+    }
+
+    /// When maintenance next begins or ends.
+    pub(super) fn maintenance_due(&self, now: UnixNanos) -> Option<UnixNanos> {
+        let due = self.maintenance.iter().map(|m| if m.from > now { m.from } else { m.until });
+        due.min()
+    }
+
+    /// Begins and ends the maintenance that is due.
+    pub(super) fn maintain(&mut self, now: UnixNanos) {
+        let Self { maintenance, venue, .. } = self;
+        maintenance.retain(|m| {
+            let status = venue.instrument(m.instrument).rules.status;
+            let ends = m.until <= now;
+            if ends && status == Status::Maintain {
+                venue.set_status(m.instrument, Status::Online, now);
+            } else if !ends && m.from <= now && status == Status::Online {
+                venue.set_status(m.instrument, Status::Maintain, now);
+            }
+            !ends
+        });
+    }
+
+    /// When the maintenance of a contract begins that has been announced.
+    pub(super) fn announced(&self, instrument: InstrumentId) -> Option<UnixNanos> {
+        self.maintenance.iter().find(|m| m.instrument == instrument).map(|m| m.from)
+    }
+
+    /// Whether an address may open one more WebSocket now.
+    pub(super) fn admits_socket(&mut self, peer: IpAddr, now: UnixNanos) -> bool {
+        let most = self.config.limits.connects_per_window;
+        !self.faults.is_shut(now)
+            && most.is_none_or(|most| self.windows.take_connect(peer, most, now))
+    }
+
+    /// What a WebSocket that is not admitted gets.
+    pub(super) fn unadmitted(&mut self, now: UnixNanos) -> Answer {
+        match self.faults.door(now) {
+            Some(Closed::Banned) => Answer::page(403),
+            Some(Closed::Maintained) => Answer::page(503),
+            None => Answer::page(429),
+        }
     }
 
     /// Takes one call from the window of an endpoint; gives how many remain in this second.
@@ -179,7 +311,14 @@ impl Answer {
                 "{{\"code\":\"00000\",\"msg\":\"success\",\"requestTime\":{ms},\"data\":{data}}}"
             ),
             remain: None,
+            manner: Manner::Json,
         }
+    }
+
+    /// The page of a server in front of the venue.
+    fn page(status: u16) -> Self {
+        let body = format!("<html><body><h1>{status}</h1></body></html>");
+        Self { status, body, remain: None, manner: Manner::Page }
     }
 
     fn refused(status: u16, reject: &Reject, now: UnixNanos) -> Self {
@@ -189,7 +328,7 @@ impl Answer {
             request_time: now.millis(),
             data: None,
         };
-        Self { status, body: json(&envelope), remain: None }
+        Self { status, body: json(&envelope), remain: None, manner: Manner::Json }
     }
 }
 
@@ -201,6 +340,15 @@ struct Refusal<'a> {
     msg: &'a str,
     request_time: i64,
     data: Option<()>,
+}
+
+/// An envelope with the first half of its list.
+fn halved(body: &str) -> String {
+    let Ok(mut envelope) = serde_json::from_str::<Value>(body) else { return body.to_owned() };
+    if let Some(rows) = envelope.get_mut("data").and_then(Value::as_array_mut) {
+        rows.truncate(rows.len().div_ceil(2));
+    }
+    envelope.to_string()
 }
 
 fn permitted(caller: Option<Caller>, access: Access) -> Result<(), Reject> {

@@ -47,6 +47,12 @@ impl Request {
             .collect()
     }
 
+    /// Whether this is for demo trading: by its header, or by a host name as the real one's.
+    pub(super) fn asks_for_demo(&self) -> bool {
+        self.header("paptrading") == Some("1")
+            || self.header("host").is_some_and(|host| host.starts_with("wspap"))
+    }
+
     /// Whether this asks for a WebSocket (RFC 6455 §4.2.1); gives the client's key.
     pub(super) fn websocket_key(&self) -> Option<&str> {
         let upgrade = self.header("upgrade")?.eq_ignore_ascii_case("websocket");

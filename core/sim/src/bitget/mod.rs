@@ -14,9 +14,12 @@ mod config;
 mod conn;
 mod endpoint;
 mod entry;
+#[cfg(test)]
+mod faulty;
 mod feed;
 mod hall;
 mod http;
+mod late;
 mod outbound;
 mod params;
 mod reject;
@@ -48,12 +51,14 @@ use self::conn::Conn;
 pub use self::feed::Cadence;
 use self::feed::Feed;
 use self::hall::Hall;
+use self::late::{Late, LateQueue};
 use self::rest_strategy::StrategyPush;
 use self::shape::{FastFill, FillPush, OrderPush};
 use self::topic::{Hub, Private, Topic};
 use self::window::Windows;
 use crate::account::{Account, ApiKey, NewAccount};
 use crate::event::VenueEvent;
+use crate::fault::{self, Fault, FaultId, Faults};
 use crate::market::{Market, Settings};
 use crate::order::Fill;
 use crate::venue::Venue;
@@ -82,6 +87,8 @@ pub struct Exchange {
     events: Vec<VenueEvent>,
     /// When accounts are pushed next without a cause.
     accounts_due: UnixNanos,
+    /// How far the venue's time has been moved ahead of its caller's, nanoseconds.
+    ahead_ns: i64,
 }
 
 impl Exchange {
@@ -119,6 +126,11 @@ impl Exchange {
             hub: Hub::default(),
             feeds,
             directions: BTreeMap::new(),
+            faults: Faults::new(seed),
+            late: LateQueue::default(),
+            maintenance: Vec::new(),
+            advance_ns: 0,
+            revoked: Vec::new(),
             random,
         };
         Self {
@@ -128,6 +140,7 @@ impl Exchange {
             ready: BTreeSet::new(),
             events: Vec::new(),
             accounts_due: UnixNanos(now.0 + ACCOUNT_PUSH_NS),
+            ahead_ns: 0,
         }
     }
 
@@ -147,8 +160,41 @@ impl Exchange {
         venue.accounts().iter().flat_map(|a| venue.keys(a.id).map(move |key| (a, key)))
     }
 
+    /// Puts a fault in force.
+    pub fn inject(&mut self, fault: Fault, now: UnixNanos) -> FaultId {
+        let now = self.time(now);
+        let id = self.hall.faults.inject(fault);
+        self.enforce(now);
+        id
+    }
+
+    /// Takes a fault out of force; false when it was not. What a stall without an end has held
+    /// back is sent.
+    pub fn clear_fault(&mut self, id: FaultId, now: UnixNanos) -> bool {
+        let now = self.time(now);
+        let found = self.hall.faults.clear(id);
+        self.hall.late.release(now);
+        self.send_late(now);
+        found
+    }
+
+    /// Removes a key; whoever is logged in with it is cut off. False when there was none.
+    pub fn revoke_key(&mut self, key: &str, now: UnixNanos) -> bool {
+        let now = self.time(now);
+        self.hall.revoked.push(key.to_owned());
+        let found = self.hall.venue.revoke_key(key);
+        self.enforce(now);
+        found
+    }
+
+    /// The faults that have not been cleared.
+    pub fn faults(&self) -> &Faults {
+        &self.hall.faults
+    }
+
     /// Takes a new connection from `peer`; none when there are too many, and the host closes it.
     pub fn open(&mut self, kind: ConnKind, peer: IpAddr, now: UnixNanos) -> Option<ConnId> {
+        let now = self.time(now);
         let limits = &self.hall.config.limits;
         let of_peer = self.conns.values().filter(|conn| conn.peer == peer).count();
         if self.conns.len() >= limits.connections_max || of_peer >= limits.connections_per_address {
@@ -163,13 +209,18 @@ impl Exchange {
     /// Takes bytes that a client sent, and does what they ask. Bytes for a connection that is gone
     /// or closing are dropped.
     pub fn receive(&mut self, conn: ConnId, bytes: &[u8], now: UnixNanos) {
+        let now = self.time(now);
         let Some(mut taken) = self.conns.remove(&conn) else { return };
         if !taken.is_closing() {
             taken.receive(bytes, &mut self.hall, now);
         }
         self.conns.insert(conn, taken);
         self.ready.insert(conn);
+        self.enforce(now);
         self.publish(now);
+        if self.hall.advance_ns > 0 {
+            self.advance(now);
+        }
     }
 
     /// Bytes to be sent to a client.
@@ -210,15 +261,47 @@ impl Exchange {
         let feeds = hall.feeds.iter().filter_map(|feed| feed.deadline(&hall.hub));
         let conns = self.conns.values().filter_map(|conn| conn.deadline(hall));
         let settled = hall.venue.deadline();
+        let late = hall.late.deadline();
+        let maintained = hall.maintenance_due(hall.venue.now());
         let always = self.accounts_due.min(hall.market.deadline());
-        feeds.chain(conns).chain(settled).min().map_or(always, |first| first.min(always))
+        let due = feeds.chain(conns).chain(settled).chain(late).chain(maintained);
+        let first = due.min().map_or(always, |first| first.min(always));
+        UnixNanos(first.0 - self.ahead_ns)
     }
 
     /// Lets time pass to `now`: the market moves, the venue settles, pushes go out, clients that
     /// have been silent or slow for too long are cut off.
     pub fn step(&mut self, now: UnixNanos) {
+        let now = self.time(now);
+        self.step_to(now);
+    }
+
+    /// The venue's time when its caller's is `now`.
+    fn time(&self, now: UnixNanos) -> UnixNanos {
+        UnixNanos(now.0 + self.ahead_ns)
+    }
+
+    /// Moves the venue's time ahead as the administration has asked, in strides, so that fundings
+    /// and candles on the way are as they would have been; the market leaps from stride to stride.
+    fn advance(&mut self, now: UnixNanos) {
+        let ahead_ns = std::mem::take(&mut self.hall.advance_ns);
+        let end = UnixNanos(now.0 + ahead_ns);
+        let mut at = now;
+        while at < end {
+            at = UnixNanos((at.0 + ADVANCE_STRIDE_NS).min(end.0));
+            // Nobody could have said anything meanwhile.
+            self.conns.values_mut().for_each(|conn| conn.heard(at));
+            self.step_to(at);
+        }
+        self.ahead_ns += ahead_ns;
+    }
+
+    fn step_to(&mut self, now: UnixNanos) {
         self.hall.venue.advance(now);
+        self.hall.maintain(now);
         self.hall.market.step(&mut self.hall.venue, now);
+        self.send_late(now);
+        self.enforce(now);
         for (id, conn) in &mut self.conns {
             if conn.deadline(&self.hall).is_some_and(|deadline| deadline <= now) {
                 conn.step(&self.hall, now);
@@ -246,7 +329,7 @@ impl Exchange {
             feed.step(venue, hub, now, |topic, text| pushes.push((topic, text)));
         }
         for (topic, text) in pushes {
-            self.send(topic, text);
+            self.send(topic, text, now);
         }
     }
 
@@ -259,7 +342,7 @@ impl Exchange {
                     let symbol = &hall.venue.instrument(order.instrument).rules.symbol;
                     let row = OrderPush::of(order, symbol);
                     let text = feed::push("snapshot", topic, &hall.venue, [row], now);
-                    self.send(topic, text);
+                    self.send(topic, text, now);
                 }
             }
             VenueEvent::Fill(fill) => self.publish_fill(fill, now),
@@ -269,7 +352,7 @@ impl Exchange {
                 if hall.hub.listens(topic) {
                     let row = hall.position_push(view);
                     let text = feed::push("snapshot", topic, &hall.venue, [row], now);
-                    self.send(topic, text);
+                    self.send(topic, text, now);
                 }
             }
             VenueEvent::Account(view) => {
@@ -277,7 +360,7 @@ impl Exchange {
                 if hall.hub.listens(topic) {
                     let row = shape::AccountPush::of(view);
                     let text = feed::push("snapshot", topic, &hall.venue, [row], now);
-                    self.send(topic, text);
+                    self.send(topic, text, now);
                 }
             }
             VenueEvent::Trade(print) => hall.feeds[print.instrument.index()].printed(*print),
@@ -288,14 +371,14 @@ impl Exchange {
             VenueEvent::Liquidation(liquidation) => {
                 if hall.hub.listens(Topic::Liquidations) {
                     let text = feed::liquidation_push(liquidation, &hall.venue, now);
-                    self.send(Topic::Liquidations, text);
+                    self.send(Topic::Liquidations, text, now);
                 }
             }
             VenueEvent::Adl(reduced) => {
                 let topic = Topic::Private(reduced.account, Private::Adl);
                 if hall.hub.listens(topic) {
                     let text = feed::adl_push(reduced, topic, &hall.venue, now);
-                    self.send(topic, text);
+                    self.send(topic, text, now);
                 }
             }
             VenueEvent::Strategy(order) => {
@@ -304,7 +387,7 @@ impl Exchange {
                     let symbol = &hall.venue.instrument(order.instrument).rules.symbol;
                     let row = StrategyPush::of(order, symbol);
                     let text = feed::push("snapshot", topic, &hall.venue, [row], now);
-                    self.send(topic, text);
+                    self.send(topic, text, now);
                 }
             }
             // It shows as a bill, in the position and in the account, which have events of their
@@ -327,7 +410,7 @@ impl Exchange {
             .then(|| feed::push("snapshot", full, venue, [FillPush::of(fill, symbol)], now));
         for (topic, text) in [(fast, fast_text), (full, full_text)] {
             if let Some(text) = text {
-                self.send(topic, text);
+                self.send(topic, text, now);
             }
         }
     }
@@ -338,21 +421,100 @@ impl Exchange {
         for topic in topics {
             if let Topic::Private(account, Private::Account) = topic {
                 let text = self.hall.account_push(account, now);
-                self.send(topic, text);
+                self.send(topic, text, now);
             }
         }
     }
 
-    fn send(&mut self, topic: Topic, text: String) {
+    fn send(&mut self, topic: Topic, text: String, now: UnixNanos) {
         let text = Utf8Bytes::from(text);
         let bytes_max = self.hall.config.limits.outbound_bytes_max;
-        for id in self.hall.hub.of(topic) {
+        let account = match topic {
+            Topic::Private(account, _) => Some(account),
+            _ => None,
+        };
+        let Hall { hub, faults, late, .. } = &mut self.hall;
+        for id in hub.of(topic) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
-            conn.push(text.clone(), bytes_max);
+            let fate = faults.push(topic.word(), account, now);
+            let mut text = text.clone();
+            if let Some(damage) = fate.damage {
+                let mut damaged = text.to_string();
+                fault::damage(&mut damaged, damage);
+                text = damaged.into();
+            }
+            let at = late.in_order(id, topic, fate.at, now);
+            for _ in 0..fate.copies {
+                match (fate.cut, conn.session()) {
+                    (true, Some(session)) => session.cut(text.clone()),
+                    _ if at > now => late.push(at, Late::Text(id, text.clone())),
+                    _ => conn.push(text.clone(), bytes_max),
+                }
+            }
             self.ready.insert(id);
+        }
+    }
+
+    /// Sends and works what was late and is due.
+    fn send_late(&mut self, now: UnixNanos) {
+        let bytes_max = self.hall.config.limits.outbound_bytes_max;
+        while let Some(late) = self.hall.late.take(now) {
+            let (id, conn) = match late {
+                Late::Call(place, call) => {
+                    self.hall.work_late(place, *call, now);
+                    continue;
+                }
+                Late::Text(id, text) => {
+                    if let Some(conn) = self.conns.get_mut(&id) {
+                        conn.push(text, bytes_max);
+                    }
+                    self.ready.insert(id);
+                    continue;
+                }
+                Late::Answer(id, ..) | Late::Frame(id, ..) => (id, self.conns.remove(&id)),
+            };
+            match (late, conn) {
+                (Late::Answer(_, bytes, keep_alive), Some(mut conn)) => {
+                    conn.answer_late(&bytes, keep_alive, &mut self.hall, now);
+                    self.conns.insert(id, conn);
+                    self.ready.insert(id);
+                }
+                (Late::Frame(_, caller, frame), conn) => {
+                    let mut conn = conn;
+                    let name = conn.as_mut().and_then(Conn::session).map(|s| s.name().to_owned());
+                    let name = name.unwrap_or_default();
+                    let answer = session::worked(*frame, caller, &name, false, &mut self.hall, now);
+                    if let Some(mut conn) = conn {
+                        conn.push(answer.into(), bytes_max);
+                        self.conns.insert(id, conn);
+                        self.ready.insert(id);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends the WebSockets that may no longer be: of keys that are gone, and all while the door is
+    /// shut.
+    fn enforce(&mut self, now: UnixNanos) {
+        let gone = std::mem::take(&mut self.hall.revoked);
+        let shut = self.hall.faults.is_shut(now);
+        if !shut && gone.is_empty() {
+            return;
+        }
+        for (id, conn) in &mut self.conns {
+            if let Some(session) = conn.session()
+                && (shut || gone.iter().any(|key| key == session.key()))
+            {
+                session.end();
+                self.ready.insert(*id);
+            }
         }
     }
 }
 
+/// A stride of time that is moved ahead, nanoseconds.
+const ADVANCE_STRIDE_NS: i64 = 60_000_000_000;
 /// How often accounts are pushed without a cause, nanoseconds.
 const ACCOUNT_PUSH_NS: i64 = 5_000_000_000;

@@ -23,6 +23,12 @@ impl Outbound {
         &mut self.bytes
     }
 
+    /// Takes the last `n` bytes back, or all that wait.
+    pub(super) fn forget(&mut self, n: usize) {
+        let kept = self.bytes.len() - n.min(self.bytes.len() - self.sent);
+        self.bytes.truncate(kept);
+    }
+
     /// Notes that the first `n` bytes were sent.
     ///
     /// # Panics

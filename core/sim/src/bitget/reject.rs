@@ -36,6 +36,11 @@ pub(super) const ID_MISSING: Reject =
     Reject::new(40924, "The order id or clientOid must be passed one");
 /// An order over the WebSocket before the login.
 pub(super) const LOGIN_REQUIRED: Reject = Reject::new(30004, "User needs to log in");
+/// The venue does not know what became of the request (reference §3).
+pub(super) const UNKNOWN_ERROR: Reject = Reject::new(45001, "Unknown error");
+/// A demo key on the real side, or another key on the demo side. The documentation does not name
+/// the code; users of demo trading quote this one.
+pub(super) const ENVIRONMENT: Reject = Reject::new(40099, "exchange environment is incorrect");
 /// A window of the endpoint or of the address is used up.
 pub(super) const TOO_MANY_REQUESTS: Reject = Reject::new(429, "Too Many Requests");
 

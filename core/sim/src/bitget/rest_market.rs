@@ -19,8 +19,8 @@ use crate::reject::Reject;
 use crate::venue::{Instrument, Venue};
 
 /// The venue's clock.
-pub(super) fn time(_: &mut Hall, call: &Call) -> Result<String, Reject> {
-    Ok(json!({ "serverTime": Text::from(call.now) }).to_string())
+pub(super) fn time(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    Ok(json!({ "serverTime": Text::from(hall.faults.clock(call.now)) }).to_string())
 }
 
 /// Coins that can be deposited or withdrawn on some chain: there are none here.
@@ -31,8 +31,10 @@ pub(super) fn coins(_: &mut Hall, _: &Call) -> Result<String, Reject> {
 /// Trading rules. Other products of the real venue have no contracts here, and no error either:
 /// clients ask for all of them when they start.
 pub(super) fn instruments(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
-    let rows: Vec<_> =
-        asked_for(&hall.venue, &call.params)?.into_iter().map(|i| RulesRow::of(&i.rules)).collect();
+    let rows: Vec<_> = asked_for(&hall.venue, &call.params)?
+        .into_iter()
+        .map(|i| RulesRow::of(&i.rules, hall.announced(i.id)))
+        .collect();
     Ok(text_of(&rows))
 }
 
@@ -301,13 +303,13 @@ struct RulesRow<'a> {
     fund_interval: Text,
     min_leverage: Text,
     max_leverage: Text,
-    maintain_time: &'static str,
+    maintain_time: Text,
     symbol_type: &'static str,
     max_market_order_qty: Text,
 }
 
 impl<'a> RulesRow<'a> {
-    fn of(rules: &'a Rules) -> Self {
+    fn of(rules: &'a Rules, maintained: Option<UnixNanos>) -> Self {
         let Grids { price, size } = rules.grids;
         let count = |n: u32| Text::whole(i64::from(n));
         Self {
@@ -344,7 +346,7 @@ impl<'a> RulesRow<'a> {
             fund_interval: count(rules.fund_interval_hours),
             min_leverage: count(rules.leverage_min),
             max_leverage: count(rules.leverage_max),
-            maintain_time: "",
+            maintain_time: maintained.map_or(Text::EMPTY, Text::from),
             symbol_type: "crypto",
             max_market_order_qty: Text::steps(size, rules.market_size_max.0),
         }

@@ -16,97 +16,146 @@ use crate::account::ApiKey;
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const START: UnixNanos = UnixNanos::from_millis(1_789_456_510_000);
-const MILLIS: i64 = 1_000_000;
-const SECONDS: i64 = 1_000 * MILLIS;
+pub(super) const MILLIS: i64 = 1_000_000;
+pub(super) const SECONDS: i64 = 1_000 * MILLIS;
 
-/// An exchange, its clock, and how many bytes a segment has.
-struct Stage {
-    exchange: Exchange,
-    now: UnixNanos,
+/// An exchange, its clock, how many bytes a segment has, and headers for each request.
+pub(super) struct Stage {
+    pub(super) exchange: Exchange,
+    pub(super) now: UnixNanos,
     segment: usize,
+    pub(super) extra: String,
 }
 
 impl Stage {
-    fn new(config: ExchangeConfig) -> Self {
-        Self { exchange: Exchange::new(config, 7, START), now: START, segment: usize::MAX }
+    pub(super) fn new(config: ExchangeConfig) -> Self {
+        Self {
+            exchange: Exchange::new(config, 7, START),
+            now: START,
+            segment: usize::MAX,
+            extra: String::new(),
+        }
     }
 
-    fn metered() -> Self {
+    pub(super) fn metered() -> Self {
         Self::new(ExchangeConfig::default())
     }
 
-    fn unmetered() -> Self {
+    pub(super) fn unmetered() -> Self {
         Self::new(ExchangeConfig { limits: Limits::unmetered(), ..ExchangeConfig::default() })
     }
 
-    fn key(&self, name: &str) -> ApiKey {
+    pub(super) fn key(&self, name: &str) -> ApiKey {
         let found = self.exchange.keys().find(|(account, _)| account.name == name);
         found.expect("an account of this name").1.clone()
     }
 
-    fn pass(&mut self, ns: i64) {
+    pub(super) fn pass(&mut self, ns: i64) {
         self.now = UnixNanos(self.now.0 + ns);
         self.exchange.step(self.now);
     }
 
-    fn open(&mut self) -> ConnId {
+    pub(super) fn open(&mut self) -> ConnId {
         self.exchange.open(ConnKind::Api, PEER, self.now).expect("room for a connection")
     }
 
-    fn send(&mut self, conn: ConnId, bytes: &[u8]) {
+    pub(super) fn send(&mut self, conn: ConnId, bytes: &[u8]) {
         for segment in bytes.chunks(self.segment.min(bytes.len().max(1))) {
             self.exchange.receive(conn, segment, self.now);
         }
     }
 
-    fn take(&mut self, conn: ConnId) -> Vec<u8> {
+    pub(super) fn take(&mut self, conn: ConnId) -> Vec<u8> {
         let bytes = self.exchange.transmit(conn).to_vec();
         self.exchange.sent(conn, bytes.len());
         bytes
     }
 
     /// Sends a REST request on a new connection and gives status, headers and body.
-    fn rest(&mut self, key: Option<&ApiKey>, method: &str, target: &str, body: &str) -> Reply {
-        let conn = self.open();
-        let request = request(key, method, target, body, self.now);
-        self.send(conn, request.as_bytes());
-        let reply = Reply::of(&self.take(conn));
-        self.exchange.close(conn);
-        reply
+    pub(super) fn rest(
+        &mut self,
+        key: Option<&ApiKey>,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Reply {
+        self.try_rest(key, method, target, body).expect("an answer")
     }
 
-    fn get(&mut self, key: Option<&ApiKey>, target: &str) -> Value {
+    /// As [`Stage::rest`]; none when the connection ended without an answer.
+    pub(super) fn try_rest(
+        &mut self,
+        key: Option<&ApiKey>,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Option<Reply> {
+        let conn = self.open();
+        let request = self.request(key, method, target, body);
+        self.send(conn, request.as_bytes());
+        let bytes = self.take(conn);
+        self.exchange.close(conn);
+        (!bytes.is_empty()).then(|| Reply::of(&bytes))
+    }
+
+    pub(super) fn request(
+        &self,
+        key: Option<&ApiKey>,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> String {
+        let request = request(key, method, target, body, self.now);
+        request.replacen("Host: h\r\n", &format!("Host: h\r\n{}", self.extra), 1)
+    }
+
+    pub(super) fn get(&mut self, key: Option<&ApiKey>, target: &str) -> Value {
         let reply = self.rest(key, "GET", target, "");
         assert_eq!((reply.status, reply.body["code"].as_str()), (200, Some("00000")), "{reply:?}");
         reply.body["data"].clone()
     }
 
-    fn post(&mut self, key: &ApiKey, target: &str, body: &Value) -> Value {
+    pub(super) fn post(&mut self, key: &ApiKey, target: &str, body: &Value) -> Value {
         let reply = self.rest(Some(key), "POST", target, &body.to_string());
         assert_eq!((reply.status, reply.body["code"].as_str()), (200, Some("00000")), "{reply:?}");
         reply.body["data"].clone()
     }
 
-    fn refused(&mut self, key: Option<&ApiKey>, method: &str, target: &str, body: &str) -> String {
+    pub(super) fn refused(
+        &mut self,
+        key: Option<&ApiKey>,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> String {
         let reply = self.rest(key, method, target, body);
         assert_eq!(reply.status, 400, "{reply:?}");
         assert_eq!(reply.body["data"], Value::Null);
         reply.body["code"].as_str().expect("a code as text").to_owned()
     }
 
-    fn socket(&mut self, path: &str) -> ConnId {
+    pub(super) fn socket(&mut self, path: &str) -> ConnId {
+        self.try_socket(path).expect("a WebSocket")
+    }
+
+    /// Opens a WebSocket, or gives the status with which it was refused.
+    pub(super) fn try_socket(&mut self, path: &str) -> Result<ConnId, u16> {
         let conn = self.open();
+        let extra = &self.extra;
         let upgrade = format!(
-            "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: h\r\n{extra}Upgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         self.send(conn, upgrade.as_bytes());
         let answer = self.take(conn);
-        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", answer.escape_ascii());
-        conn
+        if answer.starts_with(b"HTTP/1.1 101 ") {
+            return Ok(conn);
+        }
+        self.exchange.close(conn);
+        Err(Reply::of(&answer).status)
     }
 
-    fn private(&mut self, key: &ApiKey, topics: &[&str]) -> ConnId {
+    pub(super) fn private(&mut self, key: &ApiKey, topics: &[&str]) -> ConnId {
         let conn = self.socket("/v3/ws/private");
         let ack = self.ask(conn, &login(key, &self.seconds()));
         assert_eq!(ack[0]["code"], json!(0));
@@ -118,21 +167,21 @@ impl Stage {
         conn
     }
 
-    fn seconds(&self) -> String {
+    pub(super) fn seconds(&self) -> String {
         (self.now.millis() / 1000).to_string()
     }
 
-    fn text(&mut self, conn: ConnId, text: &str) {
+    pub(super) fn text(&mut self, conn: ConnId, text: &str) {
         self.send(conn, &masked(text));
     }
 
-    fn ask(&mut self, conn: ConnId, message: &Value) -> Vec<Value> {
+    pub(super) fn ask(&mut self, conn: ConnId, message: &Value) -> Vec<Value> {
         self.text(conn, &message.to_string());
         self.heard(conn)
     }
 
     /// The messages that wait for a client.
-    fn heard(&mut self, conn: ConnId) -> Vec<Value> {
+    pub(super) fn heard(&mut self, conn: ConnId) -> Vec<Value> {
         frames(&self.take(conn))
             .into_iter()
             .map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -141,10 +190,10 @@ impl Stage {
 }
 
 #[derive(Debug)]
-struct Reply {
-    status: u16,
+pub(super) struct Reply {
+    pub(super) status: u16,
     head: String,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Reply {
@@ -227,25 +276,25 @@ fn frames(mut bytes: &[u8]) -> Vec<String> {
     texts
 }
 
-fn limit_order(side: &str, price: &str, qty: &str) -> Value {
+pub(super) fn limit_order(side: &str, price: &str, qty: &str) -> Value {
     json!({
         "symbol": "BTCUSDT", "orderType": "limit", "side": side, "price": price, "qty": qty,
         "timeInForce": "gtc",
     })
 }
 
-fn with_category(mut order: Value) -> Value {
+pub(super) fn with_category(mut order: Value) -> Value {
     order["category"] = json!("USDT-FUTURES");
     order
 }
 
-fn trade(topic: &str, args: &Value) -> Value {
+pub(super) fn trade(topic: &str, args: &Value) -> Value {
     json!({
         "op": "trade", "id": "r1", "category": "usdt-futures", "topic": topic, "args": args,
     })
 }
 
-fn subscribe(topic: &str, symbol: &str) -> Value {
+pub(super) fn subscribe(topic: &str, symbol: &str) -> Value {
     let arg = json!({ "instType": "usdt-futures", "topic": topic, "symbol": symbol });
     json!({ "op": "subscribe", "args": [arg] })
 }
@@ -260,7 +309,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 /// A price `percent` away from the mark, on the tick.
-fn near_mark(stage: &Stage, percent: i64) -> String {
+pub(super) fn near_mark(stage: &Stage, percent: i64) -> String {
     let id = stage.exchange.venue().find("BTCUSDT").unwrap();
     let mark = stage.exchange.venue().instrument(id).marks.mark.0;
     let tenths = mark / 10_000_000 * (100 + percent) / 100;
@@ -496,7 +545,7 @@ fn an_order_over_the_socket_is_acknowledged_and_its_life_is_pushed() {
     let ack = &heard[0];
     assert_eq!(
         keys(ack),
-        ["args", "category", "code", "connId", "event", "id", "msg", "topic", "ts"]
+        ["args", "category", "code", "connId", "event", "id", "msg", "rateLimit", "topic", "ts"]
     );
     assert_eq!(keys(&ack["args"]), ["cTime", "clientOid", "orderId", "symbol"]);
     assert_eq!((&ack["code"], &ack["id"]), (&json!("0"), &json!("r1")));
@@ -913,6 +962,149 @@ fn orders_are_canceled_when_the_countdown_is_not_armed_again() {
     assert_eq!(stage.heard(conn)[0]["data"][0]["orderStatus"], "cancelled");
     let bad = stage.refused(Some(&key), "POST", path, "{\"countdown\":\"3\"}");
     assert_eq!(bad, "40020");
+}
+
+/// Asks the administration and gives the answer, which must be no refusal.
+fn ask_admin(stage: &mut Stage, path: &str, body: &Value) -> Value {
+    let conn = stage.exchange.open(ConnKind::Admin, PEER, stage.now).unwrap();
+    let method = if body.is_null() { "GET" } else { "POST" };
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let request = request(None, method, path, &body, stage.now);
+    stage.send(conn, request.as_bytes());
+    let reply = Reply::of(&stage.take(conn));
+    assert_eq!(reply.status, 200, "{path} {body}: {reply:?}");
+    reply.body
+}
+
+#[test]
+fn the_administration_makes_accounts_and_keys_of_every_kind() {
+    let mut stage = Stage::unmetered();
+    let account = json!({ "name": "sub", "parent": "keel", "deposit": "500", "vip": "3" });
+    ask_admin(&mut stage, "/admin/account", &account);
+    let mut made = |body: Value| {
+        let made = ask_admin(&mut stage, "/admin/key", &body);
+        made["key"].as_str().unwrap().to_owned()
+    };
+    let trades = made(json!({ "account": "sub", "permissions": ["uta_trade"] }));
+    let takes = made(json!({ "account": "sub", "permissions": ["uta_trade", "withdraw"] }));
+    let bound = made(json!({ "account": "sub", "ips": ["10.0.0.9"] }));
+    let demo = made(json!({ "account": "sub", "permissions": ["uta_trade"], "demo": true }));
+    let key = |stage: &Stage, name: &str| {
+        stage.exchange.keys().find(|(_, key)| key.key == name).expect("the key").1.clone()
+    };
+    let info = "/api/v3/account/info";
+    let trades = key(&stage, &trades);
+    assert_eq!(stage.get(Some(&trades), info)["parentId"], "8000000001");
+    let fees = "/api/v3/account/fee-rate?category=USDT-FUTURES&symbol=BTCUSDT";
+    assert_eq!(stage.get(Some(&trades), fees)["makerFeeRate"], "0.00014");
+    let takes = key(&stage, &takes);
+    let expected = json!(["uta_trade", "withdraw"]);
+    assert_eq!(stage.get(Some(&takes), info)["permissions"], expected);
+    let bound = key(&stage, &bound);
+    assert_eq!(stage.refused(Some(&bound), "GET", info, ""), "40018");
+    let demo = key(&stage, &demo);
+    assert_eq!(stage.refused(Some(&demo), "GET", info, ""), "40099");
+}
+
+#[test]
+fn the_administration_moves_the_price_and_changes_the_rules() {
+    let mut stage = Stage::unmetered();
+    let mark = |stage: &Stage| {
+        let venue = stage.exchange.venue();
+        venue.instrument(venue.find("BTCUSDT").unwrap()).marks.mark.0
+    };
+    let before = mark(&stage);
+    ask_admin(&mut stage, "/admin/price", &json!({ "symbol": "BTCUSDT", "percent": "-5" }));
+    stage.pass(SECONDS);
+    let share = mark(&stage) * 100 / before;
+    assert!((94..=96).contains(&share), "{share}");
+    assert_eq!(mark(&stage) % 10_000_000, 0, "the mark lies on the tick");
+
+    let rules = json!({ "symbol": "BTCUSDT", "priceMultiplier": "0.5", "minOrderQty": "0.002" });
+    ask_admin(&mut stage, "/admin/rules", &rules);
+    stage.pass(SECONDS);
+    let path = "/api/v3/market/instruments?category=USDT-FUTURES&symbol=BTCUSDT";
+    let row = stage.get(None, path)[0].clone();
+    let (tick, least) = (&row["priceMultiplier"], &row["minOrderQty"]);
+    assert_eq!((tick, least), (&json!("0.5"), &json!("0.002")));
+}
+
+#[test]
+fn announced_maintenance_is_told_begins_and_ends() {
+    let mut stage = Stage::unmetered();
+    let key = stage.key("keel");
+    let body = json!({ "symbol": "BTCUSDT", "inMs": 1_000, "forMs": 2_000 });
+    let told = ask_admin(&mut stage, "/admin/maintenance", &body);
+    let path = "/api/v3/market/instruments?category=USDT-FUTURES&symbol=BTCUSDT";
+    assert_eq!(stage.get(None, path)[0]["maintainTime"], told["from"]);
+    let order = with_category(limit_order("buy", &near_mark(&stage, -3), "0.01")).to_string();
+    let place = "/api/v3/trade/place-order";
+    stage.pass(1_000 * MILLIS);
+    assert_eq!(stage.refused(Some(&key), "POST", place, &order), "40844");
+    stage.pass(2_000 * MILLIS);
+    assert_eq!(stage.rest(Some(&key), "POST", place, &order).status, 200);
+    assert_eq!(stage.get(None, path)[0]["maintainTime"], "");
+}
+
+#[test]
+fn two_days_of_fundings_pass_when_time_is_moved_ahead() {
+    let mut stage = Stage::unmetered();
+    let key = stage.key("keel");
+    let mut order = with_category(limit_order("buy", "0", "0.01"));
+    order["orderType"] = json!("market");
+    stage.post(&key, "/api/v3/trade/place-order", &order);
+    let conn = stage.private(&key, &["position"]);
+    ask_admin(&mut stage, "/admin/advance", &json!({ "ms": 48 * 3_600_000 }));
+    let told = stage.get(None, "/api/v3/public/time")["serverTime"].clone();
+    let clock = stage.now.millis() + 48 * 3_600_000;
+    assert_eq!(told, json!(clock.to_string()));
+    stage.now = UnixNanos(stage.now.0 + 48 * 3_600 * SECONDS);
+    let records = "/api/v3/account/financial-records?category=USDT-FUTURES&coin=USDT";
+    let signed = stage.request(Some(&key), "GET", records, "");
+    stage.now = UnixNanos(stage.now.0 - 48 * 3_600 * SECONDS);
+    let rest = stage.open();
+    stage.send(rest, signed.as_bytes());
+    let page = Reply::of(&stage.take(rest)).body["data"]["list"].clone();
+    let funding = |row: &&Value| row["type"].as_str().unwrap().contains("SETTLE_FEE");
+    assert_eq!(page.as_array().unwrap().iter().filter(funding).count(), 6);
+    assert!(!stage.exchange.is_closing(conn), "sockets stay");
+    assert!(!stage.heard(conn).is_empty());
+}
+
+#[test]
+fn faults_are_injected_listed_and_cleared_by_the_administration() {
+    let mut stage = Stage::unmetered();
+    let key = stage.key("keel");
+    let storm = json!({ "act": "too-many", "on": "place-order", "account": "keel", "times": 1 });
+    let id = ask_admin(&mut stage, "/admin/fault", &storm)["fault"].clone();
+    let body = with_category(limit_order("buy", &near_mark(&stage, -3), "0.01")).to_string();
+    let place = "/api/v3/trade/place-order";
+    assert_eq!(stage.rest(Some(&key), "POST", place, &body).status, 429);
+    assert_eq!(stage.rest(Some(&key), "POST", place, &body).status, 200);
+    let list = ask_admin(&mut stage, "/admin/faults", &Value::Null)["faults"].clone();
+    assert_eq!((&list[0]["fault"], &list[0]["acted"]), (&id, &json!(1)));
+    for act in [
+        "drop",
+        "duplicate",
+        "stall",
+        "cut",
+        "damage-checksum",
+        "damage-sequence",
+        "damage-level",
+        "fail",
+        "lose-answer",
+        "partial-batch",
+        "ban",
+        "maintenance",
+    ] {
+        ask_admin(&mut stage, "/admin/fault", &json!({ "act": act, "forMs": 10 }));
+    }
+    for act in ["delay", "answer-late", "accept-late", "skew"] {
+        ask_admin(&mut stage, "/admin/fault", &json!({ "act": act, "ms": 10 }));
+    }
+    ask_admin(&mut stage, "/admin/clear-fault", &json!({}));
+    let list = ask_admin(&mut stage, "/admin/faults", &Value::Null)["faults"].clone();
+    assert_eq!(list, json!([]));
 }
 
 #[test]

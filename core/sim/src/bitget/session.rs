@@ -16,6 +16,7 @@ use super::auth::{self, Caller, Login};
 use super::endpoint;
 use super::entry::{self, BATCH_MAX};
 use super::hall::Hall;
+use super::late::{Frame, Late};
 use super::params::Params;
 use super::reject::{self, WsError};
 use super::shape::CATEGORY_LOWER;
@@ -25,6 +26,7 @@ use super::window::{Meter, NANOS_PER_SECOND, Subject};
 use super::ws::{Received, Socket};
 use crate::account::AccountId;
 use crate::bitget::ConnId;
+use crate::fault::Act;
 use crate::order::Ack;
 use crate::reject::Reject;
 use crate::venue::Venue;
@@ -57,7 +59,11 @@ pub(super) struct Session {
     peer: IpAddr,
     door: Door,
     socket: Socket,
+    /// Whether the socket is that of demo trading.
+    demo: bool,
     caller: Option<Caller>,
+    /// The key of the login.
+    key: String,
     topics: BTreeSet<Topic>,
     messages: Meter,
     subscriptions: Meter,
@@ -71,7 +77,7 @@ impl Session {
     pub(super) fn new(
         id: ConnId,
         peer: IpAddr,
-        door: Door,
+        (door, demo): (Door, bool),
         socket: Socket,
         hall: &mut Hall,
         now: UnixNanos,
@@ -82,7 +88,9 @@ impl Session {
             peer,
             door,
             socket,
+            demo,
             caller: None,
+            key: String::new(),
             topics: BTreeSet::new(),
             messages: Meter::new(limits.messages_per_second, NANOS_PER_SECOND),
             subscriptions: Meter::new(limits.subscriptions_per_hour, 3_600 * NANOS_PER_SECOND),
@@ -139,6 +147,30 @@ impl Session {
         if self.socket.outbound().len() > bytes_max {
             self.closing = true;
         }
+    }
+
+    /// Ends the connection in the middle of a push.
+    pub(super) fn cut(&mut self, text: Utf8Bytes) {
+        let whole = self.socket.outbound().len();
+        self.socket.send(text);
+        let frame = self.socket.outbound().len() - whole;
+        self.socket.forget(frame / 2);
+        self.closing = true;
+    }
+
+    /// Takes it that the client has pinged at an instant.
+    pub(super) fn heard(&mut self, now: UnixNanos) {
+        self.pinged = now;
+    }
+
+    /// Ends the connection without a word.
+    pub(super) fn end(&mut self) {
+        self.closing = true;
+    }
+
+    /// The key that it is logged in with; empty before.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     /// When the connection ends by itself: without a ping, or by age.
@@ -208,10 +240,12 @@ impl Session {
             timestamp: &timestamp,
             sign: text("sign"),
         };
-        match auth::login(&hall.venue, &login, self.peer, now) {
+        let clock = hall.faults.clock(now);
+        match auth::login(&hall.venue, &login, self.peer, self.demo, clock) {
             Ok(None) => {}
             Ok(Some(caller)) => {
                 self.caller = Some(caller);
+                self.key = text("apiKey").to_owned();
                 let ack = LoginAck { event: "login", code: 0, msg: "", conn_id: &self.name };
                 self.socket.send(json(&ack));
             }
@@ -285,69 +319,52 @@ impl Session {
             _ => String::new(),
         };
         let (id, topic, category) = (text("id"), text("topic"), text("category"));
-        let args = request.remove("args");
-        let reply = match self.traded(&topic, &category, args, hall, now) {
-            Ok((args, category)) => json(&TradeAck {
-                event: "trade",
-                id: &id,
-                category,
-                topic: &topic,
-                args,
-                code: "0",
-                msg: "Success",
-                ts: now.into(),
-                conn_id: &self.name,
-            }),
-            Err(reject) => json(&TradeError {
-                event: "error",
-                id: &id,
-                code: Text::whole(i64::from(reject.code)),
-                msg: &reject.message,
-            }),
+        let frame = Frame { id, topic, category, args: request.remove("args") };
+        let caller = match (self.door, self.caller) {
+            (Door::Private, Some(caller)) => caller,
+            _ => {
+                self.socket.send(refused(&frame, &reject::LOGIN_REQUIRED));
+                return;
+            }
         };
-        self.socket.send(reply);
+        let Some(act) = hall.faults.request(&frame.topic, Some(caller.account), now) else {
+            let answer = worked(frame, caller, &self.name, false, hall, now);
+            self.socket.send(answer);
+            return;
+        };
+        match act {
+            Act::Fail { accepted, .. } => {
+                let answer = refused(&frame, &reject::UNKNOWN_ERROR);
+                if accepted {
+                    worked(frame, caller, &self.name, false, hall, now);
+                }
+                self.socket.send(answer);
+            }
+            Act::LoseAnswer { accepted } => {
+                if accepted {
+                    worked(frame, caller, &self.name, false, hall, now);
+                }
+            }
+            Act::AnswerLate { ns } => {
+                let answer = worked(frame, caller, &self.name, false, hall, now);
+                let at = UnixNanos(now.0.saturating_add(ns.max(0)));
+                hall.late.push(at, Late::Text(self.id, answer.into()));
+            }
+            Act::AcceptLate { ns } => {
+                let at = UnixNanos(now.0.saturating_add(ns.max(0)));
+                hall.late.push(at, Late::Frame(self.id, caller, Box::new(frame)));
+            }
+            Act::PartialBatch => {
+                let answer = worked(frame, caller, &self.name, true, hall, now);
+                self.socket.send(answer);
+            }
+            _ => self.socket.send(refused(&frame, &reject::TOO_MANY_REQUESTS)),
+        }
     }
 
-    fn traded(
-        &self,
-        topic: &str,
-        category: &str,
-        args: Option<Value>,
-        hall: &mut Hall,
-        now: UnixNanos,
-    ) -> Result<(Vec<TradeElement>, Option<&'static str>), Reject> {
-        let (Door::Private, Some(caller)) = (self.door, self.caller) else {
-            return Err(reject::LOGIN_REQUIRED);
-        };
-        let entry = Entry::ALL.iter().find(|entry| entry.topics.contains(&topic));
-        let entry = entry.ok_or_else(|| reject::wrong("topic", topic))?;
-        if !caller.permissions.trade {
-            return Err(reject::permission("uta_trade"));
-        }
-        if (entry.names_category || !category.is_empty()) && category != CATEGORY_LOWER {
-            return Err(reject::category(category));
-        }
-        let Some(Value::Array(args)) = args else { return Err(reject::empty("args")) };
-        match (entry.batch, args.len()) {
-            (_, 0) => return Err(reject::empty("args")),
-            (false, 2..) => return Err(reject::VERIFICATION),
-            (true, n) if n > BATCH_MAX => return Err(reject::BATCH_TOO_LARGE),
-            _ => {}
-        }
-        let window = endpoint::place_of(entry.path);
-        hall.take_window(window, Subject::Uid(hall.uid(caller.account)), now)?;
-        let mut elements = Vec::with_capacity(args.len());
-        for arg in args {
-            let params = Params::of_value(arg);
-            match (entry.work)(&mut hall.venue, caller.account, &params, now) {
-                Ok(ack) => elements.push(TradeElement::of(&ack, &params, entry)),
-                Err(reject) if entry.batch => {
-                    elements.push(TradeElement::refused(&params, &reject));
-                }
-                Err(reject) => return Err(reject),
-            }
-        }
-        Ok((elements, entry.names_category.then_some(CATEGORY_LOWER)))
+    /// The name that the venue has given to the connection.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     fn error(&mut self, error: WsError, arg: Option<&Map<String, Value>>) {
@@ -371,6 +388,99 @@ impl Session {
         self.socket.close(code);
         self.closing = true;
     }
+}
+
+/// Works an order frame and gives the answer. With `half` only the first half of a batch is
+/// answered.
+pub(super) fn worked(
+    frame: Frame,
+    caller: Caller,
+    conn: &str,
+    half: bool,
+    hall: &mut Hall,
+    now: UnixNanos,
+) -> String {
+    let Frame { id, topic, category, args } = frame;
+    match traded(caller, &topic, &category, args, hall, now) {
+        Ok(Traded { mut elements, category, window }) => {
+            if half {
+                elements.truncate(elements.len().div_ceil(2));
+            }
+            json(&TradeAck {
+                event: "trade",
+                id: &id,
+                category,
+                topic: &topic,
+                args: elements,
+                code: "0",
+                msg: "Success",
+                rate_limit: window.map(|window| [window]),
+                ts: hall.faults.clock(now).into(),
+                conn_id: conn,
+            })
+        }
+        Err(reject) => refused(&Frame { id, topic, category, args: None }, &reject),
+    }
+}
+
+fn refused(frame: &Frame, reject: &Reject) -> String {
+    json(&TradeError {
+        event: "error",
+        id: &frame.id,
+        code: Text::whole(i64::from(reject.code)),
+        msg: &reject.message,
+    })
+}
+
+/// What became of an order frame.
+struct Traded {
+    elements: Vec<TradeElement>,
+    category: Option<&'static str>,
+    window: Option<RateLimit>,
+}
+
+fn traded(
+    caller: Caller,
+    topic: &str,
+    category: &str,
+    args: Option<Value>,
+    hall: &mut Hall,
+    now: UnixNanos,
+) -> Result<Traded, Reject> {
+    let entry = Entry::ALL.iter().find(|entry| entry.topics.contains(&topic));
+    let entry = entry.ok_or_else(|| reject::wrong("topic", topic))?;
+    if !caller.permissions.trade {
+        return Err(reject::permission("uta_trade"));
+    }
+    if (entry.names_category || !category.is_empty()) && category != CATEGORY_LOWER {
+        return Err(reject::category(category));
+    }
+    let Some(Value::Array(args)) = args else { return Err(reject::empty("args")) };
+    match (entry.batch, args.len()) {
+        (_, 0) => return Err(reject::empty("args")),
+        (false, 2..) => return Err(reject::VERIFICATION),
+        (true, n) if n > BATCH_MAX => return Err(reject::BATCH_TOO_LARGE),
+        _ => {}
+    }
+    let place = endpoint::place_of(entry.path);
+    let remaining = hall.take_window(place, Subject::Uid(hall.uid(caller.account)), now)?;
+    let window = hall.config.limits.endpoint_windows.then(|| RateLimit {
+        limit: Text::whole(i64::from(endpoint::ENDPOINTS[place].per_second)),
+        remaining: Text::whole(i64::from(remaining)),
+    });
+    let mut elements = Vec::with_capacity(args.len());
+    for arg in args {
+        let params = Params::of_value(arg);
+        match (entry.work)(&mut hall.venue, caller.account, &params, now) {
+            Ok(ack) => elements.push(TradeElement::of(&ack, &params, entry)),
+            Err(reject) if entry.batch => {
+                elements.push(TradeElement::refused(&params, &reject));
+            }
+            Err(reject) => return Err(reject),
+        }
+    }
+    let category = entry.names_category.then_some(CATEGORY_LOWER);
+    Ok(Traded { elements, category, window })
 }
 
 type Work = fn(&mut Venue, AccountId, &Params, UnixNanos) -> Result<Ack, Reject>;
@@ -479,9 +589,18 @@ struct TradeAck<'a> {
     args: Vec<TradeElement>,
     code: &'static str,
     msg: &'static str,
+    #[serde(rename = "rateLimit", skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<[RateLimit; 1]>,
     ts: Text,
     #[serde(rename = "connId")]
     conn_id: &'a str,
+}
+
+/// What is left of the window that an order frame has used.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct RateLimit {
+    limit: Text,
+    remaining: Text,
 }
 
 /// A refused order frame. Recorded answers have these fields only; clients match them by `id`.

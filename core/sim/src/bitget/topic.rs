@@ -179,22 +179,34 @@ impl Topic {
         Some(Self::Private(account, topic))
     }
 
+    /// The topic's name on the wire.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Books(_, depth) => depth.word(),
+            Self::Trades(_) => "publicTrade",
+            Self::Ticker(_) => "ticker",
+            Self::Kline(..) => "kline",
+            Self::Liquidations => "liquidation",
+            Self::Private(_, topic) => topic.word(),
+        }
+    }
+
     /// The `arg` of this topic's pushes.
     pub(super) fn arg(self, venue: &Venue) -> Arg<'_> {
-        let (inst_type, topic, instrument) = match self {
-            Self::Books(instrument, depth) => (CATEGORY_LOWER, depth.word(), Some(instrument)),
-            Self::Trades(instrument) => (CATEGORY_LOWER, "publicTrade", Some(instrument)),
-            Self::Ticker(instrument) => (CATEGORY_LOWER, "ticker", Some(instrument)),
-            Self::Kline(instrument, _) => (CATEGORY_LOWER, "kline", Some(instrument)),
-            Self::Liquidations => (CATEGORY_LOWER, "liquidation", None),
-            Self::Private(_, topic) => (PRIVATE_TYPE, topic.word(), None),
+        let (inst_type, instrument) = match self {
+            Self::Books(instrument, _)
+            | Self::Trades(instrument)
+            | Self::Ticker(instrument)
+            | Self::Kline(instrument, _) => (CATEGORY_LOWER, Some(instrument)),
+            Self::Liquidations => (CATEGORY_LOWER, None),
+            Self::Private(..) => (PRIVATE_TYPE, None),
         };
         let interval = match self {
             Self::Kline(_, interval) => Some(interval.word()),
             _ => None,
         };
         let symbol = instrument.map(|id| venue.instrument(id).rules.symbol.as_str());
-        Arg { inst_type, topic, symbol, interval }
+        Arg { inst_type, topic: self.word(), symbol, interval }
     }
 }
 

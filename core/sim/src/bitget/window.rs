@@ -26,6 +26,7 @@ pub(super) struct Windows {
     seconds: BTreeMap<(usize, Subject), Count>,
     minutes: BTreeMap<IpAddr, Count>,
     blocked: BTreeMap<IpAddr, UnixNanos>,
+    connects: BTreeMap<IpAddr, Count>,
 }
 
 /// How often something happened in the period of this number.
@@ -69,6 +70,16 @@ impl Windows {
         }
         let used = self.seconds.entry((endpoint, subject)).or_default().add(second);
         limit.checked_sub(used).ok_or(Exceeded)
+    }
+
+    /// Counts an attempt of `peer` to connect; false when it was one too many in these five
+    /// minutes.
+    pub(super) fn take_connect(&mut self, peer: IpAddr, most: u32, now: UnixNanos) -> bool {
+        let period = now.0.div_euclid(CONNECT_PERIOD_NS);
+        if self.connects.len() >= WINDOWS_MAX {
+            self.connects.retain(|_, count| count.period == period);
+        }
+        self.connects.entry(peer).or_default().add(period) <= most
     }
 
     /// Takes one request of `peer` from its minute. The first one too many blocks the address for
@@ -121,6 +132,8 @@ impl Meter {
     }
 }
 
+/// How long attempts to connect are counted together, nanoseconds.
+const CONNECT_PERIOD_NS: i64 = 300 * NANOS_PER_SECOND;
 /// Nanoseconds in a second.
 pub(super) const NANOS_PER_SECOND: i64 = 1_000_000_000;
 

@@ -87,6 +87,11 @@ impl Socket {
         let _ = self.inner.send(Message::Text(text.into()));
     }
 
+    /// Takes the last `n` bytes back that wait to be sent.
+    pub(super) fn forget(&mut self, n: usize) {
+        self.inner.get_mut().outbound.forget(n);
+    }
+
     /// Queues a close frame.
     pub(super) fn close(&mut self, code: CloseCode) {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static("") };
