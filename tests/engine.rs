@@ -314,8 +314,8 @@ fn a_desk_on_which_everything_is_fine_is_quoted_on_both_sides_post_only() {
 
 #[test]
 fn money_that_moved_before_the_opening_balance_is_not_booked_again() {
-    // Found by a run of four minutes: the deposit that made the opening balance came as a bill a minute
-    // later, and equity doubled.
+    // Found by a run of four minutes: the deposit that made the opening balance came as a bill a
+    // minute later, and equity doubled.
     let mut bench = Bench::running();
     let bill = |ts, bill_id| {
         Event::Bill(Bill {

@@ -39,8 +39,8 @@ pub struct Setup {
     pub run_dir: PathBuf,
     /// What outlives runs.
     pub state_dir: PathBuf,
-    /// Where instruments of the account are claimed against every other engine on this host; `None` with the
-    /// embedded venue, which nobody else can reach.
+    /// Where instruments of the account are claimed against every other engine on this host; `None`
+    /// with the embedded venue, which nobody else can reach.
     pub claims_dir: Option<PathBuf>,
     /// Ends in order after this long; `None` runs until told to stop.
     pub run_for: Option<Duration>,

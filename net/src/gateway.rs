@@ -123,8 +123,8 @@ impl Gateway {
         }
     }
 
-    /// The same, asking the venue to refuse creates that arrive more than `window_ms` (10 to 60,000)
-    /// late, which bounds how long one of unknown outcome may still appear.
+    /// The same, asking the venue to refuse creates that arrive more than `window_ms` (10 to
+    /// 60,000) late, which bounds how long one of unknown outcome may still appear.
     pub fn with_receive_window(self, window_ms: u16) -> Self {
         Self { encoder: self.encoder.with_receive_window(window_ms), ..self }
     }

@@ -157,7 +157,8 @@ fn title(snapshot: &Snapshot) -> String {
     format!("keel  {} · {profile} · {}", snapshot.mode, harmless(snapshot.instance.clone()))
 }
 
-/// The guard's state with its reasons; it is the same for all instruments, but for their own causes.
+/// The guard's state with its reasons; it is the same for all instruments, but for their own
+/// causes.
 fn state(snapshot: &Snapshot) -> String {
     let rows = || snapshot.instruments.iter().filter_map(|seen| seen.row.as_ref());
     let Some(worst) = rows().map(|row| row.value(Key::state)).max() else {

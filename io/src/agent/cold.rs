@@ -93,8 +93,8 @@ impl ColdAgent {
         }
     }
 
-    /// A reading of the clock may have waited, at start for as long as threads take: UTC is told for
-    /// `now`.
+    /// A reading of the clock may have waited, at start for as long as threads take: UTC is told
+    /// for `now`.
     fn fresh(&mut self, event: Event, now: MonoNanos) -> Event {
         match event {
             Event::ClockSync(sync) => {

@@ -94,8 +94,8 @@ impl Cycle {
         }
     }
 
-    /// Takes what its links hold, in order of importance, and what is due; gives how many events there
-    /// were. `stamp` reads the clock.
+    /// Takes what its links hold, in order of importance, and what is due; gives how many events
+    /// there were. `stamp` reads the clock.
     pub fn turn(&mut self, stamp: &impl Fn() -> MonoNanos, now: MonoNanos) -> usize {
         if !self.over && self.is_stranded(now) {
             eprintln!("engine: a neighbor is gone or does not answer; everything is canceled");

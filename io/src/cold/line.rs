@@ -1,4 +1,5 @@
-//! A line to the venue over HTTP: a door, the connection it opened, and the questions asked over it.
+//! A line to the venue over HTTP: a door, the connection it opened, and the questions asked over
+//! it.
 
 use keel_core::instrument::Instrument;
 use keel_core::units::{MonoNanos, SECONDS};
@@ -28,7 +29,8 @@ pub struct Line {
 const BEGIN_NS_MAX: u64 = 15 * SECONDS;
 
 impl Line {
-    /// A line to `target` whose socket is registered as `key`, and as `key + 1` while it is being opened.
+    /// A line to `target` whose socket is registered as `key`, and as `key + 1` while it is being
+    /// opened.
     pub fn new(rest: Rest, target: Target, clock: Clock, key: usize) -> Self {
         let (to_line, opened) = super::door::handover("rest");
         let (retired, from_line) = super::door::handover("rest back");
@@ -119,7 +121,8 @@ impl Line {
 
     /// When it wants to be stepped.
     pub fn deadline(&self) -> MonoNanos {
-        // Without a connection no question can be asked, and nothing is to be waited for but the door.
+        // Without a connection no question can be asked, and nothing is to be waited for but the
+        // door.
         let connection = self
             .connection
             .as_ref()

@@ -25,8 +25,8 @@ use crate::state::{Latch, StateDir, StateError};
 
 /// Keeps a run's records: the journal, the tables, the day and the log.
 ///
-/// One thread owns it. [`Recorder::take`] only buffers; [`Recorder::commit`] makes the group durable and
-/// then writes what it means, so that no file tells what the journal does not hold.
+/// One thread owns it. [`Recorder::take`] only buffers; [`Recorder::commit`] makes the group
+/// durable and then writes what it means, so that no file tells what the journal does not hold.
 #[derive(Debug)]
 pub struct Recorder {
     run: Run,
@@ -218,8 +218,8 @@ impl Recorder {
         }
     }
 
-    /// Ends the records. `clean` says that zero open orders were verified at the venue; the mark that tells
-    /// the next start so is the last thing written.
+    /// Ends the records. `clean` says that zero open orders were verified at the venue; the mark
+    /// that tells the next start so is the last thing written.
     ///
     /// # Errors
     /// As [`RecordError`] says; without the mark then.
@@ -300,10 +300,10 @@ impl Recorder {
 }
 
 fn is_hard_stop(tap: &Tap) -> bool {
-    matches!(
-        (tap.kind, CommandView::decode(&tap.slot)),
-        (TapKind::Command, Ok(CommandView::GuardChanged(change))) if change.to == GuardState::HardStop
-    )
+    let Ok(CommandView::GuardChanged(change)) = CommandView::decode(&tap.slot) else {
+        return false;
+    };
+    tap.kind == TapKind::Command && change.to == GuardState::HardStop
 }
 
 /// Where an instrument's tables stand: in the directory itself when it is the only one.

@@ -1,7 +1,8 @@
 //! Questions to the venue: evidence that the engine asks for, and reference data by the clock.
 //!
-//! One request at a time on one connection; evidence goes before reference data. What comes back leaves as
-//! events, so that every decision that rests on it is journaled. It owns no socket and reads no clock.
+//! One request at a time on one connection; evidence goes before reference data. What comes back
+//! leaves as events, so that every decision that rests on it is journaled. It owns no socket and
+//! reads no clock.
 
 use std::collections::VecDeque;
 
@@ -146,8 +147,8 @@ const RATE_PAUSE_NS: u64 = SECONDS;
 const FAILURE_PAUSE_NS: u64 = 200 * MILLIS;
 
 impl Rest {
-    /// A reader for `symbols`, in the order that gives their ids. `host` is the venue's, with its port
-    /// where that is not 443.
+    /// A reader for `symbols`, in the order that gives their ids. `host` is the venue's, with its
+    /// port where that is not 443.
     pub fn new(
         instance: Instance,
         host: &str,
@@ -186,8 +187,8 @@ impl Rest {
         }
     }
 
-    /// Asks for the clock and the rules, without which nothing else can be understood, and whose key
-    /// it is.
+    /// Asks for the clock and the rules, without which nothing else can be understood, and whose
+    /// key it is.
     pub fn begin(&mut self) {
         self.ask(Ask::Time);
         self.ask(Ask::Instruments);
@@ -218,7 +219,8 @@ impl Rest {
         (!rules.is_empty() && rules.len() == self.symbols.len()).then_some(rules)
     }
 
-    /// Asks for everything else and begins the schedule. `newest_bill`: what has been booked before.
+    /// Asks for everything else and begins the schedule. `newest_bill`: what has been booked
+    /// before.
     pub fn start(&mut self, since: UnixNanos, now: MonoNanos) {
         self.newest_bill = Some(since);
         for index in 0..self.symbols.len() {
@@ -254,8 +256,8 @@ impl Rest {
         &self.counters
     }
 
-    /// Reads an answer that has come and sends the next question; 1 when something happened. `host` reads
-    /// the host's UTC, to tell how far it is off the venue's.
+    /// Reads an answer that has come and sends the next question; 1 when something happened. `host`
+    /// reads the host's UTC, to tell how far it is off the venue's.
     pub fn step(
         &mut self,
         client: &mut Client,
@@ -474,7 +476,8 @@ impl Rest {
         self.out.extend(self.directory.iter().map(event));
     }
 
-    /// The venue's time was read between `asked` and `now`: it belongs to the middle, give or take half.
+    /// The venue's time was read between `asked` and `now`: it belongs to the middle, give or take
+    /// half.
     fn read_clock(&mut self, utc: UnixNanos, host: UnixNanos, asked: MonoNanos, now: MonoNanos) {
         let half = now.since(asked) / 2;
         let utc_now = UnixNanos(utc.0.saturating_add(half as i64));

@@ -65,7 +65,8 @@ struct Guard {
     since: UnixNanos,
 }
 
-/// What a record means for the files. Few are under way at a time, so that one size for all is fine.
+/// What a record means for the files. Few are under way at a time, so that one size for all is
+/// fine.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a row is copied once, off the hot threads")]
 pub enum News {

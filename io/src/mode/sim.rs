@@ -160,23 +160,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     venue.set(anchor.utc, anchor.mono);
 
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
-    let rest = Rest::new(
-        setup.instance,
-        &access.targets.host,
-        Some(access.credentials()),
-        &setup.instruments,
-        venue.clone(),
-    );
-    let mut line = Line::new(rest, access.targets.rest.clone(), clock.clone(), LINE_KEY);
-    let rules = line.begin(cold.poller()).map_err(StartError::Venue)?;
-    check_account(line.rest().uid(), access.uid)?;
-    let now = clock.now();
-    if setup.venue.clock_speed() == 1 {
-        check_clock(&clock, &venue, &setup.params)?;
-    } else {
-        clock.calibrate(venue.utc(now), now);
-    }
-    line.rest().start(venue.utc(now), now);
+    let (line, rules) = open_line(&setup, &access, &mut cold, &clock, &venue)?;
 
     let boot = Boot {
         config_hash: setup.config_hash,
@@ -189,7 +173,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     let boot = first_events(boot, &setup.params, &rules, restored);
     let recorder = Recorder::open(run_of(&setup), state, anchor)?;
     let stop_at = setup.run_for.map_or(MonoNanos::NEVER, |length| {
-        now.after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
+        clock.now().after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
     });
     let credentials = access.credentials();
     let receive_window_ms = setup.params.receive_window_ms() / MILLIS;
@@ -210,6 +194,34 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         stop_at,
     })?;
     Ok(Running { threads, exchange, _claims: claims })
+}
+
+/// Opens the line to the venue, reads clock, account and rules, and asks for all the rest.
+fn open_line(
+    setup: &Setup,
+    access: &Access,
+    cold: &mut Duty,
+    clock: &Clock,
+    venue: &VenueClock,
+) -> Result<(Line, Vec<Instrument>), StartError> {
+    let rest = Rest::new(
+        setup.instance,
+        &access.targets.host,
+        Some(access.credentials()),
+        &setup.instruments,
+        venue.clone(),
+    );
+    let mut line = Line::new(rest, access.targets.rest.clone(), clock.clone(), LINE_KEY);
+    let rules = line.begin(cold.poller()).map_err(StartError::Venue)?;
+    check_account(line.rest().uid(), access.uid)?;
+    let now = clock.now();
+    if setup.venue.clock_speed() == 1 {
+        check_clock(clock, venue, &setup.params)?;
+    } else {
+        clock.calibrate(venue.utc(now), now);
+    }
+    line.rest().start(venue.utc(now), now);
+    Ok((line, rules))
 }
 
 /// What the engine is told first: itself, its parameters, the rules, and what it remembers.

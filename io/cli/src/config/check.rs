@@ -66,7 +66,8 @@ impl Check<'_> {
         }
     }
 
-    /// No quote that the strategy could want lies outside of the collar, or it would be refused for ever.
+    /// No quote that the strategy could want lies outside of the collar, or it would be refused for
+    /// ever.
     fn collar(&mut self) {
         let params = &self.config.params;
         let collar = params.collar_bps();
@@ -183,8 +184,8 @@ impl Check<'_> {
     }
 }
 
-/// The farthest from mid that the strategy may want a quote: the outermost level of the widest spread, and
-/// the skew, once for inventory and once for imbalance.
+/// The farthest from mid that the strategy may want a quote: the outermost level of the widest
+/// spread, and the skew, once for inventory and once for imbalance.
 fn widest_offset(params: &Params, regime: Regime) -> Rate {
     let half = i128::from(params.spread_max(regime).0 / 2);
     let levels = i128::from(params.levels_max(regime));
