@@ -136,7 +136,8 @@ pub(crate) fn journal(bytes: &[u8]) -> bool {
     good
 }
 
-/// A file of a state directory, which one by the first byte. Taken when the directory opens with it.
+/// A file of a state directory, which one by the first byte. Taken when the directory opens with
+/// it.
 pub(crate) fn state(bytes: &[u8]) -> bool {
     let Some((which, content)) = bytes.split_first() else { return false };
     let name = STATE_FILES[usize::from(*which) % STATE_FILES.len()];
