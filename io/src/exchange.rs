@@ -6,6 +6,7 @@
 //! sleeps until the venue has something to do.
 
 mod certificate;
+mod file;
 mod host;
 
 use std::io;
@@ -22,6 +23,7 @@ use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 
 use self::certificate::Identity;
+pub use self::file::{AccountEntry, ExchangeFile, FileError, Permission};
 use self::host::{Host, Pace};
 
 /// How an exchange is hosted.

@@ -92,6 +92,9 @@ pub struct ExchangeArgs {
     /// Where ca.pem is written [default: a directory under the system's temporary one].
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
+    /// The venue's accounts and limits [default: the built-in ones].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// How many times faster than real the venue's time runs.
     #[arg(long, value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..=1_000))]

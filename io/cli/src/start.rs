@@ -12,7 +12,7 @@ use keel_core::units::UnixNanos;
 use keel_desk::console::{Console, summary};
 use keel_io::clock::Clock;
 use keel_io::cold::daily::{hex, utc_text};
-use keel_io::exchange::{self, ExchangeOptions};
+use keel_io::exchange::{self, ExchangeConfig, ExchangeFile, ExchangeOptions};
 use keel_io::mode::replay::{self, EngineStepper, ReplayError, ReplayReport};
 use keel_io::mode::sim::{self, Outcome, StartError};
 use keel_io::secrets;
@@ -242,12 +242,24 @@ pub(crate) fn exchange(args: ExchangeArgs) -> Exit {
         complain(&format!("create {}: {error}", run_dir.display()));
         return Exit::State;
     }
+    let mut options = ExchangeOptions::default();
+    if let Some(path) = &args.config {
+        let file = match exchange_file(path) {
+            Ok(file) => file,
+            Err(error) => {
+                complain(&format!("{}: {error}", path.display()));
+                return Exit::Usage;
+            }
+        };
+        options.seed = file.0.unwrap_or(options.seed);
+        options.config = file.1;
+    }
     let options = ExchangeOptions {
         listen: args.listen,
         plaintext: args.plaintext,
         run_dir: Some(run_dir),
         speed: args.speed,
-        ..ExchangeOptions::default()
+        ..options
     };
     let stop = match signals::stop_flag(Exit::Failed as i32) {
         Ok(stop) => stop,
@@ -278,6 +290,14 @@ pub(crate) fn exchange(args: ExchangeArgs) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Reads an `exchange.toml`: its seed and its exchange.
+fn exchange_file(path: &Path) -> Result<(Option<u64>, ExchangeConfig), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let file: ExchangeFile = toml::from_str(&text).map_err(|error| error.to_string())?;
+    let config = file.config().map_err(|error| error.to_string())?;
+    Ok((file.seed, config))
 }
 
 /// `$XDG_STATE_HOME/keel`, by default `~/.local/state/keel`.

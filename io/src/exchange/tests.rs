@@ -167,3 +167,35 @@ fn the_first_line_is_one_object_with_these_fields() {
     admin.write_all(b"GET /admin/state HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     assert_eq!(answer(&mut admin)["accounts"][0]["name"], "keel");
 }
+
+#[test]
+fn a_file_makes_its_accounts_and_what_is_wrong_in_it_is_named() {
+    let file = |text: &str| serde_json::from_str::<ExchangeFile>(text);
+    let account = |more: &str| {
+        format!(
+            r#"{{"accounts":[{{"name":"a","uid":5,"deposit_usdt":700{more}}}],"limits":false}}"#
+        )
+    };
+    let whole = account(r#","maker_ppm":-50,"vip":7,"permissions":["uta_trade","withdraw"]"#);
+    let config = file(&whole).unwrap().config().unwrap();
+    assert_eq!(config.limits, Limits::unmetered());
+    let plan = &config.accounts[0];
+    assert_eq!((plan.fees.maker.0, plan.fees.taker.0), (-5_000, 20_000));
+    assert!(plan.permissions.trade && plan.permissions.withdraw && !plan.permissions.manage);
+    let options = ExchangeOptions { plaintext: true, config, ..ExchangeOptions::default() };
+    let handle = start(options).unwrap();
+    assert_eq!(handle.announcement().accounts.len(), 1);
+    assert_eq!(file("{}").unwrap().config().unwrap(), ExchangeConfig::default());
+    for (more, key) in [
+        (r#","vip":8"#, "vip"),
+        (r#","taker_ppm":10001"#, "taker_ppm"),
+        (r#","leverage":0"#, "leverage"),
+    ] {
+        let error = file(&account(more)).unwrap().config().unwrap_err();
+        assert!(error.to_string().contains(key), "{error}");
+    }
+    assert!(file(&account(r#","permission":[]"#)).unwrap_err().to_string().contains("permission"));
+    let twin = r#"{"name":"a","uid":5,"deposit_usdt":1}"#;
+    let twins = format!(r#"{{"accounts":[{twin},{twin}]}}"#);
+    assert!(matches!(file(&twins).unwrap().config(), Err(FileError::Twice(name)) if name == "a"));
+}
