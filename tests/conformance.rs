@@ -3,7 +3,8 @@
 //!
 //! The payloads lie in `tests/golden/bitget/rest_v3` and `ws_v3`. The table is
 //! `docs/venue-differences.md`; it is made from [`differences`], and a line of it that is no longer
-//! true fails here. To write it anew: `KEEL_WRITE_DOCS=1 cargo test -p keel_tests --test conformance`.
+//! true fails here. To write it anew: `KEEL_WRITE_DOCS=1 cargo test -p keel_tests --test
+//! conformance`.
 
 #[path = "conformance/day.rs"]
 mod day;

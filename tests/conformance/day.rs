@@ -1,4 +1,5 @@
-//! A trading day at the venue, and what it answers to the requests of the recorded payloads after it.
+//! A trading day at the venue, and what it answers to the requests of the recorded payloads after
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -100,12 +101,25 @@ impl Day {
         text
     }
 
+    /// Method, path and body of the request that `endpoint` names.
     fn request(&mut self, endpoint: &str) -> Option<(&'static str, String, Value)> {
+        let (query, body) = match self.query(endpoint) {
+            Some(query) => (query, Value::Null),
+            None => (String::new(), self.body(endpoint)?),
+        };
+        let (group, name) = endpoint.split_once('-')?;
+        let mark = if query.is_empty() { "" } else { "?" };
+        let method = if body.is_null() { "GET" } else { "POST" };
+        Some((method, format!("/api/v3/{group}/{name}{mark}{query}"), body))
+    }
+
+    /// The query of a question; `None` for what changes something.
+    fn query(&self, endpoint: &str) -> Option<String> {
         let product = "category=USDT-FUTURES";
         let symbol = "category=USDT-FUTURES&symbol=BTCUSDT";
-        let (group, query, body) = match endpoint {
+        Some(match endpoint {
             "account-assets" | "account-settings" | "account-info" | "position-adlRank" => {
-                (endpoint, String::new(), Value::Null)
+                String::new()
             }
             "account-fee-rate"
             | "account-open-interest-limit"
@@ -116,47 +130,40 @@ impl Day {
             | "market-position-tier"
             | "market-history-fund-rate"
             | "position-current-position"
-            | "trade-unfilled-orders" => (endpoint, symbol.to_owned(), Value::Null),
+            | "trade-unfilled-orders" => symbol.to_owned(),
             "account-financial-records"
             | "market-instruments"
             | "position-history-position"
             | "trade-unfilled-strategy-orders"
-            | "trade-history-strategy-orders" => (endpoint, product.to_owned(), Value::Null),
-            "trade-history-orders" => (endpoint, format!("{product}&symbol=ETHUSDT"), Value::Null),
-            "trade-fills" | "trade-order-info" => {
-                (endpoint, format!("orderId={}", self.filled), Value::Null)
-            }
-            "account-max-open-available" => {
-                (endpoint, format!("{symbol}&orderType=limit&side=buy"), Value::Null)
-            }
-            "account-max-transferable" => (endpoint, "coin=USDT".to_owned(), Value::Null),
-            "market-current-fund-rate" | "market-index-components" => {
-                (endpoint, "symbol=BTCUSDT".to_owned(), Value::Null)
-            }
-            "market-history-candles" => {
-                (endpoint, format!("{symbol}&interval=1m&limit=2"), Value::Null)
-            }
-            "market-orderbook" => (endpoint, format!("{symbol}&limit=5"), Value::Null),
-            "account-set-hold-mode" => {
-                // The mode cannot change while a position is held, but it may be set again.
-                (endpoint, String::new(), json!({ "holdMode": "one_way_mode" }))
-            }
-            "trade-place-batch" => {
-                (endpoint, String::new(), json!([self.limit("buy", -2), self.limit("buy", -3)]))
-            }
-            "trade-cancel-order" => (endpoint, String::new(), json!({ "orderId": self.extra() })),
+            | "trade-history-strategy-orders" => product.to_owned(),
+            "trade-history-orders" => format!("{product}&symbol=ETHUSDT"),
+            "trade-fills" | "trade-order-info" => format!("orderId={}", self.filled),
+            "account-max-open-available" => format!("{symbol}&orderType=limit&side=buy"),
+            "account-max-transferable" => "coin=USDT".to_owned(),
+            "market-current-fund-rate" | "market-index-components" => "symbol=BTCUSDT".to_owned(),
+            "market-history-candles" => format!("{symbol}&interval=1m&limit=2"),
+            "market-orderbook" => format!("{symbol}&limit=5"),
+            _ => return None,
+        })
+    }
+
+    /// The body of a request that changes something.
+    fn body(&mut self, endpoint: &str) -> Option<Value> {
+        Some(match endpoint {
+            // The mode cannot change while a position is held, but it may be set again.
+            "account-set-hold-mode" => json!({ "holdMode": "one_way_mode" }),
+            "trade-place-batch" => json!([self.limit("buy", -2), self.limit("buy", -3)]),
+            "trade-cancel-order" => json!({ "orderId": self.extra() }),
             "trade-cancel-batch" => {
-                let named = [self.extra(), self.extra()].map(|id| json!({ "orderId": id }));
-                (endpoint, String::new(), json!(named))
+                json!([self.extra(), self.extra()].map(|id| json!({ "orderId": id })))
             }
             "trade-batch-modify-order" => {
-                let named = [self.extra(), self.extra()]
-                    .map(|id| json!({ "orderId": id, "qty": "0.02", "autoCancel": "no" }));
-                (endpoint, String::new(), json!(named))
+                let change = |id| json!({ "orderId": id, "qty": "0.02", "autoCancel": "no" });
+                json!([self.extra(), self.extra()].map(change))
             }
             "trade-cancel-symbol-order" => {
                 self.extra();
-                (endpoint, String::new(), json!({ "category": "USDT-FUTURES" }))
+                json!({ "category": "USDT-FUTURES" })
             }
             "trade-cancel-strategy-order" => {
                 let order = json!({
@@ -165,15 +172,10 @@ impl Day {
                 });
                 let key = self.key.clone();
                 let path = "/api/v3/trade/place-strategy-order";
-                let id = self.stage.post(&key, path, &order)["orderId"].clone();
-                (endpoint, String::new(), json!({ "orderId": id }))
+                json!({ "orderId": self.stage.post(&key, path, &order)["orderId"].clone() })
             }
             _ => return None,
-        };
-        let (group, name) = group.split_once('-')?;
-        let mark = if query.is_empty() { "" } else { "?" };
-        let method = if body.is_null() { "GET" } else { "POST" };
-        Some((method, format!("/api/v3/{group}/{name}{mark}{query}"), body))
+        })
     }
 
     fn subscribe(&mut self) {

@@ -97,8 +97,8 @@ pub struct Limits {
     pub ping_silence_ns: Option<i64>,
     /// How long a socket lives at all, nanoseconds; none for ever. 24 h were documented in 2024.
     pub session_age_ns: Option<i64>,
-    /// WebSockets that one address may open in five minutes; none for any number. The same is 300 on
-    /// the real venue.
+    /// WebSockets that one address may open in five minutes; none for any number. The same is 300
+    /// on the real venue.
     pub connects_per_window: Option<u32>,
     /// Connections of one address.
     pub connections_per_address: usize,

@@ -32,8 +32,8 @@ impl Venue {
         self.enter_request(account, request, None, OrderSource::Normal)
     }
 
-    /// Receives an order that has come later than its own window allows: it is made, and canceled at
-    /// once.
+    /// Receives an order that has come later than its own window allows: it is made, and canceled
+    /// at once.
     ///
     /// # Errors
     /// The first check that it does not pass; it left no trace then.
