@@ -290,6 +290,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::RestorePosition(position) => {
                 let restored = self.ledger.restore_position(position);
                 self.account.contradiction |= restored.is_err();
+                self.refresh_view(position.instrument);
                 self.reconcile.restore(position.last_trade_at);
                 // What an earlier run has booked is not booked again. A fill that it missed shows
                 // as drift.
