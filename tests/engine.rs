@@ -721,3 +721,39 @@ fn a_restored_position_counts_against_its_limit_before_the_first_order() {
     assert!(placed.iter().all(|spec| spec.intent.side == Side::Sell), "{placed:?}");
     assert!(!placed.is_empty(), "the side that shrinks it is quoted");
 }
+
+#[test]
+fn a_snapshot_that_does_not_come_is_asked_for_again() {
+    // Found by simulation, seed 37: the snapshot that answered a subscription could not be read; the
+    // book waited for it for ever, and nothing was quoted any more.
+    let mut bench = Bench::running();
+    let resyncs = |bench: &Bench| {
+        let resync = |view: &&CommandView| matches!(view, CommandView::Resync(_));
+        bench.said.iter().filter(resync).count()
+    };
+    assert_eq!(resyncs(&bench), 0);
+    bench.feed(Stream::Public, FeedState::Lost);
+    bench.feed(Stream::Public, FeedState::Live);
+    for tenth in 0..50u64 {
+        bench.now = bench.now.after(100 * MILLIS);
+        bench.seq += 1;
+        let (seq, ts) = (bench.seq, bench.utc());
+        bench.step(Event::BookPage(BookPage {
+            instrument: BTC,
+            side: Side::Buy,
+            snapshot: false,
+            first: true,
+            last: true,
+            len: 0,
+            seq,
+            pseq: seq - 1,
+            ts,
+            checksum: 0,
+            ticks: [0; PAGE_LEVELS],
+            sizes: [LevelSize::default(); PAGE_LEVELS],
+        }));
+        assert_eq!(resyncs(&bench), tenth as usize / 20, "after {tenth} tenths of a second");
+    }
+    bench.quiet_seconds(4);
+    assert_eq!(resyncs(&bench), 2, "once the snapshot is there, nothing is asked for");
+}

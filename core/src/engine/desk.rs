@@ -22,6 +22,8 @@ pub struct Desk<'m> {
     /// When the quotes are to be looked at, event or not.
     pub(super) due: MonoNanos,
     pub(super) cancels: CancelWindow,
+    /// Since when updates come without their snapshot, or when it was last asked for; zero for neither.
+    pub(super) waits_since: MonoNanos,
     /// The gate's last refusal here and when it was told, so that it is not told a thousand times.
     pub(super) refusal_told: MonoNanos,
 }
@@ -39,6 +41,7 @@ impl<'m> Desk<'m> {
             open_notional: Quote::ZERO,
             due: MonoNanos::ZERO,
             cancels: CancelWindow::NEW,
+            waits_since: MonoNanos::ZERO,
             refusal_told: MonoNanos::ZERO,
         }
     }
@@ -52,6 +55,7 @@ impl<'m> Desk<'m> {
         digest.fold_signed(self.open_notional.0);
         digest.fold(self.due.0);
         self.cancels.fold(digest);
+        digest.fold(self.waits_since.0);
     }
 }
 

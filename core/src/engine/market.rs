@@ -6,7 +6,10 @@ use crate::command::{NoticeKind, Outbox, Plain, Resync};
 use crate::event::{BookPage, Candle, FeeRate, Feed, FeedState, Rules, Stream, Ticker};
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
-use crate::units::{MonoNanos, UnixNanos};
+use crate::units::{MonoNanos, SECONDS, UnixNanos};
+
+/// How long updates may come before the snapshot that they change is asked for again.
+const SNAPSHOT_NS_MAX: u64 = 2 * SECONDS;
 
 impl<G: Gate> Engine<'_, G> {
     pub(super) fn book_page(
@@ -18,12 +21,16 @@ impl<G: Gate> Engine<'_, G> {
         let id = page.instrument;
         self.known(id);
         match self.desks[id.index()].book.apply(page) {
-            Applied::Pending | Applied::Waiting => Touched::Nothing,
-            Applied::Old => {
-                self.views[id.index()].book_at = now;
+            // A frame that came before shows that bytes arrive, not that they are news.
+            Applied::Pending | Applied::Old => Touched::Nothing,
+            Applied::Waiting => {
+                self.await_snapshot(id, now, out);
                 Touched::Nothing
             }
-            Applied::Done => self.book_changed(id, now, out),
+            Applied::Done => {
+                self.desks[id.index()].waits_since = MonoNanos::ZERO;
+                self.book_changed(id, now, out)
+            }
             Applied::NearEdge => {
                 out.plain(Plain::Resync(Resync { instrument: id }));
                 self.book_changed(id, now, out)
@@ -33,6 +40,17 @@ impl<G: Gate> Engine<'_, G> {
                 out.plain(Plain::Resync(Resync { instrument: id }));
                 Touched::Instrument(id)
             }
+        }
+    }
+
+    /// Updates come and the snapshot does not: it was lost or could not be read. It is asked for again.
+    fn await_snapshot(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
+        let since = &mut self.desks[id.index()].waits_since;
+        if *since == MonoNanos::ZERO {
+            *since = now;
+        } else if now.since(*since) >= SNAPSHOT_NS_MAX {
+            *since = now;
+            out.plain(Plain::Resync(Resync { instrument: id }));
         }
     }
 
