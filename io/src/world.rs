@@ -87,7 +87,6 @@ pub struct World {
     disk: Disk,
     chance: Chance,
     fault_at: MonoNanos,
-    counts: Counts,
     /// The host's UTC less the venue's, and until when.
     host_offset_ns: i64,
     host_until: MonoNanos,
@@ -203,7 +202,6 @@ impl World {
             disk,
             chance,
             fault_at,
-            counts: Counts::default(),
             host_offset_ns: 0,
             host_until: MonoNanos::NEVER,
             hasher: blake3::Hasher::new(),
@@ -290,7 +288,7 @@ impl World {
 
     /// What went wrong so far.
     pub fn counts(&self) -> &Counts {
-        &self.counts
+        &self.net.counts
     }
 
     /// The parameters in force.
@@ -381,7 +379,7 @@ impl World {
         let kind = self.chance.pick(&self.config.faults.kinds);
         let until = self.now.after(length_ns(&mut self.chance)).min(end);
         if self.put_in(kind, until) {
-            self.counts.count(kind);
+            self.net.counts.count(kind);
             self.net.note(Note::Fault { kind, route: None }, self.now);
         }
     }

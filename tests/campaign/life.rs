@@ -32,6 +32,8 @@ pub struct Outcome {
     pub orders: u64,
     /// Executions at the venue.
     pub fills: u64,
+    /// Of these, how many have no known fee.
+    pub fees_unknown: u64,
     /// What the oracles saw.
     pub violations: Vec<Violation>,
 }
@@ -106,6 +108,7 @@ pub fn live(life: &Life) -> Outcome {
         simulated_ns: world.elapsed_ns(),
         orders: oracles.orders(),
         fills: world.exchange().venue().account(world.account()).fills().len() as u64,
+        fees_unknown: oracles.fees_unknown(),
         violations: oracles.into_violations(),
     }
 }

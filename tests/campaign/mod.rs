@@ -26,6 +26,8 @@ pub struct Campaign {
     pub counts: Counts,
     /// Executions booked.
     pub fills: u64,
+    /// Of these, how many have no known fee.
+    pub fees_unknown: u64,
     /// Orders that reached the wire.
     pub orders: u64,
     /// Lives in which an oracle saw a violation.
@@ -65,6 +67,7 @@ impl Campaign {
         self.counts.add(&outcome.counts);
         self.fills += outcome.fills;
         self.orders += outcome.orders;
+        self.fees_unknown += outcome.fees_unknown;
         if !outcome.violations.is_empty() {
             self.failed.push(outcome);
         }
@@ -74,13 +77,15 @@ impl Campaign {
     pub fn report(&self) -> String {
         let seconds = |ns: u64| ns / 1_000_000_000;
         let mut text = format!(
-            "{} lives, {} s simulated in {} s ({} x real time), {} orders, {} fills, {} faults:\n",
+            "{} lives, {} s simulated in {} s ({} x real time), {} orders, {} fills ({} \
+             without a fee), {} faults:\n",
             self.lives,
             seconds(self.simulated_ns),
             seconds(self.real_ns),
             self.simulated_ns / self.real_ns.max(1),
             self.orders,
             self.fills,
+            self.fees_unknown,
             self.counts.total(),
         );
         for kinds in FaultKind::ALL.chunks(6) {

@@ -357,6 +357,8 @@ impl Process {
         let verified = Arc::new(AtomicBool::new(false));
         let directory = Directory::new(&rules);
         let start = &self.start;
+        let window_ms = start.params.receive_window_ms() / MILLIS;
+        let window_ms = u16::try_from(window_ms).expect("at most 60,000 by the table");
         let boot = Boot {
             config_hash: [0; 32],
             epoch: start.epoch,
@@ -380,7 +382,8 @@ impl Process {
                 credentials(&start.key),
                 private,
                 to_gateway,
-            ),
+            )
+            .with_receive_window(window_ms),
             public: Port::new(Route::Public, public),
             private: Port::new(Route::Private, private_session),
             cancel: Port::new(Route::Cancel, Client::new(BODY_BYTES_MAX)),

@@ -8,7 +8,7 @@ use keel_net::proto::{self, Protocol};
 use keel_sim::bitget::{ConnId, ConnKind, Exchange};
 
 use super::chance::Chance;
-use super::fault::{FaultKind, Route};
+use super::fault::{Counts, FaultKind, Route};
 use super::frames::{Piece, Splitter};
 use super::tamper::{Fate, Tamper};
 use super::{MICROS, Note, Noted};
@@ -22,6 +22,8 @@ pub(super) struct Net {
     pub(super) tamper: Tamper,
     /// What somebody in the middle saw.
     pub(super) notes: Vec<Noted>,
+    /// What went wrong so far.
+    pub(super) counts: Counts,
     wires: BTreeMap<WireId, Wire>,
     by_conn: BTreeMap<ConnId, WireId>,
     opened: u64,
@@ -81,6 +83,8 @@ struct Segment {
 }
 
 enum What {
+    /// Nothing, where a text was that does not come as it was.
+    Spoiled(Vec<u8>),
     /// Bytes, and the text that they complete, for who watches; true when nothing was done to it.
     Bytes(Vec<u8>, Option<(Vec<u8>, bool)>),
     /// The end; whether it is clean.
@@ -99,6 +103,7 @@ impl Net {
             exchange,
             tamper,
             notes: Vec::new(),
+            counts: Counts::default(),
             wires: BTreeMap::new(),
             by_conn: BTreeMap::new(),
             opened: 0,
@@ -244,7 +249,9 @@ impl Net {
     pub(super) fn is_calm(&self, route: Route, now: MonoNanos) -> bool {
         self.live(route).is_some_and(|id| {
             let wire = &self.wires[&id];
-            let flows = |pipe: &Pipe| pipe.stalled_until <= now && !pipe.shut;
+            let flows = |pipe: &Pipe| {
+                pipe.stalled_until <= now && pipe.last <= now.after(LATE_NS) && !pipe.shut
+            };
             wire.ended.is_none() && flows(&wire.up) && flows(&wire.down)
         }) && self.slowness(route, now) == 0
     }
@@ -326,6 +333,7 @@ impl Net {
         let route = self.wires[&id].route;
         let mut tell = |kind: Option<FaultKind>| {
             if let Some(kind) = kind {
+                self.counts.count(kind);
                 self.notes.push(Noted { at: now, note: Note::Fault { kind, route: Some(route) } });
             }
         };
@@ -333,7 +341,10 @@ impl Net {
         if let (Some(kind), Some(text)) = (fate.kind(), &text)
             && kind.spoils()
         {
-            self.note(Note::Spoiled { route, text: text.clone() }, now);
+            let pipe = self.wires.get_mut(&id).expect("it was there").pipe(way);
+            let (at, what) = (pipe.last.max(now.after(pipe.base_ns)), What::Spoiled(text.clone()));
+            pipe.last = at;
+            pipe.queue.push_back(Segment { at, what });
         }
         match fate {
             Fate::Pass => self.put(id, way, piece.bytes(), text.map(|text| (text, true)), now),
@@ -420,7 +431,7 @@ impl Net {
                     self.by_conn.remove(&conn);
                     self.wires.get_mut(&id).expect("it was there").conn = None;
                 }
-                (_, None) => {}
+                (What::Spoiled(_), _) | (_, None) => {}
             }
         }
         while let Some(segment) = self.wires.get_mut(&id).and_then(|wire| wire.down.arrive(now)) {
@@ -437,6 +448,7 @@ impl Net {
                         self.note(Note::Received { route, text, sound }, now);
                     }
                 }
+                What::Spoiled(text) => self.note(Note::Spoiled { route, text }, now),
                 What::End(clean) => {
                     wire.ended = Some(clean);
                     self.note(Note::Ended { route }, now);
@@ -478,5 +490,7 @@ impl Pipe {
 
 /// Where the product's connections come from: the embedded venue's keys are bound to loopback.
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// What has longer on its way than this is late.
+const LATE_NS: u64 = 10 * MILLIS;
 /// The longest segment: a TLS record's worth.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
