@@ -1,11 +1,11 @@
-//! The world: the product without driver and threads, against the simulated venue, in one thread and under
-//! virtual time.
+//! The world: the product without driver and threads, against the simulated venue, in one thread
+//! and under virtual time.
 //!
-//! Both directions pass through encode, session, framing and decode. Connections are opened as the doors
-//! open them, bytes move in segments that take their time, and what goes wrong is drawn from the seed, as
-//! is everything else: the same [`WorldConfig`] gives the same [`World::hash`] on every machine. Oracles
-//! look at the venue's truth ([`World::exchange`]) and at what somebody in the middle of the wire saw
-//! ([`World::take_notes`]), never at what the engine believes.
+//! Both directions pass through encode, session, framing and decode. Connections are opened as the
+//! doors open them, bytes move in segments that take their time, and what goes wrong is drawn from
+//! the seed, as is everything else: the same [`WorldConfig`] gives the same [`World::hash`] on
+//! every machine. Oracles look at the venue's truth ([`World::exchange`]) and at what somebody in
+//! the middle of the wire saw ([`World::take_notes`]), never at what the engine believes.
 
 mod chance;
 mod fault;
@@ -31,6 +31,7 @@ pub use fault::{Counts, FaultKind, FaultPlan, Route};
 
 use crate::clock::{Anchor, ORIGIN};
 use crate::cold::daily::DailyState;
+use crate::cold::recorder;
 use crate::cold::tally::Tally;
 use crate::journal::{Tap, TapKind};
 use crate::memory::RiskEngine;
@@ -494,7 +495,7 @@ impl Disk {
             self.commit_at = now.after(COMMIT_NS);
         }
         self.waiting.push(tap);
-        if is_hard_stop(&tap) {
+        if recorder::is_hard_stop(&tap) {
             self.commit_at = now;
         }
     }
@@ -528,13 +529,6 @@ impl Disk {
         self.commit_at = MonoNanos::NEVER;
         self.day = self.tally.daily([0; 32], utc).or(self.day.take());
     }
-}
-
-fn is_hard_stop(tap: &Tap) -> bool {
-    matches!(
-        (tap.kind, CommandView::decode(&tap.slot)),
-        (TapKind::Command, Ok(CommandView::GuardChanged(change))) if change.to == GuardState::HardStop
-    )
 }
 
 /// How long records wait for others before they are made durable together.

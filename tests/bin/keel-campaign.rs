@@ -1,4 +1,5 @@
-//! Lives many simulated lives and tells how they went: `keel-campaign --seeds 0..1000 [--threads 2]`.
+//! Lives many simulated lives and tells how they went: `keel-campaign --seeds 0..1000 [--threads
+//! 2]`.
 
 use std::process::ExitCode;
 

@@ -117,8 +117,8 @@ fn symbol(name: &str) -> Symbol {
     Symbol::parse(name.as_bytes()).expect("a name")
 }
 
-/// After the last fault: the longest hold-down (a cancel episode's pause, 5 s here), the zombie window of
-/// 3 s, and 10 s; then some seconds of quoting.
+/// After the last fault: the longest hold-down (a cancel episode's pause, 5 s here), the zombie
+/// window of 3 s, and 10 s; then some seconds of quoting.
 const TAIL_NS: u64 = 30 * SECONDS;
 /// An ordered stop takes this long at most: the engine gives up after 15 s and says so.
 const STOP_NS: u64 = 20 * SECONDS;

@@ -1,7 +1,7 @@
 //! Oracles: what must hold at the venue and on the wire, whatever the engine believes.
 //!
-//! They see the venue's truth, the texts on the wire, and what the engine says it did (which orders the
-//! gate let through, which executions are booked); of its reasons they know nothing.
+//! They see the venue's truth, the texts on the wire, and what the engine says it did (which orders
+//! the gate let through, which executions are booked); of its reasons they know nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -303,7 +303,8 @@ impl Oracles {
         String::from_utf8(text).expect("ids are ASCII")
     }
 
-    /// I-03, I-15, I-16: every create on the wire was let through once, is sent once, and is on the grid.
+    /// I-03, I-15, I-16: every create on the wire was let through once, is sent once, and is on the
+    /// grid.
     fn request(&mut self, text: &[u8], world: &World) {
         let Ok(Value::Object(request)) = serde_json::from_slice(text) else { return };
         if request.get("op").and_then(Value::as_str) != Some("trade") {
@@ -385,8 +386,9 @@ impl Oracles {
 
 /// What rests at the venue.
 impl Oracles {
-    /// I-02: position and own orders of one side together stay within the limit. The limit is money: it is
-    /// taken at the lower of mark and own price, with half a percent for how far the mark moves on the way.
+    /// I-02: position and own orders of one side together stay within the limit. The limit is
+    /// money: it is taken at the lower of mark and own price, with half a percent for how far the
+    /// mark moves on the way.
     fn exposure(&mut self, resting: &[Resting], world: &World) {
         let venue = world.exchange().venue();
         let limit = i128::from(world.params().max_position_quote().0);
@@ -456,9 +458,9 @@ impl Oracles {
         }
     }
 
-    /// I-18: no quote of this process rests beside a book that has not been shown as it is for longer than
-    /// its silence limit, while orders can be ended. Orders of a process that died rest until the next one
-    /// reads of them: nobody watches in between yet.
+    /// I-18: no quote of this process rests beside a book that has not been shown as it is for
+    /// longer than its silence limit, while orders can be ended. Orders of a process that died rest
+    /// until the next one reads of them: nobody watches in between yet.
     fn old_quotes(&mut self, resting: &[Resting], world: &World) {
         let now = world.now();
         let allowed = self.silence_ns + RTT_NS + 100 * MILLIS;
@@ -474,8 +476,8 @@ impl Oracles {
         }
     }
 
-    /// I-21: what rested when the private connection ended is gone two seconds later, while cancel-all can
-    /// be reached.
+    /// I-21: what rested when the private connection ended is gone two seconds later, while
+    /// cancel-all can be reached.
     fn cut(&mut self, world: &World, at: MonoNanos) {
         let resting = self.resting(world);
         let own = resting.into_iter().filter(|order| order.own && order.epoch == self.epoch);
@@ -545,8 +547,8 @@ impl Oracles {
     /// I-05 at quiescence: the durable records and the venue name the same executions.
     ///
     /// One exemption: the fee of a maker's execution that was learned by a query alone. The venue's
-    /// documentation and its examples give that fee opposite signs, so on an account with rebates it is
-    /// left unknown and stands as zero.
+    /// documentation and its examples give that fee opposite signs, so on an account with rebates
+    /// it is left unknown and stands as zero.
     fn ledger(&mut self, world: &World) {
         let account = world.exchange().venue().account(world.account());
         let mut theirs: Vec<_> = account

@@ -299,7 +299,8 @@ impl Recorder {
     }
 }
 
-fn is_hard_stop(tap: &Tap) -> bool {
+/// True for the record of a stop for good.
+pub(crate) fn is_hard_stop(tap: &Tap) -> bool {
     let Ok(CommandView::GuardChanged(change)) = CommandView::decode(&tap.slot) else {
         return false;
     };

@@ -1,7 +1,7 @@
 //! Chance: everything that a world draws, from its seed and nothing else.
 
-/// A generator (SplitMix64). The same seed and stream give the same numbers on every machine and in every
-/// version of this program.
+/// A generator (SplitMix64). The same seed and stream give the same numbers on every machine and in
+/// every version of this program.
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
 

@@ -57,7 +57,8 @@ kinds! {
     StallPublic,
     /// Nothing of the private connection arrives, either way, for a while.
     StallPrivate,
-    /// What the venue sends on the private connection does not arrive for a while; what is sent to it does.
+    /// What the venue sends on the private connection does not arrive for a while; what is sent to
+    /// it does.
     HalfOpenPrivate,
     /// Nothing of the connection of questions arrives for a while.
     StallRest,

@@ -1,8 +1,8 @@
-//! Frames: where one message ends and the next begins in the bytes of a connection, as somebody in the
-//! middle sees it who has no part in it.
+//! Frames: where one message ends and the next begins in the bytes of a connection, as somebody in
+//! the middle sees it who has no part in it.
 //!
-//! It shares no code with either side, and reads only what both of ours write: HTTP with a length, then
-//! WebSocket text in single frames.
+//! It shares no code with either side, and reads only what both of ours write: HTTP with a length,
+//! then WebSocket text in single frames.
 
 /// A message, whole, as its bytes stood on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]

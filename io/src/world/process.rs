@@ -82,7 +82,8 @@ const ENGINE: usize = 1;
 const GATEWAY: usize = 2;
 const COLD: usize = 3;
 
-/// How late an agent notices that something has come: a hot one spins, cold parks up to a millisecond.
+/// How late an agent notices that something has come: a hot one spins, cold parks up to a
+/// millisecond.
 const LATE_NS_MAX: [u64; AGENTS] = [20_000, 20_000, 20_000, MILLIS];
 /// An agent is not stepped more often than this by its own deadline.
 const STEP_NS_MIN: [u64; AGENTS] = [1_000, 1_000, 1_000, MILLIS];

@@ -144,7 +144,8 @@ impl Net {
         self.wires.retain(|_, wire| !(wire.left && wire.conn.is_none() && wire.connects.is_none()));
     }
 
-    /// Sends what the venue has to say on its way. To be called after anything was done to the venue.
+    /// Sends what the venue has to say on its way. To be called after anything was done to the
+    /// venue.
     pub(super) fn serve(&mut self, now: MonoNanos) {
         let mut ready = std::mem::take(&mut self.ready);
         self.exchange.drain_ready(&mut ready);
@@ -311,7 +312,8 @@ impl Net {
 
 /// How bytes move.
 impl Net {
-    /// Cuts bytes into messages, lets happen to each what is to happen, and sends them on their way.
+    /// Cuts bytes into messages, lets happen to each what is to happen, and sends them on their
+    /// way.
     fn send(&mut self, id: WireId, way: Way, bytes: &[u8], now: MonoNanos) {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let route = wire.route;
