@@ -699,8 +699,8 @@ fn leverage_that_the_venue_does_not_tell_keeps_the_engine_from_quoting() {
 
 #[test]
 fn a_restored_position_counts_against_its_limit_before_the_first_order() {
-    // Found by simulation, seed 16: after a restart the gate took the position for flat until the first
-    // news of an order, and the account came to hold more than its limit.
+    // Found by simulation, seed 16: after a restart the gate took the position for flat until the
+    // first news of an order, and the account came to hold more than its limit.
     let mut bench = Bench::waiting(true);
     let held = Lots(12);
     bench.held = held;
@@ -724,8 +724,8 @@ fn a_restored_position_counts_against_its_limit_before_the_first_order() {
 
 #[test]
 fn a_snapshot_that_does_not_come_is_asked_for_again() {
-    // Found by simulation, seed 37: the snapshot that answered a subscription could not be read; the
-    // book waited for it for ever, and nothing was quoted any more.
+    // Found by simulation, seed 37: the snapshot that answered a subscription could not be read;
+    // the book waited for it for ever, and nothing was quoted any more.
     let mut bench = Bench::running();
     let resyncs = |bench: &Bench| {
         let resync = |view: &&CommandView| matches!(view, CommandView::Resync(_));

@@ -3,7 +3,7 @@
 //! [`Engine::step`] is the whole contract. It reads no clock, writes no log and owns no memory. It
 //! never receives ticks: it states a [`deadline`](Engine::deadline), and whoever runs it sends one
 //! [`Timer`](crate::event::Timer) when `now` has passed it. The first event is
-//! [`Boot`](crate::event::Boot). What is asked for in a step fits [`OUTBOX_MAX`], so that a caller
+//! [`Boot`]. What is asked for in a step fits [`OUTBOX_MAX`], so that a caller
 //! with that much room never has to send half of it.
 
 mod desk;

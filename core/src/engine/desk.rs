@@ -22,7 +22,8 @@ pub struct Desk<'m> {
     /// When the quotes are to be looked at, event or not.
     pub(super) due: MonoNanos,
     pub(super) cancels: CancelWindow,
-    /// Since when updates come without their snapshot, or when it was last asked for; zero for neither.
+    /// Since when updates come without their snapshot, or when it was last asked for; zero for
+    /// neither.
     pub(super) waits_since: MonoNanos,
     /// The gate's last refusal here and when it was told, so that it is not told a thousand times.
     pub(super) refusal_told: MonoNanos,

@@ -43,7 +43,8 @@ impl<G: Gate> Engine<'_, G> {
         }
     }
 
-    /// Updates come and the snapshot does not: it was lost or could not be read. It is asked for again.
+    /// Updates come and the snapshot does not: it was lost or could not be read. It is asked for
+    /// again.
     fn await_snapshot(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
         let since = &mut self.desks[id.index()].waits_since;
         if *since == MonoNanos::ZERO {

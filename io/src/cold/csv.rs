@@ -513,7 +513,7 @@ pub const FILLS: &[&str] = &[
 ];
 const FILL_TRADE_ID: usize = 10;
 
-/// Columns of `minute.csv`; the last [`HOST`] are the host's.
+/// Columns of `minute.csv`; the last ones are the host's.
 pub const MINUTES: &[&str] = &[
     "ts",
     "bot_variant",

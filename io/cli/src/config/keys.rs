@@ -216,7 +216,8 @@ pub fn variable(section: &str, name: &str) -> String {
 /// A parameter's value from its text.
 ///
 /// # Errors
-/// As [`Decimal::parse`], and [`DecimalError::OffGrid`] for more decimals than its unit keeps.
+/// As [`keel_core::decimal::Decimal::parse`], and [`DecimalError::OffGrid`] for more decimals than
+/// its unit keeps.
 pub fn units_of(unit: Unit, text: &str) -> Result<i64, DecimalError> {
     grid(unit).steps(text.as_bytes())
 }
