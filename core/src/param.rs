@@ -253,8 +253,6 @@ params! {
         /// An order stays while its price is this share of its offset from the desired price, and
         /// one tick at least.
         requote_tolerance: Rate, Unit::Fraction, one, [e4(2_500)], [e4(7_500)], 0, E8;
-        /// Age above which quotes are pulled when the book is not fresh.
-        max_quote_age_s: u64, Unit::Seconds, one, [secs(5)], [secs(5)], secs(1), secs(600);
     }
     "risk" {
         /// Loss since the UTC day began, as a share of the equity then. Hard.
