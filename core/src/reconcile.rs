@@ -195,6 +195,13 @@ impl<'m> Reconcile<'m> {
         self.hasten(OPEN_ORDERS, now);
     }
 
+    /// The positions are wanted now.
+    pub fn want_positions(&mut self, now: MonoNanos) {
+        if self.tracks[POSITIONS].good {
+            self.hasten(POSITIONS, now);
+        }
+    }
+
     /// Fills are wanted now.
     pub fn want_fills(&mut self, now: MonoNanos) {
         self.hasten(FILLS, now);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use keel_core::command::{Booked, CommandView};
-use keel_core::event::ClientId;
+use keel_core::event::{ClientId, Event};
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::units::{Lots, MILLIS, MonoNanos, SECONDS, Side};
 use keel_io::journal::TapKind;
@@ -249,7 +249,12 @@ impl Oracles {
                     self.command(&command, world);
                 }
             }
-            Note::Tap(_) => {}
+            Note::Tap(tap) => {
+                if let (true, Ok(Event::Fill(fill))) = (self.trace, Event::decode(&tap.slot)) {
+                    let (id, source) = (fill.trade_id, fill.source);
+                    self.tell(world, || format!("fill {id} of {:?} by {source}", fill.client));
+                }
+            }
         }
     }
 
