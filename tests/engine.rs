@@ -793,7 +793,8 @@ fn restored() -> (Bench, Fill) {
 
 #[test]
 fn an_execution_of_an_earlier_run_that_is_pushed_again_is_neither_booked_nor_a_stop() {
-    // Found by simulation, seed 179: a push that came again after a restart stopped the engine for good.
+    // Found by simulation, seed 179: a push that came again after a restart stopped the engine for
+    // good.
     let (mut bench, fill) = restored();
     bench.step(Event::Fill(fill));
     bench.quiet_seconds(10);

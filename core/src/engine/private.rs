@@ -113,8 +113,9 @@ impl<G: Gate> Engine<'_, G> {
             Admission::Old if fill.source == Source::Query => {
                 self.reconcile.on_fill(fill, false, utc);
             }
-            // The venue tells again what an earlier run booked, or tells for the first time what it missed.
-            // Nothing is booked by guess: if it was missed, the positions differ, and that stops.
+            // The venue tells again what an earlier run booked, or for the first time what it
+            // missed. Nothing is booked by guess: if it was missed, the positions differ, and that
+            // stops.
             Admission::Old => {
                 self.counters.unexpected += 1;
                 self.reconcile.want_positions(now);
