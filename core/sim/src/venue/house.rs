@@ -67,7 +67,7 @@ impl Venue {
         let refused = order.kind == OrderKind::Limit
             && match order.time_in_force {
                 TimeInForce::PostOnly => book.crosses(&taker),
-                TimeInForce::Fok => self.fillable(instrument, &taker) < taker.left,
+                TimeInForce::Fok => self.fillable(instrument, &taker, None) < taker.left,
                 TimeInForce::Gtc | TimeInForce::Ioc => false,
             };
         if refused {

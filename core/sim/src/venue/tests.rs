@@ -250,6 +250,21 @@ fn a_fok_order_fills_whole_or_not_at_all() {
     assert_eq!(floor.story(order.id), ["live", "partially_filled", "filled"]);
 }
 
+/// The count took the position as it stood before, and killed an order that would have filled.
+#[test]
+fn a_fok_order_counts_what_it_opens_itself_as_room_for_its_owners_closing_order() {
+    let mut floor = Floor::new();
+    floor.crowd(Side::Sell, 50_000, 180);
+    floor.placed(floor.ann, &buy("50000", "0.01"));
+    let closing = floor.placed(floor.ann, &reducing(sell("50002", "0.01")));
+    floor.crowd(Side::Buy, 49_990, 60);
+    floor.placed(floor.ann, &sell("49990", "0.006"));
+    assert_eq!(floor.position(floor.ann), 40);
+    let order = floor.placed(floor.ann, &lasting(TimeInForce::Fok, buy("50002", "0.018")));
+    assert_eq!(order.filled, Lots(180));
+    assert_eq!(floor.order(closing.id).filled, Lots(100));
+}
+
 #[test]
 fn the_rest_of_an_ioc_order_is_canceled() {
     let mut floor = Floor::new();

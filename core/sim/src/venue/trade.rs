@@ -1,5 +1,7 @@
 //! Trade: an order on its way through the book, and what each fill does to both parties.
 
+use std::collections::BTreeMap;
+
 use keel_core::units::{Lots, Quote, Rate, Side, Ticks, UnixNanos};
 
 use super::{Ids, Kept, Venue};
@@ -68,7 +70,9 @@ impl Venue {
         if time_in_force == TimeInForce::PostOnly && market.book.crosses(&taker) {
             return self.end(id, CancelReason::PostOnlyFill);
         }
-        if time_in_force == TimeInForce::Fok && self.fillable(instrument, &taker) < taker.left {
+        if time_in_force == TimeInForce::Fok
+            && self.fillable(instrument, &taker, Some(pos_side)) < taker.left
+        {
             return self.end(id, CancelReason::FokNotFull);
         }
         let left = self.pass_book(instrument, &mut taker, closes.then_some(pos_side));
@@ -143,29 +147,31 @@ impl Venue {
     }
 
     /// How much of `taker` would trade at once; a resting order that only closes counts as far as
-    /// its position goes, whatever of it earlier orders of the queue would have closed.
-    pub(super) fn fillable(&self, instrument: InstrumentId, taker: &Taker) -> Lots {
-        let mut spent: Vec<(AccountId, PosSide, i64)> = Vec::new();
+    /// its position goes, whatever of it earlier orders of the queue would have closed, or the
+    /// taker opened. `pos_side` is the taker's; an agent has none.
+    pub(super) fn fillable(
+        &self,
+        instrument: InstrumentId,
+        taker: &Taker,
+        pos_side: Option<PosSide>,
+    ) -> Lots {
+        let mut moved = BTreeMap::<(AccountId, PosSide), i64>::new();
+        let own = pos_side.map(|pos_side| (AccountId(taker.owner), pos_side));
         self.instrument(instrument).book.fillable(taker, |maker| {
             let owner = AccountId(maker.owner);
-            if self.account(owner).house {
-                return maker.left;
-            }
-            let order = &self.kept(OrderId(maker.id)).order;
-            let moved = match spent.iter_mut().find(|(a, p, _)| (*a, *p) == (owner, order.pos_side))
-            {
-                Some((_, _, moved)) => moved,
-                None => {
-                    spent.push((owner, order.pos_side, 0));
-                    &mut spent.last_mut().expect("just pushed").2
+            let mut counts = maker.left;
+            if !self.account(owner).house {
+                let order = &self.kept(OrderId(maker.id)).order;
+                let moved = moved.entry((owner, order.pos_side)).or_default();
+                if order.closes() {
+                    let held = self.account(owner).holding(instrument).position(order.pos_side);
+                    counts = counts.min(room_in(Lots(held.lots.0 + *moved), order.side));
                 }
-            };
-            let lots = self.account(owner).holding(instrument).position(order.pos_side).lots;
-            let counts = match order.closes() {
-                true => maker.left.min(room_in(Lots(lots.0 + *moved), order.side)),
-                false => maker.left,
-            };
-            *moved += counts.0 * order.side.sign();
+                *moved += counts.0 * order.side.sign();
+            }
+            if let Some(own) = own {
+                *moved.entry(own).or_default() += counts.0 * taker.side.sign();
+            }
             counts
         })
     }
@@ -529,7 +535,7 @@ fn fill_of(order: &Order, booked: &Booked, at: &Occasion) -> Fill {
 /// as there is to close of one that only closes.
 fn maker_room(
     accounts: &[Account],
-    orders: &std::collections::BTreeMap<OrderId, Kept>,
+    orders: &BTreeMap<OrderId, Kept>,
     instrument: InstrumentId,
     maker: &Resting,
 ) -> Lots {
