@@ -220,7 +220,8 @@ pub(crate) const CHOICES: &[(&str, &str)] = &[
     ),
     (
         "Words of records",
-        "Those of funding are documented; the others follow the words of V2 in capitals.",
+        "Those of the documentation's enumeration; the words for auto-deleveraging stand in its \
+         enumeration of tax records only.",
     ),
     (
         "Reduce-only orders without room",
@@ -228,10 +229,25 @@ pub(crate) const CHOICES: &[(&str, &str)] = &[
          answer, where the real one may leave it out.",
     ),
     ("Isolated margin", "Is not offered: 22005 for the setting and for an order that asks for it."),
-    ("Liquidation", "Takes a position over whole, at the mark, without reducing it tier by tier."),
+    (
+        "Liquidation",
+        "Happens at the tick next to the mark, without touching the book, and costs 0.06% at every \
+         level of fees. Of several positions the one that asks the most maintenance comes first. \
+         Netting a long and a short costs nothing.",
+    ),
+    (
+        "What a liquidated account cannot pay",
+        "The insurance fund pays. When it holds less than that, the last position is closed at its \
+         bankruptcy price against the other side by rank; agents of the market bear the rest unseen.",
+    ),
     (
         "Rank of auto-deleveraging",
-        "The real formula is not published. Here it is profit over margin, squeezed below 1.",
+        "The real formula is not published. Here it is profit over entry value times leverage, \
+         squeezed below 1.",
+    ),
+    (
+        "`execType` and `delegateType` of a deleveraged order",
+        "`reduce`, as the enumeration has no word for it, and `adl`.",
     ),
     (
         "Words of strategy orders",

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use keel_core::units::{Lots, Price, Quote, Rate, UnixNanos};
+use keel_core::units::{E8, Lots, Price, Quote, Rate, Side, UnixNanos};
 
 use crate::instrument::{InstrumentId, Rules};
-use crate::order::{Fill, HoldMode, MarginMode, OrderId, PosSide};
+use crate::order::{Fill, HoldMode, MarginMode, OrderId, OrderSource, PosSide};
 use crate::position::Position;
 use crate::strategy::StrategyOrder;
 
@@ -316,24 +316,29 @@ pub enum BillKind {
     TransferIn,
     /// Out of the account.
     TransferOut,
-    /// A fill that opened a long.
-    OpenLong,
-    /// A fill that opened a short.
-    OpenShort,
-    /// A fill that closed a long.
-    CloseLong,
-    /// A fill that closed a short.
-    CloseShort,
-    /// A liquidation of a long.
-    BurstLong,
-    /// A liquidation of a short.
-    BurstShort,
+    /// A fill that opened a position or made it larger.
+    Opened(Deal),
+    /// A fill that closed a position or made it smaller.
+    Closed(Deal),
     /// Funding received (`CONTRACT_MAIN_SETTLE_FEE_USER_IN`).
     FundingIn,
     /// Funding paid (`CONTRACT_MAIN_SETTLE_FEE_USER_OUT`).
     FundingOut,
     /// The insurance fund made up for a wallet below zero after a liquidation.
     Insurance,
+}
+
+/// What of a fill its record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deal {
+    /// Where the order came from.
+    pub source: OrderSource,
+    /// Direction of the fill.
+    pub side: Side,
+    /// The position that it worked on.
+    pub pos_side: PosSide,
+    /// Whether the order never opens.
+    pub reduce_only: bool,
 }
 
 /// Sums of all that moved an account's money. They stay when records are dropped, and
@@ -421,6 +426,19 @@ pub struct PositionView {
     pub break_even_price: Price,
     /// When.
     pub at: UnixNanos,
+}
+
+impl PositionView {
+    /// By what positions are ranked for auto-deleveraging, the highest first: profit over entry
+    /// value times leverage. The venue's formula is not published; this is the usual one.
+    pub fn adl_score(&self) -> Rate {
+        if self.position.entry == 0 {
+            return Rate::ZERO;
+        }
+        let profit = i128::from(self.unrealized.0) * i128::from(self.leverage);
+        let score = profit * i128::from(E8) / self.position.entry.abs();
+        Rate(i64::try_from(score).unwrap_or(if score < 0 { i64::MIN } else { i64::MAX }))
+    }
 }
 
 /// An account's money at one moment.

@@ -28,7 +28,7 @@ pub enum VenueEvent {
     Rules(InstrumentId),
     /// Funding was settled with one position.
     Funding(Funding),
-    /// A position was taken over.
+    /// A position, or a part of one, was closed by the venue in liquidation.
     Liquidation(Liquidation),
     /// A position was reduced to cover another's liquidation.
     Adl(Liquidation),

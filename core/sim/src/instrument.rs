@@ -48,6 +48,9 @@ pub struct Rules {
     pub maker: Rate,
     /// The taker rate of an account without a tier of its own.
     pub taker: Rate,
+    /// What a liquidation costs as a share of the value that is closed. It is the same for all
+    /// tiers of fees, as the venue documents one figure (0.06%) and no discount on it.
+    pub liquidation_fee: Rate,
     /// The lowest leverage that may be set; at least 1.
     pub leverage_min: u32,
     /// The highest leverage that may be set.
@@ -144,6 +147,7 @@ impl Rules {
             open_cost_up: Rate::bps(100),
             maker: Rate::bps(2),
             taker: Rate::bps(6),
+            liquidation_fee: Rate::bps(6),
             leverage_min: 1,
             leverage_max: 1,
             tiers: Vec::new(),
@@ -192,7 +196,8 @@ impl Rules {
             return Err(RulesError::Band);
         }
         let fees = [self.maker, self.taker].iter().all(|fee| (-FEE_MAX..=FEE_MAX).contains(fee));
-        let marked_up = (0..=E8).contains(&self.fee_up.0);
+        let marked_up = (0..=E8).contains(&self.fee_up.0)
+            && (Rate::ZERO..=FEE_MAX).contains(&self.liquidation_fee);
         let funding =
             [self.fund_rate_min, self.fund_rate_max].iter().all(|r| (-E8..=E8).contains(&r.0));
         if !(fees && marked_up && funding && self.fund_rate_min <= self.fund_rate_max) {
@@ -307,6 +312,13 @@ impl Grids {
         let units = i128::from(price.0) * i128::from(lots.0) * i128::from(self.size.step);
         let value = units.div_euclid(i128::from(POW10[usize::from(self.size.scale)]));
         Quote(i64::try_from(value).expect("value within ±92 billion USDT"))
+    }
+
+    /// The most lots that are worth no more than `value` at a price off the grid.
+    pub fn lots_within(&self, price: Price, value: Quote) -> Lots {
+        let scale = i128::from(POW10[usize::from(self.size.scale)]);
+        let lot = i128::from(price.0) * i128::from(self.size.step);
+        Lots(i64::try_from(i128::from(value.0) * scale / lot).unwrap_or(i64::MAX))
     }
 
     /// The price of `ticks` in 1e-8 USDT.

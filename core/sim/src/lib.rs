@@ -9,6 +9,7 @@ pub mod bitget;
 pub mod candle;
 pub mod event;
 pub mod fault;
+pub mod fund;
 pub mod funding;
 pub mod instrument;
 pub mod margin;

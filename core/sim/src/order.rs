@@ -292,10 +292,26 @@ pub enum OrderSource {
     ClosePosition,
     /// A strategy order made it when its price had come.
     Strategy,
-    /// The venue liquidates.
+    /// The venue nets the long and the short of a hedge in liquidation.
+    Offset,
+    /// The venue reduces a position to the next lower tier in liquidation.
+    Reduce,
+    /// The venue takes a position over in liquidation.
     Liquidation,
+    /// The same where nothing is left: at the bankruptcy price, without a fee.
+    Bankruptcy,
     /// The venue reduces a position to cover another's liquidation (auto-deleveraging).
     Adl,
+}
+
+impl OrderSource {
+    /// Whether the venue made it against its owner's will.
+    pub const fn is_forced(self) -> bool {
+        match self {
+            Self::Offset | Self::Reduce | Self::Liquidation | Self::Bankruptcy | Self::Adl => true,
+            Self::Normal | Self::Modify | Self::ClosePosition | Self::Strategy => false,
+        }
+    }
 }
 
 /// Where an order stands.

@@ -12,6 +12,7 @@
 mod contract;
 mod entry;
 mod house;
+mod liquidation;
 mod money;
 mod strategy;
 mod time;
@@ -19,14 +20,14 @@ mod trade;
 
 pub use contract::{Day, FUNDINGS_MAX, FundingRate, Instrument, Marks, PRINTS_MAX};
 pub use house::{HouseOrder, HousePlaced};
-pub use trade::LIQUIDATION_FEE;
 
 use std::collections::BTreeMap;
 
-use keel_core::units::{Side, Ticks, UnixNanos};
+use keel_core::units::{Quote, Side, Ticks, UnixNanos};
 
 use crate::account::{Account, AccountId, ApiKey};
 use crate::event::VenueEvent;
+use crate::fund::Fund;
 use crate::instrument::InstrumentId;
 use crate::matching::OrderKey;
 use crate::order::{Order, OrderId, OrderRef};
@@ -40,6 +41,7 @@ pub struct Venue {
     keys: BTreeMap<String, (AccountId, ApiKey)>,
     orders: BTreeMap<OrderId, Kept>,
     events: Vec<VenueEvent>,
+    fund: Fund,
     ids: Ids,
     now: UnixNanos,
     /// No funding or countdown is due before this.
@@ -67,6 +69,7 @@ impl Venue {
             keys: BTreeMap::new(),
             orders: BTreeMap::new(),
             events: Vec::new(),
+            fund: Fund::new(),
             ids: Ids::from(now),
             now,
             due: UnixNanos(i64::MAX),
@@ -138,6 +141,16 @@ impl Venue {
             OrderRef::Client(name) => *self.account(account).client_ids.get(name.as_str())?,
         };
         self.order(id).filter(|order| order.account == account)
+    }
+
+    /// The insurance fund.
+    pub fn fund(&self) -> &Fund {
+        &self.fund
+    }
+
+    /// Sets what the insurance fund holds.
+    pub fn set_fund(&mut self, balance: Quote) {
+        self.fund.set_balance(balance);
     }
 
     /// The latest instant that this venue has seen.

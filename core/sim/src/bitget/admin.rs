@@ -104,6 +104,10 @@ fn trade(venue: &mut Venue, path: &str, params: &Params, now: UnixNanos) -> Resu
             venue.withdraw(account(venue, params)?, Quote(e8(params, "amount")?), now)?;
             Ok(json!({}))
         }
+        "/admin/insurance-fund" => {
+            venue.set_fund(Quote(e8(params, "amount")?));
+            Ok(json!({}))
+        }
         "/admin/fees" => {
             let one = entry::instrument_if_any(venue, params)?;
             venue.set_fees(account(venue, params)?, one, fees(params)?)?;
@@ -215,6 +219,7 @@ fn change_rules(venue: &mut Venue, params: &Params, now: UnixNanos) -> Result<Va
         ("sellLimitPriceRatio", &mut rules.sell_band),
         ("makerFeeRate", &mut rules.maker),
         ("takerFeeRate", &mut rules.taker),
+        ("liquidationFeeRate", &mut rules.liquidation_fee),
     ] {
         if params.text(name).is_some() {
             *rate = Rate(e8(params, name)?);
@@ -346,7 +351,12 @@ fn state(venue: &Venue, now: UnixNanos) -> Value {
         .collect();
     let clients = venue.accounts().iter().filter(|account| !account.house);
     let accounts: Vec<Value> = clients.map(|account| account_state(venue, account)).collect();
-    json!({ "now": Text::from(now), "contracts": contracts, "accounts": accounts })
+    json!({
+        "now": Text::from(now),
+        "insuranceFund": Text::from(venue.fund().balance()),
+        "contracts": contracts,
+        "accounts": accounts,
+    })
 }
 
 fn account_state(venue: &Venue, account: &Account) -> Value {

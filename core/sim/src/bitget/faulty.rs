@@ -450,10 +450,55 @@ fn a_ruined_account_is_liquidated_and_both_it_and_the_public_are_told() {
     venue.set_marks(id, marks, now).unwrap();
     client.stage.pass(MILLIS);
     let own = client.stage.heard(client.conn);
-    assert!(own.iter().any(|m| m["data"][0]["delegateType"] == "liquidation"), "{own:?}");
+    let forced = own.iter().find(|m| m["data"][0]["delegateType"] == "liquidation");
+    assert_eq!(forced.expect("told")["data"][0]["tradeSide"], "burst_sell_single");
     assert!(own.iter().any(|m| m["data"][0]["positionStatus"] == "ended"));
     let told = client.stage.heard(public);
     assert!(told.iter().any(|m| m["arg"]["topic"] == "liquidation"));
+    let key = client.key.clone();
+    let done = "/api/v3/trade/history-orders?category=USDT-FUTURES";
+    assert_eq!(client.stage.get(Some(&key), done)["list"][0]["execType"], "liquidation");
+    let records = "/api/v3/account/financial-records?category=USDT-FUTURES";
+    let records = client.stage.get(Some(&key), records)["list"].clone();
+    let words: Vec<_> = records.as_array().unwrap().iter().map(|row| &row["type"]).collect();
+    assert_eq!(words[..3], ["RISK_LIQ_USER_IN", "BURST_SELL_SSM", "BUY_DEAL"]);
     let account = client.stage.exchange.venue().accounts().iter().find(|a| a.name == "keel");
     assert!(account.unwrap().balance() >= Quote::ZERO);
+}
+
+#[test]
+fn whoever_is_deleveraged_for_another_is_notified_and_has_the_venues_words_in_its_records() {
+    let mut client = Client::new(&["order"]);
+    let winner = client.stage.key("manual");
+    let told = client.stage.private(&winner, &["adl-notification", "order"]);
+    let venue = client.stage.exchange.venue_mut();
+    venue.set_fund(Quote::ZERO);
+    let id = venue.find("BTCUSDT").unwrap();
+    let (mut sell, mut buy) = (client.order(), client.order());
+    sell["side"] = json!("sell");
+    for order in [&mut sell, &mut buy] {
+        *order = with_category(order.clone());
+        order["orderType"] = json!("market");
+        order["qty"] = json!("0.3");
+    }
+    client.stage.post(&winner, PLACE, &sell);
+    client.stage.post(&client.key.clone(), PLACE, &buy);
+    client.stage.heard(told);
+    let now = client.stage.now;
+    let venue = client.stage.exchange.venue_mut();
+    let mut marks = venue.instrument(id).marks;
+    marks.mark.0 = marks.mark.0 / 100 * 50;
+    venue.set_marks(id, marks, now).unwrap();
+    client.stage.pass(MILLIS);
+    let heard = client.stage.heard(told);
+    let notice = heard.iter().find(|m| m["arg"]["topic"] == "adl-notification").expect("a notice");
+    let row = &notice["data"][0];
+    assert_eq!((&row["side"], &row["status"]), (&json!("buy"), &json!("triggered")));
+    assert_eq!(row["amount"], "0.3");
+    let side = heard.iter().find(|m| m["data"][0]["delegateType"] == "adl").expect("an order");
+    assert_eq!(side["data"][0]["tradeSide"], "dte_sys_adl_buy_in_single_side_mode");
+    let records = "/api/v3/account/financial-records?category=USDT-FUTURES";
+    let last = client.stage.get(Some(&winner), records)["list"][0].clone();
+    let (kind, fee) = (&last["type"], &last["fee"]);
+    assert_eq!((kind, fee), (&json!("ADL_BUY_IN_SINGLE_SIDE_MODE"), &json!("0")));
 }

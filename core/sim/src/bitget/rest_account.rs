@@ -12,9 +12,10 @@ use super::reject;
 use super::rest_market::{limit, time_of};
 use super::rest_position::require_crossed;
 use super::rest_trade::page;
-use super::shape::{Assets, CATEGORY, MARGIN_COIN};
+use super::shape::{Assets, CATEGORY, MARGIN_COIN, word_place};
 use super::text::{Text, json as text_of};
-use crate::account::{Bill, BillKind, Permissions};
+use crate::account::{Bill, BillKind, Deal, Permissions};
+use crate::order::OrderSource;
 use crate::reject::Reject;
 use crate::venue::Venue;
 
@@ -134,21 +135,46 @@ fn bitcoin(venue: &Venue) -> Option<Price> {
     venue.find("BTCUSDT").map(|id| venue.instrument(id).marks.index)
 }
 
-/// The word of a record. Those of funding are documented; the others follow the V2 words.
+/// The word of a record, of the venue's enumeration of record types.
 const fn bill_word(kind: BillKind) -> &'static str {
     match kind {
         BillKind::TransferIn => "TRANSFER_IN",
         BillKind::TransferOut => "TRANSFER_OUT",
-        BillKind::OpenLong => "OPEN_LONG",
-        BillKind::OpenShort => "OPEN_SHORT",
-        BillKind::CloseLong => "CLOSE_LONG",
-        BillKind::CloseShort => "CLOSE_SHORT",
-        BillKind::BurstLong => "BURST_LONG",
-        BillKind::BurstShort => "BURST_SHORT",
+        BillKind::Opened(deal) => opened_word(deal),
+        BillKind::Closed(deal) => closed_word(deal),
         BillKind::FundingIn => "CONTRACT_MAIN_SETTLE_FEE_USER_IN",
         BillKind::FundingOut => "CONTRACT_MAIN_SETTLE_FEE_USER_OUT",
-        BillKind::Insurance => "RISK_CAPTITAL_USER_TRANSFER",
+        BillKind::Insurance => "RISK_LIQ_USER_IN",
     }
+}
+
+/// In one-way mode the words name the direction of the fill, in hedge mode the position.
+const fn opened_word(deal: Deal) -> &'static str {
+    let words = ["SELL_DEAL", "BUY_DEAL", "OPEN_SHORT", "OPEN_LONG"];
+    words[word_place(deal.pos_side, deal.side)]
+}
+
+const fn closed_word(deal: Deal) -> &'static str {
+    let words = match deal.source {
+        OrderSource::Normal
+        | OrderSource::Modify
+        | OrderSource::ClosePosition
+        | OrderSource::Strategy => ["SELL_DEAL", "BUY_DEAL", "CLOSE_LONG", "CLOSE_SHORT"],
+        OrderSource::Offset => ["", "", "OFFSET_REDUCE_CLOSE_LONG", "OFFSET_REDUCE_CLOSE_SHORT"],
+        OrderSource::Reduce => {
+            ["FORCE_SELL_SSM", "FORCE_BUY_SSM", "FORCE_CLOSE_LONG", "FORCE_CLOSE_SHORT"]
+        }
+        OrderSource::Liquidation | OrderSource::Bankruptcy => {
+            ["BURST_SELL_SSM", "BURST_BUY_SSM", "BURST_CLOSE_LONG", "BURST_CLOSE_SHORT"]
+        }
+        OrderSource::Adl => [
+            "ADL_SELL_IN_SINGLE_SIDE_MODE",
+            "ADL_BUY_IN_SINGLE_SIDE_MODE",
+            "ADL_CLOSE_LONG",
+            "ADL_CLOSE_SHORT",
+        ],
+    };
+    words[word_place(deal.pos_side, deal.side)]
 }
 
 #[derive(Debug, Serialize)]

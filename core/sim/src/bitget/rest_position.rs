@@ -69,10 +69,10 @@ pub(super) fn history(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
 }
 
 /// How near each position is to being deleveraged, 0 to 1. The real venue's formula is not
-/// published; here it is the profit over margin, squeezed below 1.
+/// published; here it is what [`PositionView::adl_score`] gives, squeezed below 1.
 pub(super) fn adl_rank(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     let rank = |view: &PositionView| {
-        let rate = view.unrealized.share_of(view.initial_margin).map_or(0, |rate| rate.0.max(0));
+        let rate = view.adl_score().0.max(0);
         let squeezed = i128::from(rate) * i128::from(E8) / (i128::from(rate) + i128::from(E8));
         Rate(i64::try_from(squeezed).unwrap_or(E8) / 10_000 * 10_000)
     };

@@ -87,7 +87,7 @@ impl<'a> OrderPush<'a> {
             hold_mode: hold_mode_of(order.pos_side).word(),
             hold_side: pos_side_word(order.pos_side),
             delegate_type: delegate_type(order.source),
-            trade_side: trade_side(order.closes()),
+            trade_side: trade_side(order.closes(), order.source, order.pos_side, order.side),
             order_type: kind_word(order.kind),
             time_in_force: order.time_in_force.word(),
             side: side_word(order.side),
@@ -186,7 +186,8 @@ impl<'a> OrderRow<'a> {
             order_status: order.status.word(),
             pos_side: pos_side_word(order.pos_side),
             hold_mode: hold_mode_of(order.pos_side).word(),
-            trade_side: info.then(|| trade_side(order.closes())),
+            trade_side: info
+                .then(|| trade_side(order.closes(), order.source, order.pos_side, order.side)),
             delegate_type: (!info).then(|| delegate_type(order.source)),
             reduce_only: if order.reduce_only { "YES" } else { "NO" },
             margin_mode: order.margin_mode.word(),
@@ -204,7 +205,7 @@ impl<'a> OrderRow<'a> {
                 _ => FeeDetail::of((-order.fee).into()),
             },
             cancel_reason: (!open).then(|| order.cancel_reason.map_or("", |reason| reason.word())),
-            exec_type: (!open).then(|| delegate_type(order.source)),
+            exec_type: (!open).then(|| exec_type(order.source)),
             created_time: order.created.into(),
             updated_time: order.updated.into(),
         }
@@ -251,7 +252,7 @@ impl<'a> FillPush<'a> {
             fee_detail: FeeDetail::of(fill.fee.into()),
             exec_time: fill.at.into(),
             trade_scope: fill.role.word(),
-            trade_side: trade_side(fill.closes),
+            trade_side: trade_side(fill.closes, fill.source, fill.pos_side, fill.side),
             exec_id: id,
             exec_link_id: id,
             exec_price: Text::steps(fill.grids.price, fill.price.0),
@@ -345,7 +346,7 @@ impl<'a> FillRow<'a> {
             exec_qty: Text::steps(fill.grids.size, fill.size.0),
             exec_value: fill.value.into(),
             trade_scope: fill.role.word(),
-            trade_side: trade_side(fill.closes),
+            trade_side: trade_side(fill.closes, fill.source, fill.pos_side, fill.side),
             fee_detail: FeeDetail::of((-fill.fee).into()),
             created_time: fill.at.into(),
             updated_time: fill.at.into(),
@@ -644,16 +645,72 @@ const fn kind_word(kind: OrderKind) -> &'static str {
     }
 }
 
-const fn trade_side(closes: bool) -> &'static str {
-    if closes { "close" } else { "open" }
+/// What an order does to its position. Rows of ordinary orders say `open` or `close`, as recorded;
+/// those of forced ones have the words of the venue's enumeration.
+const fn trade_side(
+    closes: bool,
+    source: OrderSource,
+    pos_side: PosSide,
+    side: Side,
+) -> &'static str {
+    let words = match source {
+        OrderSource::Normal
+        | OrderSource::Modify
+        | OrderSource::ClosePosition
+        | OrderSource::Strategy => return if closes { "close" } else { "open" },
+        OrderSource::Offset => ["", "", "offset_close_long", "offset_close_short"],
+        OrderSource::Reduce => {
+            ["reduce_sell_single", "reduce_buy_single", "reduce_close_long", "reduce_close_short"]
+        }
+        OrderSource::Liquidation | OrderSource::Bankruptcy => {
+            ["burst_sell_single", "burst_buy_single", "burst_close_long", "burst_close_short"]
+        }
+        OrderSource::Adl => [
+            "dte_sys_adl_sell_in_single_side_mode",
+            "dte_sys_adl_buy_in_single_side_mode",
+            "dte_sys_adl_close_long",
+            "dte_sys_adl_close_short",
+        ],
+    };
+    words[word_place(pos_side, side)]
+}
+
+/// The place of a word in a list of those for one-way mode, selling and buying, and of those for
+/// hedge mode, selling and buying.
+pub(super) const fn word_place(pos_side: PosSide, side: Side) -> usize {
+    let hedge = match pos_side {
+        PosSide::Net => 0,
+        PosSide::Long | PosSide::Short => 2,
+    };
+    match side {
+        Side::Sell => hedge,
+        Side::Buy => hedge + 1,
+    }
 }
 
 const fn delegate_type(source: OrderSource) -> &'static str {
     match source {
         OrderSource::Normal | OrderSource::Modify | OrderSource::ClosePosition => "normal",
         OrderSource::Strategy => "tpsl",
-        OrderSource::Liquidation => "liquidation",
+        OrderSource::Offset
+        | OrderSource::Reduce
+        | OrderSource::Liquidation
+        | OrderSource::Bankruptcy => "liquidation",
         OrderSource::Adl => "adl",
+    }
+}
+
+/// The venue's enumeration of `execType`. It has no word for auto-deleveraging, which is a forced
+/// reduction.
+const fn exec_type(source: OrderSource) -> &'static str {
+    match source {
+        OrderSource::Normal
+        | OrderSource::Modify
+        | OrderSource::ClosePosition
+        | OrderSource::Strategy => "normal",
+        OrderSource::Offset => "offset",
+        OrderSource::Reduce | OrderSource::Adl => "reduce",
+        OrderSource::Liquidation | OrderSource::Bankruptcy => "liquidation",
     }
 }
 

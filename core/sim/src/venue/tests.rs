@@ -7,13 +7,14 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 use crate::account::{BillKind, Fees, NewAccount};
-use crate::event::Liquidation;
 use crate::instrument::{Rules, RulesError, Status, Tier};
 use crate::matching::OrderKey;
 use crate::order::{
     Ack, CancelReason, Fill, HoldMode, MarginMode, ModifyRequest, OrderKind, OrderSource,
     OrderStatus, PlaceRequest, PosSide, Role, StpMode, TimeInForce,
 };
+
+mod liquidation;
 
 const BTC: InstrumentId = InstrumentId(0);
 const ETH: InstrumentId = InstrumentId(1);
@@ -605,9 +606,18 @@ fn one_sell_larger_than_a_long_closes_it_and_opens_a_short() {
     assert_eq!((over.size, over.realized), (Lots(100), -Quote::usdt(1)));
     assert_eq!(over.open_price, Price(50_000 * E8));
     assert_eq!(over.close_price, Price(49_900 * E8));
-    let kinds: Vec<_> = account.bills().iter().map(|bill| bill.kind).collect();
-    use BillKind::{CloseLong, OpenLong, OpenShort, TransferIn};
-    assert_eq!(kinds, [TransferIn, OpenLong, CloseLong, OpenShort]);
+    let kinds: Vec<_> = account
+        .bills()
+        .iter()
+        .map(|bill| match bill.kind {
+            BillKind::Opened(deal) => ("opened", Some(deal.side)),
+            BillKind::Closed(deal) => ("closed", Some(deal.side)),
+            _ => ("other", None),
+        })
+        .collect();
+    let (bought, sold) = (Some(Side::Buy), Some(Side::Sell));
+    let expected = [("other", None), ("opened", bought), ("closed", sold), ("opened", sold)];
+    assert_eq!(kinds, expected);
     let fees: i64 = account.bills().iter().map(|bill| bill.fee.0).sum();
     assert_eq!(Quote(fees), account.totals().fees);
     assert_eq!(account.bills().back().unwrap().balance, account.balance());
@@ -913,53 +923,6 @@ fn time_that_runs_backward_stands_still() {
     assert_eq!(floor.order(order).created, floor.now);
 }
 
-// Liquidation.
-
-#[test]
-fn an_account_is_liquidated_when_equity_falls_to_maintenance() {
-    let mut floor = Floor::new();
-    floor.crowd(Side::Sell, 50_000, 30_000);
-    floor.placed(floor.ann, &buy("50000", "2.9"));
-    let resting = floor.placed(floor.ann, &sell("52000", "0.01")).id;
-    let view = floor.venue.position_view(floor.ann, BTC, PosSide::Net);
-    let edge = view.liquidation_price.unwrap();
-    let at = |price: i64| Marks { mark: Price(price), index: Price(price), ..marks(1) };
-    floor.venue.set_marks(BTC, at(edge.0 + 1_000), floor.now).unwrap();
-    assert_eq!(floor.position(floor.ann), 29_000, "just above it");
-    floor.events();
-    floor.venue.set_marks(BTC, at(edge.0 - 1_000), floor.now).unwrap();
-    assert_eq!(floor.position(floor.ann), 0);
-    assert_eq!(floor.order(resting).cancel_reason, Some(CancelReason::Burst));
-    let taken: Vec<Liquidation> = floor
-        .events()
-        .into_iter()
-        .filter_map(|event| match event {
-            VenueEvent::Liquidation(taken) => Some(taken),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(taken.len(), 1);
-    assert_eq!((taken[0].side, taken[0].size), (Side::Sell, Lots(29_000)));
-    let account = floor.venue.account(floor.ann);
-    let fill: &Fill = account.fills().back().unwrap();
-    assert_eq!(fill.source, OrderSource::Liquidation);
-    assert_eq!(fill.fee, crate::margin::fee_on(fill.value, LIQUIDATION_FEE));
-    assert!(account.balance() > Quote::ZERO, "the maintenance margin was more than the fee");
-}
-
-#[test]
-fn a_gap_through_zero_is_borne_by_the_insurance_fund() {
-    let mut floor = Floor::new();
-    floor.crowd(Side::Buy, 50_000, 30_000);
-    floor.placed(floor.ann, &sell("50000", "2.9"));
-    floor.mark(60_000);
-    let account = floor.venue.account(floor.ann);
-    assert_eq!(account.balance(), Quote::ZERO);
-    assert_eq!(account.bills().back().unwrap().kind, BillKind::Insurance);
-    assert!(account.totals().insurance > Quote::usdt(18_000));
-    identity(account, Quote::ZERO);
-}
-
 /// Where an account's money came from, to the last unit.
 fn identity(account: &Account, deposits: Quote) {
     let t = account.totals();
@@ -1231,13 +1194,8 @@ impl Floor {
 fn audit(floor: &Floor, clients: [AccountId; 3]) {
     let venue = &floor.venue;
     let market = venue.instrument(BTC);
-    let mut net = 0;
-    for account in venue.accounts() {
+    for account in venue.accounts().iter().filter(|account| !account.house) {
         let holding = account.holding(BTC);
-        net += holding.positions.iter().map(|p| p.lots.0).sum::<i64>();
-        if account.house {
-            continue;
-        }
         identity(account, Quote::ZERO);
         assert!(account.balance() >= Quote::ZERO || account.is_exposed());
         let mut opening = [crate::account::OpenSum::default(); 2];
@@ -1263,13 +1221,7 @@ fn audit(floor: &Floor, clients: [AccountId; 3]) {
         let bills = account.bills().iter().fold(Quote::ZERO, |sum, b| sum + b.amount - b.fee);
         assert_eq!(bills, account.balance(), "the records are whole");
     }
-    let taken_over: i64 = clients
-        .iter()
-        .flat_map(|id| venue.account(*id).fills())
-        .filter(|fill| fill.source == OrderSource::Liquidation)
-        .map(|fill| fill.size.0 * fill.side.sign())
-        .sum();
-    assert_eq!(net, taken_over, "what one buys another sells");
+    conservation(venue, clients);
     let crossed = match (market.book.best(Side::Buy), market.book.best(Side::Sell)) {
         (Some(bid), Some(ask)) => bid >= ask,
         _ => false,
@@ -1277,8 +1229,35 @@ fn audit(floor: &Floor, clients: [AccountId; 3]) {
     assert!(!crossed);
 }
 
+/// What one buys another sells, at the same price; and the fund has what was paid to it less what
+/// it has paid.
+fn conservation(venue: &Venue, clients: [AccountId; 3]) {
+    let taken = venue.fund().taken(BTC);
+    let (mut lots, mut paid) = (taken.lots.0, taken.paid);
+    for account in venue.accounts() {
+        for position in &account.holding(BTC).positions {
+            lots += position.lots.0;
+            paid += position.entry;
+        }
+        paid -= i128::from(account.totals().realized.0);
+    }
+    assert_eq!((lots, paid), (0, 0), "what one buys another sells");
+    let (mut earned, mut borne) = (Quote::ZERO, Quote::ZERO);
+    for id in clients {
+        let account = venue.account(id);
+        let forced = account.fills().iter().filter(|fill| fill.source.is_forced());
+        earned = forced.fold(earned, |sum, fill| sum + fill.fee);
+        borne += account.totals().insurance;
+    }
+    let start = venue.fund().balance() - earned + borne;
+    assert!([Quote::ZERO, crate::fund::FUND_DEFAULT].contains(&start), "the fund is whole");
+}
+
 fn flow(acts: &[Act]) -> (Floor, Vec<VenueEvent>) {
     let mut floor = Floor::new();
+    if acts.len().is_multiple_of(2) {
+        floor.venue.set_fund(Quote::ZERO);
+    }
     let new = NewAccount { name: "cid".into(), uid: 1003, parent: Some(floor.ann) };
     let cid = floor.venue.open_account(new, floor.now);
     floor.venue.deposit(cid, Quote::usdt(5_000), floor.now).unwrap();
@@ -1318,6 +1297,7 @@ fn the_flows_of_these_tests_reach_every_end_that_an_order_can_have() {
         "ticker",
         "funding",
         "liquidation",
+        "adl",
         "normal_cancel",
         "stp_cancel",
         "fok_not_full_cancel",
@@ -1325,6 +1305,7 @@ fn the_flows_of_these_tests_reach_every_end_that_an_order_can_have() {
         "post_only_fill_cancel",
         "modify_limit_order",
         "burst_cancel",
+        "adl_cancel",
         "delegated_risk_order_cancel",
         "limit_price_exceed_cancel",
     ] {

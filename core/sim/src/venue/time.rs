@@ -1,17 +1,14 @@
-//! Time: what happens without anybody asking: funding, countdowns, liquidation.
+//! Time: what happens without anybody asking: funding and countdowns.
 
-use keel_core::units::{Lots, Quote, Side, UnixNanos};
+use keel_core::units::UnixNanos;
 
+use super::Venue;
 use super::contract::{FUNDINGS_MAX, FundingRate};
-use super::{Ids, Venue};
 use crate::account::{AccountId, Bill, BillKind, push_bounded};
-use crate::event::{Funding, Liquidation, VenueEvent};
+use crate::event::{Funding, VenueEvent};
 use crate::funding;
 use crate::instrument::InstrumentId;
-use crate::order::{
-    CancelReason, Order, OrderId, OrderKind, OrderSource, OrderStatus, PosSide, Role, StpMode,
-    TimeInForce, TradeId,
-};
+use crate::order::{CancelReason, PosSide};
 use crate::reject::Reject;
 
 impl Venue {
@@ -47,31 +44,6 @@ impl Venue {
         }
         self.now = self.now.max(now);
         self.fire_strategies();
-    }
-
-    /// Reduces a position at the mark to cover another's liquidation (auto-deleveraging): up to
-    /// `lots` of it. The account's orders in the contract are canceled first.
-    ///
-    /// # Errors
-    /// When there is no such position.
-    pub fn deleverage(
-        &mut self,
-        account: AccountId,
-        instrument: InstrumentId,
-        pos_side: PosSide,
-        lots: Lots,
-        now: UnixNanos,
-    ) -> Result<(), Reject> {
-        self.advance(now);
-        let held = self.account(account).holding(instrument).position(pos_side).lots;
-        if held.is_zero() || lots.0 <= 0 {
-            return Err(Reject::NOTHING_TO_CLOSE);
-        }
-        self.cancel_open(account, Some(instrument), CancelReason::Adl);
-        let part = Lots(lots.0.min(held.abs().0) * held.0.signum());
-        let taken = self.take_over(account, instrument, pos_side, part, OrderSource::Adl);
-        self.events.push(VenueEvent::Adl(taken));
-        Ok(())
     }
 
     /// Settles funding of a contract at once; its grid stays as it is.
@@ -144,97 +116,5 @@ impl Venue {
         }
         self.events.push(VenueEvent::Ticker(instrument));
         self.liquidate_due();
-    }
-
-    /// Liquidates every account whose equity has fallen to its maintenance margin.
-    pub(super) fn liquidate_due(&mut self) {
-        for i in 0..self.accounts.len() {
-            let account = &self.accounts[i];
-            let id = account.id;
-            if !account.house && account.is_exposed() && self.is_due(id) {
-                self.liquidate(id);
-            }
-        }
-    }
-
-    fn is_due(&self, account: AccountId) -> bool {
-        let margin = self.margin(account);
-        margin.maintenance >= self.account(account).balance + margin.unrealized
-    }
-
-    /// Cancels all orders, takes all positions over at the mark, and lets the insurance fund bear
-    /// what the wallet cannot. The venue's step of reducing tier by tier is left out: a position
-    /// goes whole.
-    fn liquidate(&mut self, account: AccountId) {
-        self.cancel_open(account, None, CancelReason::Burst);
-        for i in 0..self.instruments.len() {
-            let instrument = self.instruments[i].id;
-            for side in PosSide::ALL {
-                let lots = self.account(account).holding(instrument).position(side).lots;
-                if !lots.is_zero() {
-                    let source = OrderSource::Liquidation;
-                    let taken = self.take_over(account, instrument, side, lots, source);
-                    self.events.push(VenueEvent::Liquidation(taken));
-                }
-            }
-        }
-        let short = self.account(account).balance;
-        if short < Quote::ZERO {
-            self.accounts[account.index()].totals.insurance -= short;
-            let kind = BillKind::Insurance;
-            self.book_bill(account, Bill { kind, amount: -short, ..Bill::blank(self.now) });
-        }
-        self.publish_account(account);
-    }
-
-    /// Closes a position at the tick next to the mark that is worse for it. No book is touched: the
-    /// venue takes the other side.
-    fn take_over(
-        &mut self,
-        account: AccountId,
-        instrument: InstrumentId,
-        pos_side: PosSide,
-        lots: Lots,
-        source: OrderSource,
-    ) -> Liquidation {
-        let market = self.instrument(instrument);
-        let (grids, mark) = (market.rules.grids, market.marks.mark);
-        let (side, price) = match lots.0 {
-            0.. => (Side::Sell, grids.floor_to_tick(mark).max(keel_core::units::Ticks(1))),
-            _ => (Side::Buy, grids.ceil_to_tick(mark)),
-        };
-        let holding = self.account(account).holding(instrument);
-        let (margin_mode, leverage) = (holding.margin_mode, holding.leverage);
-        let id = OrderId(Ids::next(&mut self.ids.order));
-        let (size, at) = (lots.abs(), self.now);
-        self.register(Order {
-            id,
-            account,
-            instrument,
-            grids,
-            client_id: id.0.to_string().into(),
-            side,
-            pos_side,
-            kind: OrderKind::Market,
-            price: keel_core::units::Ticks::ZERO,
-            size,
-            time_in_force: TimeInForce::Ioc,
-            reduce_only: pos_side == PosSide::Net,
-            stp: StpMode::None,
-            margin_mode,
-            leverage,
-            source,
-            filled: Lots::ZERO,
-            filled_value: Quote::ZERO,
-            fee: Quote::ZERO,
-            realized: Quote::ZERO,
-            status: OrderStatus::Live,
-            cancel_reason: None,
-            created: at,
-            updated: at,
-        });
-        let trade = TradeId(Ids::next(&mut self.ids.trade));
-        self.fill(id, trade, Role::Taker, price, size);
-        Liquidation { account, instrument, side, price, size, at }
     }
 }

@@ -6,7 +6,7 @@ use keel_core::units::{Lots, Quote, Rate, Side, Ticks, UnixNanos};
 
 use super::{Ids, Kept, Venue};
 use crate::account::{
-    Account, AccountId, Bill, BillKind, CLOSED_MAX, ClosedPosition, DONE_MAX, FILLS_MAX,
+    Account, AccountId, Bill, BillKind, CLOSED_MAX, ClosedPosition, DONE_MAX, Deal, FILLS_MAX,
     push_bounded,
 };
 use crate::event::{Print, VenueEvent};
@@ -179,6 +179,7 @@ impl Venue {
     fn trade(&mut self, instrument: InstrumentId, taker: &Taker, trade: &Trade) {
         let id = TradeId(Ids::next(&mut self.ids.trade));
         let (price, size) = (trade.price, trade.size);
+        let value = self.instrument(instrument).rules.grids.value(price, size);
         let maker_side = taker.side.opposite();
         let parties = [
             (taker.owner, taker.id, taker.side, Role::Taker),
@@ -187,8 +188,10 @@ impl Venue {
         for (owner, order, side, role) in parties {
             let account = &mut self.accounts[owner as usize];
             if account.house {
-                let positions = &mut account.holdings[instrument.index()].positions;
-                positions[PosSide::Net.index()].lots += Lots(size.0 * side.sign());
+                let position =
+                    &mut account.holdings[instrument.index()].positions[PosSide::Net.index()];
+                position.lots += Lots(size.0 * side.sign());
+                position.entry += i128::from(value.0 * side.sign());
             } else {
                 self.fill(OrderId(order), id, role, price, size);
             }
@@ -198,12 +201,12 @@ impl Venue {
         let grids = market.rules.grids;
         let print = Print { instrument, trade: id, side: taker.side, price, size, at };
         market.last = grids.price_of(price);
-        market.candles.print(market.last, grids.size_e8(size), grids.value(price, size), at);
+        market.candles.print(market.last, grids.size_e8(size), value, at);
         push_bounded(&mut market.prints, print, PRINTS_MAX);
         self.events.push(VenueEvent::Trade(print));
     }
 
-    /// Books one party's part of a trade and tells of it.
+    /// Books one party's part of a trade and tells of it; gives the fee.
     pub(super) fn fill(
         &mut self,
         id: OrderId,
@@ -211,16 +214,17 @@ impl Venue {
         role: Role,
         price: Ticks,
         size: Lots,
-    ) {
+    ) -> Quote {
         let at = self.now;
         let Self { instruments, accounts, orders, ids, events, .. } = self;
         let Kept { order, key } = orders.get_mut(&id).expect("a filled order is kept");
         let (instrument, pos_side) = (order.instrument, order.pos_side);
         let account = &mut accounts[order.account.index()];
-        let fees = account.fees_in(instrument, &instruments[instrument.index()].rules);
+        let rules = &instruments[instrument.index()].rules;
+        let fees = account.fees_in(instrument, rules);
         let rate = match (order.source, role) {
-            (OrderSource::Liquidation, _) => LIQUIDATION_FEE,
-            (OrderSource::Adl, _) => Rate::ZERO,
+            (OrderSource::Liquidation | OrderSource::Reduce, _) => rules.liquidation_fee,
+            (OrderSource::Bankruptcy | OrderSource::Adl | OrderSource::Offset, _) => Rate::ZERO,
             (_, Role::Maker) => fees.maker,
             (_, Role::Taker) => fees.taker,
         };
@@ -232,7 +236,8 @@ impl Venue {
             price,
             size,
             rate,
-            burst: order.source == OrderSource::Liquidation,
+            source: order.source,
+            reduce_only: order.reduce_only,
         };
         let booked = part.settle(account, ids, at);
         if key.is_some() && !order.closes() {
@@ -263,6 +268,7 @@ impl Venue {
         if booked.turned {
             self.cancel_roomless(account_id, instrument, pos_side);
         }
+        booked.fee
     }
 
     /// Cancels what rests; the book forgets it.
@@ -374,7 +380,8 @@ struct Part {
     price: Ticks,
     size: Lots,
     rate: Rate,
-    burst: bool,
+    source: OrderSource,
+    reduce_only: bool,
 }
 
 /// What it did to the account.
@@ -431,12 +438,7 @@ impl Part {
         let over = position.lots.is_zero().then(|| std::mem::take(position));
         account.book(Bill {
             id: Ids::next(&mut ids.bill),
-            kind: match (self.burst, self.side) {
-                (false, Side::Sell) => BillKind::CloseLong,
-                (false, Side::Buy) => BillKind::CloseShort,
-                (true, Side::Sell) => BillKind::BurstLong,
-                (true, Side::Buy) => BillKind::BurstShort,
-            },
+            kind: BillKind::Closed(self.deal()),
             instrument: Some(self.instrument),
             amount: realized,
             fee,
@@ -481,14 +483,16 @@ impl Part {
         assert!(sound, "a side of a hedge never turns");
         account.book(Bill {
             id: Ids::next(&mut ids.bill),
-            kind: match self.side {
-                Side::Buy => BillKind::OpenLong,
-                Side::Sell => BillKind::OpenShort,
-            },
+            kind: BillKind::Opened(self.deal()),
             instrument: Some(self.instrument),
             fee,
             ..Bill::blank(at)
         });
+    }
+
+    fn deal(&self) -> Deal {
+        let &Self { source, side, pos_side, reduce_only, .. } = self;
+        Deal { source, side, pos_side, reduce_only }
     }
 
     fn position<'a>(&self, account: &'a mut Account) -> &'a mut crate::position::Position {
@@ -554,6 +558,3 @@ fn maker_room(
 pub(super) fn room_in(lots: Lots, side: Side) -> Lots {
     Lots((-lots.0 * side.sign()).max(0))
 }
-
-/// What a liquidation costs, as a share of the value that is closed.
-pub const LIQUIDATION_FEE: Rate = Rate::bps(6);
