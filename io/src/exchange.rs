@@ -15,15 +15,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use keel_sim::bitget::Exchange;
 pub use keel_sim::bitget::{AccountPlan, ExchangeConfig, Limits};
 use mio::Waker;
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
+use socket2::SockRef;
 
 use self::certificate::Identity;
-pub use self::file::{AccountEntry, ExchangeFile, FileError, Permission};
+pub use self::file::{AccountEntry, ExchangeFile, FileError, Permission, TransportEntry};
 use self::host::{Host, Pace};
 
 /// How an exchange is hosted.
@@ -138,10 +140,11 @@ pub fn start(options: ExchangeOptions) -> Result<ExchangeHandle, StartError> {
         (Some(identity), Some(dir)) => Some(identity.write(dir)?),
         _ => None,
     };
+    let handshake = Duration::from_nanos(options.config.limits.handshake_ns.unsigned_abs());
     let pace = Pace::start(options.speed);
     let exchange = Exchange::new(options.config, options.seed, pace.now());
     let announcement = announce(address, admin_address, identity.is_some(), ca, &exchange);
-    let tls = identity.as_ref().map(|identity| Arc::clone(&identity.server));
+    let tls = identity.as_ref().map(|identity| (Arc::clone(&identity.server), handshake));
     let stop = Arc::new(AtomicBool::new(false));
     let host = Host::new(exchange, pace, (api, admin), tls, Arc::clone(&stop))?;
     let waker = host.waker();
@@ -216,8 +219,14 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let listener =
         TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })?;
     listener.set_nonblocking(true)?;
+    // Accepted sockets inherit it. The system's own choice holds megabytes for each client that
+    // does not read.
+    SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
     Ok(listener)
 }
+
+/// What the system may hold for a client besides what the venue holds.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The address by which a listener on this one is reached from this machine.
 fn reachable(ip: IpAddr) -> IpAddr {

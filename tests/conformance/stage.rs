@@ -68,7 +68,8 @@ impl Stage {
     pub(crate) fn socket(&mut self, path: &str) -> ConnId {
         let conn = self.open(ConnKind::Api);
         let upgrade = format!(
-            "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         self.exchange.receive(conn, upgrade.as_bytes(), self.now);
@@ -111,7 +112,7 @@ impl Stage {
         body: &str,
     ) -> Value {
         let conn = self.open(kind);
-        let mut request = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n");
+        let mut request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
         if let Some(key) = key {
             let ms = self.now.millis();
             let sign = sign(&key.secret, &format!("{ms}{method}{target}{body}"));

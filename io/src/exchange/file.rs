@@ -17,9 +17,30 @@ pub struct ExchangeFile {
     pub checksum: bool,
     /// Whether the real venue's rate limits are kept; they are when it is absent.
     pub limits: Option<bool>,
+    /// How connections are kept.
+    #[serde(default)]
+    pub transport: TransportEntry,
     /// The accounts; those of the default exchange when there are none.
     #[serde(default)]
     pub accounts: Vec<AccountEntry>,
+}
+
+/// Limits of connections. What is absent stays as it is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct TransportEntry {
+    /// Connections in all, 1 to 10,000.
+    pub connections: Option<u32>,
+    /// Connections of one address, 1 to 10,000.
+    pub connections_per_address: Option<u32>,
+    /// What may wait for a client that does not read, 16 to 65,536 KiB; more cuts it off.
+    pub waiting_kib: Option<u32>,
+    /// How long a TLS handshake may take, 10 to 600,000 ms of real time.
+    pub handshake_ms: Option<u32>,
+    /// How long a request may take to arrive, 10 to 600,000 ms.
+    pub request_ms: Option<u32>,
+    /// How long an HTTP connection may idle, 10 to 600,000 ms.
+    pub idle_ms: Option<u32>,
 }
 
 /// An account with its key.
@@ -66,7 +87,15 @@ pub enum FileError {
     /// Two accounts share a name or a number.
     #[error("accounts: {0} is there twice")]
     Twice(String),
-    /// A value is out of its range.
+    /// A limit of connections is out of its range.
+    #[error("transport.{key}: out of range, {range}")]
+    Transport {
+        /// The key.
+        key: &'static str,
+        /// What would do.
+        range: &'static str,
+    },
+    /// A value of an account is out of its range.
     #[error("accounts.{account}.{key}: out of range, {range}")]
     Range {
         /// The account's name.
@@ -88,6 +117,7 @@ impl ExchangeFile {
         if self.limits == Some(false) {
             config.limits = Limits::unmetered();
         }
+        self.transport.apply(&mut config.limits)?;
         if !self.accounts.is_empty() {
             config.accounts =
                 self.accounts.iter().map(AccountEntry::plan).collect::<Result<_, _>>()?;
@@ -99,6 +129,36 @@ impl ExchangeFile {
             }
         }
         Ok(config)
+    }
+}
+
+impl TransportEntry {
+    fn apply(&self, limits: &mut Limits) -> Result<(), FileError> {
+        let within = |value: Option<u32>, key, (least, most), range| match value {
+            Some(value) if !(least..=most).contains(&value) => {
+                Err(FileError::Transport { key, range })
+            }
+            value => Ok(value),
+        };
+        let count = |value, key| within(value, key, (1, 10_000), "1 to 10000");
+        let ns = |value, key, slot: &mut i64| {
+            let ms = within(value, key, (10, 600_000), "10 to 600000")?;
+            ms.map(|ms| *slot = i64::from(ms) * 1_000_000);
+            Ok(())
+        };
+        if let Some(most) = count(self.connections, "connections")? {
+            limits.connections_max = most as usize;
+        }
+        if let Some(most) = count(self.connections_per_address, "connections_per_address")? {
+            limits.connections_per_address = most as usize;
+        }
+        let waiting = within(self.waiting_kib, "waiting_kib", (16, 65_536), "16 to 65536")?;
+        if let Some(kib) = waiting {
+            limits.outbound_bytes_max = kib as usize * 1024;
+        }
+        ns(self.handshake_ms, "handshake_ms", &mut limits.handshake_ns)?;
+        ns(self.request_ms, "request_ms", &mut limits.request_ns)?;
+        ns(self.idle_ms, "idle_ms", &mut limits.idle_ns)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The host's thread: sockets and TLS around the sans-IO exchange.
+//!
+//! Nobody's turn is long: of a socket that has more, of clients that want to come in and of
+//! handshakes that want to be worked, a few are taken, and the rest after everybody else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener as StdListener};
 use std::sync::Arc;
@@ -53,14 +56,21 @@ pub(super) struct Host {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     listeners: [(TcpListener, ConnKind); 2],
-    tls: Option<Arc<ServerConfig>>,
+    /// What TLS is served with, and how long a handshake may take; none in plaintext.
+    tls: Option<(Arc<ServerConfig>, Duration)>,
     sockets: BTreeMap<ConnId, Socket>,
-    /// Whether clients may wait that could not be accepted.
-    unaccepted: bool,
+    /// When clients are looked for that wait to be accepted, though nothing has told of them.
+    accept_again: Option<Instant>,
+    /// Handshakes in the order of their deadlines; some may be over.
+    handshakes: VecDeque<(Instant, ConnId)>,
     /// Sockets that had more to read than one turn allows.
     unread: BTreeSet<ConnId>,
+    /// Lent to [`Host::read`], so that nothing is zeroed for a read.
+    buffer: Box<[u8]>,
     /// Sockets whose last bytes are out, until the client has closed or the time is up.
     lingering: Vec<(TcpStream, Instant)>,
+    /// When those are looked at next.
+    linger_look: Instant,
 }
 
 #[derive(Debug)]
@@ -75,7 +85,7 @@ impl Host {
         exchange: Exchange,
         pace: Pace,
         (api, admin): (StdListener, StdListener),
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<(Arc<ServerConfig>, Duration)>,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -96,9 +106,12 @@ impl Host {
             listeners,
             tls,
             sockets: BTreeMap::new(),
-            unaccepted: false,
+            accept_again: None,
+            handshakes: VecDeque::new(),
             unread: BTreeSet::new(),
+            buffer: vec![0; READ_BYTES].into(),
             lingering: Vec::new(),
+            linger_look: Instant::now(),
         })
     }
 
@@ -132,15 +145,36 @@ impl Host {
         Ok(())
     }
 
+    /// How long to sleep; ends on the way what has lingered or shaken hands for too long.
     fn sleep(&mut self) -> Duration {
-        let sleep = self.pace.until(self.exchange.deadline()).min(SLEEP_MAX);
-        self.lingering.retain_mut(|(stream, until)| *until > Instant::now() && !drained(stream));
-        let quiet = self.lingering.is_empty() && !self.unaccepted;
-        if quiet { sleep } else { sleep.min(LOOK_AGAIN) }
+        let mut sleep = self.pace.until(self.exchange.deadline()).min(SLEEP_MAX);
+        let now = Instant::now();
+        if let Some(at) = self.accept_again {
+            sleep = sleep.min(at.saturating_duration_since(now));
+        }
+        if !self.lingering.is_empty() {
+            if self.linger_look <= now {
+                self.lingering.retain_mut(|(stream, until)| *until > now && !drained(stream));
+                self.linger_look = now + LOOK_AGAIN;
+            }
+            sleep = sleep.min(self.linger_look.saturating_duration_since(now));
+        }
+        while let Some(&(until, conn)) = self.handshakes.front() {
+            let shaking = self.sockets.get(&conn).is_some_and(Socket::is_handshaking);
+            if shaking && until > now {
+                return sleep.min(until - now);
+            }
+            self.handshakes.pop_front();
+            if shaking {
+                self.cut(conn);
+            }
+        }
+        sleep
     }
 
     fn serve(&mut self, events: &Events) {
-        if std::mem::take(&mut self.unaccepted) {
+        if self.accept_again.is_some_and(|at| at <= Instant::now()) {
+            self.accept_again = None;
             for listener in 0..LISTENERS.len() {
                 self.accept(listener);
             }
@@ -161,13 +195,20 @@ impl Host {
                 }
             }
         }
-        for conn in std::mem::take(&mut self.unread) {
+        // Handshakes cost most, and those who make them have waited for nothing yet.
+        let ready = std::mem::take(&mut self.unread);
+        let shaking = |conn: &ConnId| self.sockets.get(conn).is_some_and(Socket::is_handshaking);
+        let (mut young, old): (Vec<_>, Vec<_>) = ready.into_iter().partition(shaking);
+        let later = young.split_off(young.len().min(HANDSHAKES_PER_TURN));
+        for conn in old.into_iter().chain(young) {
             self.read(conn);
         }
+        self.unread.extend(later);
     }
 
+    /// Accepts clients, up to their share of a turn.
     fn accept(&mut self, listener: usize) {
-        loop {
+        for _ in 0..ACCEPTS_PER_TURN {
             let (listener, kind) = &self.listeners[listener];
             let (stream, peer) = match listener.accept() {
                 Ok(accepted) => accepted,
@@ -175,14 +216,17 @@ impl Host {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 // Out of descriptors, most likely: clients wait until some are free again.
                 Err(_) => {
-                    self.unaccepted = true;
+                    self.accept_again = Some(Instant::now() + LOOK_AGAIN);
                     return;
                 }
             };
             let now = self.pace.now();
             let Some(conn) = self.exchange.open(*kind, peer.ip(), now) else { continue };
             let tls = match (&self.tls, kind) {
-                (Some(config), ConnKind::Api) => ServerConnection::new(Arc::clone(config)).ok(),
+                (Some((config, limit)), ConnKind::Api) => {
+                    self.handshakes.push_back((Instant::now() + *limit, conn));
+                    ServerConnection::new(Arc::clone(config)).ok()
+                }
                 _ => None,
             };
             let mut socket = Socket { stream, tls: tls.map(Box::new) };
@@ -195,14 +239,14 @@ impl Host {
             }
             self.sockets.insert(conn, socket);
         }
+        self.accept_again = Some(Instant::now());
     }
 
     /// Reads what a client sent, up to its share of a turn.
     fn read(&mut self, conn: ConnId) {
-        let mut buffer = [0; READ_BYTES];
         for _ in 0..READS_PER_TURN {
             let Some(socket) = self.sockets.get_mut(&conn) else { return };
-            let received = match socket.read(&mut buffer) {
+            let received = match socket.read(&mut self.buffer) {
                 Ok(Some(received)) => received,
                 Ok(None) => {
                     // The handshake may have something to say before any plaintext comes.
@@ -212,10 +256,9 @@ impl Host {
                 Err(_) => return self.cut(conn),
             };
             if received == 0 {
-                self.flush(conn);
-                return self.cut(conn);
+                return self.exchange.end(conn, self.pace.now());
             }
-            self.exchange.receive(conn, &buffer[..received], self.pace.now());
+            self.exchange.receive(conn, &self.buffer[..received], self.pace.now());
             if self.exchange.is_closing(conn) {
                 return;
             }
@@ -266,6 +309,11 @@ impl Host {
 }
 
 impl Socket {
+    /// Whether its TLS handshake is still going on.
+    fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
     /// Plaintext from the client: `Some(0)` at its end, `None` when there is none now.
     fn read(&mut self, out: &mut [u8]) -> io::Result<Option<usize>> {
         let Some(tls) = &mut self.tls else { return calm(self.stream.read(out)) };
@@ -348,7 +396,11 @@ const EVENTS_MAX: usize = 256;
 /// One read of a socket.
 const READ_BYTES: usize = 16 * 1024;
 /// Reads of one socket before the others have their turn.
-const READS_PER_TURN: usize = 8;
+const READS_PER_TURN: usize = 2;
+/// Clients that are let in before the others have their turn.
+const ACCEPTS_PER_TURN: usize = 16;
+/// Handshakes that are worked in one turn. Each costs a signature.
+const HANDSHAKES_PER_TURN: usize = 4;
 /// The longest sleep; the order to stop wakes the thread before.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How long a client has to take its last bytes.

@@ -63,7 +63,7 @@ fn answer(stream: &mut impl Read) -> Value {
     serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-const TIME: &[u8] = b"GET /api/v3/public/time HTTP/1.1\r\nHost: h\r\n\r\n";
+const TIME: &[u8] = b"GET /api/v3/public/time HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn rest_and_both_sockets_are_served_over_tls_that_its_authority_vouches_for() {
@@ -80,7 +80,7 @@ fn rest_and_both_sockets_are_served_over_tls_that_its_authority_vouches_for() {
     }
 
     let mut socket = connect(&handle);
-    let upgrade = "GET /v3/ws/public HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+    let upgrade = "GET /v3/ws/public HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     socket.write_all(upgrade.as_bytes()).unwrap();
@@ -132,7 +132,8 @@ fn plaintext_is_served_on_request_and_what_is_refused_is_told_before_the_close()
     assert!(time(&mut rest) >= before + 2_000, "its time runs ten times as fast");
 
     let mut large = stream(&address);
-    let head = "POST /api/v3/trade/place-order HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n";
+    let head = "POST /api/v3/trade/place-order HTTP/1.1\r\nHost: localhost\r\n\
+        Content-Length: 99999999\r\n\r\n";
     large.write_all(head.as_bytes()).unwrap();
     let _ = large.write_all(&[b'a'; 64 * 1024]);
     let bytes = read_until(&mut large, |_| false);
@@ -164,7 +165,7 @@ fn the_first_line_is_one_object_with_these_fields() {
     assert_eq!(value["accounts"][0]["permissions"], serde_json::json!(["uta_trade"]));
     let admin = handle.announcement().admin.strip_prefix("http://").unwrap().to_owned();
     let mut admin = stream(&admin);
-    admin.write_all(b"GET /admin/state HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    admin.write_all(b"GET /admin/state HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     assert_eq!(answer(&mut admin)["accounts"][0]["name"], "keel");
 }
 
@@ -193,6 +194,15 @@ fn a_file_makes_its_accounts_and_what_is_wrong_in_it_is_named() {
     ] {
         let error = file(&account(more)).unwrap().config().unwrap_err();
         assert!(error.to_string().contains(key), "{error}");
+    }
+    let transport = |text: &str| file(&format!(r#"{{"transport":{{{text}}}}}"#));
+    let limits = transport(r#""waiting_kib":64,"request_ms":500,"connections":7"#).unwrap();
+    let limits = limits.config().unwrap().limits;
+    assert_eq!((limits.outbound_bytes_max, limits.request_ns), (65_536, 500_000_000));
+    assert_eq!((limits.connections_max, limits.idle_ns), (7, Limits::default().idle_ns));
+    for key in ["waiting_kib", "handshake_ms", "connections_per_address"] {
+        let error = transport(&format!(r#""{key}":0"#)).unwrap().config().unwrap_err();
+        assert!(error.to_string().starts_with(&format!("transport.{key}: ")), "{error}");
     }
     assert!(file(&account(r#","permission":[]"#)).unwrap_err().to_string().contains("permission"));
     let twin = r#"{"name":"a","uid":5,"deposit_usdt":1}"#;

@@ -211,7 +211,7 @@ mod tests {
         let mut reader = Reader::default();
         reader.push(
             format!(
-                "{method} {target} HTTP/1.1\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+                "{method} {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n{headers}\r\n{body}",
                 body.len()
             )
             .as_bytes(),

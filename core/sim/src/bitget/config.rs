@@ -106,6 +106,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Bytes that may wait for a client that does not read; more cuts it off.
     pub outbound_bytes_max: usize,
+    /// How long a TLS handshake may take, nanoseconds of real time; whoever hosts this keeps it.
+    pub handshake_ns: i64,
     /// How long a request may take to arrive, nanoseconds.
     pub request_ns: i64,
     /// How long an HTTP connection may idle, nanoseconds.
@@ -126,7 +128,8 @@ impl Default for Limits {
             connects_per_window: Some(300),
             connections_per_address: 100,
             connections_max: 512,
-            outbound_bytes_max: 4 * 1024 * 1024,
+            outbound_bytes_max: 1024 * 1024,
+            handshake_ns: 10 * NANOS_PER_SECOND,
             request_ns: 10 * NANOS_PER_SECOND,
             idle_ns: 60 * NANOS_PER_SECOND,
         }

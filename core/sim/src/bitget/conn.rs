@@ -21,6 +21,8 @@ pub(super) struct Conn {
     kind: ConnKind,
     pub(super) peer: IpAddr,
     speaks: Speaks,
+    /// Whether the client will send no more.
+    ended: bool,
     closing: bool,
 }
 
@@ -45,7 +47,7 @@ impl Conn {
     pub(super) fn new(id: ConnId, kind: ConnKind, peer: IpAddr, now: UnixNanos) -> Self {
         let http =
             Http { reader: Reader::default(), out: Outbound::default(), waits: false, since: now };
-        Self { id, kind, peer, speaks: Speaks::Http(http), closing: false }
+        Self { id, kind, peer, speaks: Speaks::Http(http), ended: false, closing: false }
     }
 
     /// Takes received bytes and does what they ask.
@@ -54,28 +56,43 @@ impl Conn {
             Speaks::WebSocket(session) => return session.receive(bytes, hall, now),
             Speaks::Http(http) => http,
         };
-        if http.reader.is_empty() {
-            http.since = now;
-        }
+        let idle = http.reader.is_empty();
         http.reader.push(bytes);
         self.serve(hall, now);
+        if let Speaks::Http(http) = &mut self.speaks {
+            if idle && !http.reader.is_empty() {
+                http.since = now;
+            }
+            self.closing |= http.reader.is_overfull();
+        }
     }
 
-    /// Answers the requests that have come.
-    fn serve(&mut self, hall: &mut Hall, now: UnixNanos) {
+    /// Answers the requests that have come, up to the share of a turn.
+    pub(super) fn serve(&mut self, hall: &mut Hall, now: UnixNanos) {
         let Speaks::Http(http) = &mut self.speaks else { return };
-        while !self.closing && !http.waits {
+        for served in 0.. {
+            if self.closing || http.waits {
+                break;
+            }
+            if served == REQUESTS_PER_TURN {
+                hall.unserved.push(self.id);
+                break;
+            }
             if http.out.bytes().len() > hall.config.limits.outbound_bytes_max {
                 self.closing = true;
                 break;
             }
             match http.reader.step() {
-                Ok(Step::Partial) => break,
+                Ok(Step::Partial) => {
+                    self.closing |= self.ended;
+                    break;
+                }
                 Ok(Step::Continue) => http.out.push(http::CONTINUE),
                 Ok(Step::Request(request)) => {
                     http.since = now;
                     let upgrade = Door::of_path(&request.path).zip(request.websocket_key());
                     let answer = match (self.kind, upgrade) {
+                        (ConnKind::Admin, _) if !is_from_here(&request) => Answer::page(403),
                         (ConnKind::Admin, _) => admin::answer(hall, &request, now),
                         (ConnKind::Api, None) => hall.answer(&request, self.peer, now),
                         (ConnKind::Api, Some((door, key))) => {
@@ -125,6 +142,17 @@ impl Conn {
             http.since = now;
             self.closing |= !keep_alive;
             self.serve(hall, now);
+        }
+    }
+
+    /// Takes it that the client will send no more: it is answered what it has asked, and that is
+    /// all. A WebSocket ends at once, and so does a client whose answer is late.
+    pub(super) fn end(&mut self, hall: &mut Hall, now: UnixNanos) {
+        self.ended = true;
+        match &mut self.speaks {
+            Speaks::WebSocket(session) => session.end(),
+            Speaks::Http(http) if http.waits => self.closing = true,
+            Speaks::Http(_) => self.serve(hall, now),
         }
     }
 
@@ -210,10 +238,27 @@ impl Conn {
     /// Ends it when that has come.
     pub(super) fn step(&mut self, hall: &Hall, now: UnixNanos) {
         match &mut self.speaks {
-            Speaks::Http(_) => self.closing = true,
+            Speaks::Http(http) => {
+                if !http.reader.is_empty() {
+                    http::write_response(http.out.tail(), REQUEST_TIMEOUT, &[], b"", false);
+                }
+                self.closing = true;
+            }
             Speaks::WebSocket(session) => session.step(hall, now),
         }
     }
+}
+
+/// Whether a request to the administration was made on purpose: it names this machine as its host,
+/// and no page in a browser has made it.
+fn is_from_here(request: &Request) -> bool {
+    let host = request.header("host").unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| match port.parse::<u16>() {
+        Ok(_) => name,
+        Err(_) => host,
+    });
+    let here = matches!(name, "127.0.0.1" | "localhost" | "[::1]");
+    here && request.header("origin").is_none()
 }
 
 fn write_answer(out: &mut Vec<u8>, request: &Request, answer: &Answer, now: UnixNanos) {
@@ -237,3 +282,8 @@ fn write_answer(out: &mut Vec<u8>, request: &Request, answer: &Answer, now: Unix
 fn write_refusal(http: &mut Http, error: HttpError) {
     http::write_response(http.out.tail(), error.status(), &[], b"", false);
 }
+
+/// Requests of one connection before the others have their turn.
+const REQUESTS_PER_TURN: usize = 16;
+/// The status of a request that did not arrive in time.
+const REQUEST_TIMEOUT: u16 = 408;

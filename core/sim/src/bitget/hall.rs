@@ -9,6 +9,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::ConnId;
 use super::auth::{self, Caller};
 use super::config::ExchangeConfig;
 use super::endpoint::{self, Access, Call, ENDPOINTS};
@@ -56,6 +57,8 @@ pub(super) struct Hall {
     pub advance_ns: i64,
     /// Keys that are gone; whoever is logged in with one is cut off.
     pub revoked: Vec<String>,
+    /// Connections with more requests than were answered in their turn.
+    pub unserved: Vec<ConnId>,
     /// Names of connections are drawn from here.
     pub random: Pcg64Mcg,
 }
@@ -316,7 +319,7 @@ impl Answer {
     }
 
     /// The page of a server in front of the venue.
-    fn page(status: u16) -> Self {
+    pub(super) fn page(status: u16) -> Self {
         let body = format!("<html><body><h1>{status}</h1></body></html>");
         Self { status, body, remain: None, manner: Manner::Page }
     }

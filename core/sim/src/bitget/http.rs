@@ -2,7 +2,8 @@
 //!
 //! A request is handed over only when its head and body have arrived. Requests may be pipelined;
 //! they are answered in order. What could be read in two ways (two lengths, a length beside chunks,
-//! folded headers) is refused, and after a refusal the connection closes.
+//! folded headers) is refused, and after a refusal the connection closes. What has arrived of a
+//! chunked body is never read again, and the bytes around its chunks are capped as the body is.
 
 use std::fmt::Write as _;
 
@@ -12,6 +13,8 @@ pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Most headers of a request.
 pub(super) const HEADERS_MAX: usize = 64;
+/// Most bytes that may wait to be read as requests; a client that sends more ahead is cut off.
+pub(super) const WAITING_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
 
 /// One whole request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +118,11 @@ impl Reader {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Whether more has come than a client may send ahead.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.bytes.len() > WAITING_BYTES_MAX
+    }
+
     /// Whether no byte of a request has come.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.head.is_none()
@@ -141,19 +149,23 @@ impl Reader {
                 return Ok(Step::Continue);
             }
         }
-        let framing = self.head.as_ref().expect("a head was read").framing;
-        let body = match framing {
-            Framing::Length(len) if self.bytes.len() >= len => self.bytes.drain(..len).collect(),
-            Framing::Length(_) => return Ok(Step::Partial),
-            Framing::Chunked => match unchunk(&self.bytes)? {
-                None => return Ok(Step::Partial),
-                Some((body, used)) => {
-                    self.bytes.drain(..used);
-                    body
+        let body = match &mut self.head.as_mut().expect("a head was read").framing {
+            Framing::Length(len) if self.bytes.len() < *len => return Ok(Step::Partial),
+            Framing::Length(len) => self.bytes.drain(..*len).collect(),
+            Framing::Chunked(chunks) => {
+                let (used, whole) = chunks.take(&self.bytes)?;
+                self.bytes.drain(..used);
+                match whole {
+                    false => return Ok(Step::Partial),
+                    true => std::mem::take(&mut chunks.body),
                 }
-            },
+            }
         };
         let head = self.head.take().expect("a head was read");
+        if self.bytes.is_empty() {
+            // The room that a large request has taken is not kept.
+            self.bytes.shrink_to(HEAD_BYTES_MAX);
+        }
         Ok(Step::Request(head.with_body(body)))
     }
 
@@ -175,10 +187,10 @@ impl Reader {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Framing {
     Length(usize),
-    Chunked,
+    Chunked(Chunks),
 }
 
 #[derive(Debug)]
@@ -210,7 +222,9 @@ impl Head {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let named =
             |name: &str| headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).count();
-        if named("host") > 1 || !path.starts_with('/') {
+        // HTTP/1.1 names one host (RFC 9112 §3.2).
+        let hosts = named("host");
+        if hosts > 1 || (hosts == 0 && raw.version == Some(1)) || !path.starts_with('/') {
             return Err(HttpError::Malformed);
         }
         let value =
@@ -269,55 +283,89 @@ fn framing(headers: &[(String, String)]) -> Result<Framing, HttpError> {
     }
     match (length, chunked) {
         (Some(_), true) => Err(HttpError::Malformed),
-        (None, true) => Ok(Framing::Chunked),
+        (None, true) => Ok(Framing::Chunked(Chunks::default())),
         (Some(len), false) if len > BODY_BYTES_MAX => Err(HttpError::BodyTooLarge),
         (length, false) => Ok(Framing::Length(length.unwrap_or(0))),
     }
 }
 
-/// Joins a chunked body (RFC 9112 §7.1); gives it and the bytes it took, or `None` while partial.
-fn unchunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, HttpError> {
-    let mut body = Vec::new();
-    let mut at = 0;
-    loop {
-        let (start, size) = match httparse::parse_chunk_size(&bytes[at..]) {
-            Ok(httparse::Status::Complete((used, size))) => (at + used, size),
-            Ok(httparse::Status::Partial) if bytes.len() - at <= CHUNK_LINE_BYTES_MAX => {
-                return Ok(None);
-            }
-            Ok(httparse::Status::Partial) | Err(_) => return Err(HttpError::Malformed),
-        };
-        if size > (BODY_BYTES_MAX - body.len()) as u64 {
-            return Err(HttpError::BodyTooLarge);
-        }
-        if size == 0 {
-            return trailer_end(&bytes[start..]).map(|end| end.map(|used| (body, start + used)));
-        }
-        let end = start + size as usize;
-        if bytes.len() < end + 2 {
-            return Ok(None);
-        }
-        if &bytes[end..end + 2] != b"\r\n" {
-            return Err(HttpError::Malformed);
-        }
-        body.extend_from_slice(&bytes[start..end]);
-        at = end + 2;
-    }
+/// A chunked body on its way (RFC 9112 §7.1).
+#[derive(Debug, Default)]
+struct Chunks {
+    /// The chunks so far, joined.
+    body: Vec<u8>,
+    /// Bytes around them so far: sizes, extensions, ends of lines, trailers.
+    around: usize,
+    place: Place,
 }
 
-/// Where the trailer section ends; trailers are dropped.
-fn trailer_end(bytes: &[u8]) -> Result<Option<usize>, HttpError> {
-    let mut at = 0;
-    loop {
-        match bytes[at..].windows(2).position(|w| w == b"\r\n") {
-            Some(0) => return Ok(Some(at + 2)),
-            Some(line) => at += line + 2,
-            None if bytes.len() <= HEAD_BYTES_MAX => return Ok(None),
-            None => return Err(HttpError::HeadTooLarge),
+/// Where in a chunked body the next byte stands.
+#[derive(Clone, Copy, Debug, Default)]
+enum Place {
+    /// In the line with a chunk's size.
+    #[default]
+    Size,
+    /// In a chunk, of which so many bytes are to come, and then its end of line.
+    Chunk(usize),
+    /// Among the trailers, which are dropped.
+    Trailers,
+}
+
+impl Chunks {
+    /// Takes what it can of `bytes`; gives how many it took, and whether the body is whole.
+    fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), HttpError> {
+        let mut at = 0;
+        loop {
+            let rest = &bytes[at..];
+            let used = match self.place {
+                Place::Size => self.size(rest)?,
+                Place::Chunk(0) => match rest {
+                    [b'\r', b'\n', ..] => {
+                        self.place = Place::Size;
+                        self.surround(2)?
+                    }
+                    [] | [b'\r'] => 0,
+                    _ => return Err(HttpError::Malformed),
+                },
+                Place::Chunk(left) => {
+                    let used = left.min(rest.len());
+                    self.body.extend_from_slice(&rest[..used]);
+                    self.place = Place::Chunk(left - used);
+                    used
+                }
+                Place::Trailers => match rest.windows(2).position(|w| w == b"\r\n") {
+                    Some(0) => return Ok((at + 2, true)),
+                    Some(line) if line + 2 <= CHUNK_LINE_BYTES_MAX => self.surround(line + 2)?,
+                    None if rest.len() < CHUNK_LINE_BYTES_MAX => 0,
+                    Some(_) | None => return Err(HttpError::HeadTooLarge),
+                },
+            };
+            if used == 0 {
+                return Ok((at, false));
+            }
+            at += used;
         }
-        if at > HEAD_BYTES_MAX {
-            return Err(HttpError::HeadTooLarge);
+    }
+
+    /// Reads the line with a chunk's size; gives its bytes, zero while it is not whole.
+    fn size(&mut self, bytes: &[u8]) -> Result<usize, HttpError> {
+        let (used, size) = match httparse::parse_chunk_size(bytes) {
+            Ok(httparse::Status::Complete(line)) if line.0 <= CHUNK_LINE_BYTES_MAX => line,
+            Ok(httparse::Status::Partial) if bytes.len() < CHUNK_LINE_BYTES_MAX => return Ok(0),
+            Ok(_) | Err(_) => return Err(HttpError::Malformed),
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if size > BODY_BYTES_MAX - self.body.len() {
+            return Err(HttpError::BodyTooLarge);
         }
+        self.place = if size == 0 { Place::Trailers } else { Place::Chunk(size) };
+        self.surround(used)
+    }
+
+    /// Counts bytes around the chunks, and gives them back.
+    fn surround(&mut self, bytes: usize) -> Result<usize, HttpError> {
+        self.around += bytes;
+        if self.around > BODY_BYTES_MAX { Err(HttpError::BodyTooLarge) } else { Ok(bytes) }
     }
 }
 
@@ -364,7 +412,7 @@ pub(super) fn write_response(
 /// The interim answer to `Expect: 100-continue`.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Bytes a chunk's size line may take.
+/// Bytes that the line with a chunk's size may take, or a trailer, with its end.
 const CHUNK_LINE_BYTES_MAX: usize = 256;
 
 const fn reason(status: u16) -> &'static str {
@@ -413,7 +461,8 @@ mod tests {
 
     #[test]
     fn pipelined_requests_come_out_whole_and_in_order() {
-        let requests = all(&[POST, CHUNKED, b"GET / HTTP/1.1\r\n\r\n"].concat()).unwrap();
+        let requests =
+            all(&[POST, CHUNKED, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"].concat()).unwrap();
         assert_eq!(requests.len(), 3);
         assert_eq!(requests[0].body, b"body");
         let expected = [("x", "1"), ("y", ", z")].map(|(n, v)| (n.to_owned(), v.to_owned()));
@@ -440,37 +489,67 @@ mod tests {
 
     #[test]
     fn a_request_that_reads_two_ways_is_refused() {
-        let two_lengths = b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na";
-        let both = b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na";
-        let folded = b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n";
-        let spaced = b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\na";
+        let two_lengths =
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na";
+        let both = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na";
+        let folded = b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n";
+        let spaced = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\na";
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        let after_chunk = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n";
-        for bytes in [&two_lengths[..], both, folded, spaced, preface, after_chunk] {
+        let after_chunk =
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n";
+        let hostless = b"GET / HTTP/1.1\r\n\r\n";
+        let two_hosts = b"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n";
+        for bytes in
+            [&two_lengths[..], both, folded, spaced, preface, after_chunk, hostless, two_hosts]
+        {
             assert_eq!(refused(bytes), HttpError::Malformed, "{}", bytes.escape_ascii());
         }
-        let gzip = b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n";
+        let gzip = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n";
         assert_eq!(refused(gzip), HttpError::UnknownCoding);
     }
 
     #[test]
     fn heads_and_bodies_beyond_their_caps_are_refused_before_they_are_held() {
-        let long = [b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'a'; HEAD_BYTES_MAX]].concat();
+        let long =
+            [b"GET / HTTP/1.1\r\nHost: h\r\nA: ".to_vec(), vec![b'a'; HEAD_BYTES_MAX]].concat();
         assert_eq!(refused(&long), HttpError::HeadTooLarge);
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
+        let many =
+            format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
         assert_eq!(refused(many.as_bytes()), HttpError::HeadTooLarge);
-        let length = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", BODY_BYTES_MAX + 1);
+        let length =
+            format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", BODY_BYTES_MAX + 1);
         assert_eq!(refused(length.as_bytes()), HttpError::BodyTooLarge);
-        let lie = b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n";
+        let lie = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999999\r\n\r\n";
         assert_eq!(refused(lie), HttpError::BodyTooLarge);
-        let chunk = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n";
+        let chunk =
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n";
         assert_eq!(refused(chunk), HttpError::BodyTooLarge);
+    }
+
+    #[test]
+    fn a_body_of_tiny_chunks_is_refused_when_the_bytes_around_them_are_too_many() {
+        let mut reader = Reader::default();
+        reader.push(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let chunk = format!("1;{}\r\na\r\n", "x".repeat(200));
+        let mut pushed = 0;
+        let error = loop {
+            reader.push(chunk.as_bytes());
+            pushed += chunk.len();
+            match reader.step() {
+                Ok(Step::Partial) => assert!(reader.bytes.is_empty(), "nothing is read twice"),
+                other => break other,
+            }
+        };
+        assert_eq!(error, Err(HttpError::BodyTooLarge));
+        assert!(pushed <= BODY_BYTES_MAX + 8 * 1024, "{pushed}");
     }
 
     #[test]
     fn the_client_that_asks_before_its_body_is_told_to_go_on_once() {
         let mut reader = Reader::default();
-        reader.push(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n");
+        reader.push(
+            b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+        );
         assert_eq!(reader.step(), Ok(Step::Continue));
         assert_eq!(reader.step(), Ok(Step::Partial));
         reader.push(b"a");
@@ -479,7 +558,7 @@ mod tests {
 
     #[test]
     fn an_upgrade_gives_its_key_and_anything_less_does_not() {
-        let head = "GET /v3/ws/public HTTP/1.1\r\nUpgrade: websocket\r\n\
+        let head = "GET /v3/ws/public HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
             Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         let key = |text: &str| all(text.as_bytes()).unwrap()[0].websocket_key().map(str::to_owned);
@@ -493,7 +572,21 @@ mod tests {
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = all(&bytes);
             let _ = all(&[POST, &bytes].concat());
-            let _ = unchunk(&bytes);
+            let (mut whole, mut parts) = (Chunks::default(), Chunks::default());
+            let at_once = whole.take(&bytes).map(|(_, whole)| whole);
+            let mut at = 0;
+            let mut by_byte = Ok(false);
+            for end in 1..=bytes.len() {
+                by_byte = parts.take(&bytes[at..end]).map(|(used, whole)| {
+                    at += used;
+                    whole
+                });
+                if by_byte != Ok(false) {
+                    break;
+                }
+            }
+            prop_assert_eq!(at_once, by_byte);
+            prop_assert_eq!(whole.body, parts.body);
         }
     }
 }

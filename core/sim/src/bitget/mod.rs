@@ -131,6 +131,7 @@ impl Exchange {
             maintenance: Vec::new(),
             advance_ns: 0,
             revoked: Vec::new(),
+            unserved: Vec::new(),
             random,
         };
         Self {
@@ -223,6 +224,17 @@ impl Exchange {
         }
     }
 
+    /// Takes it that a client will send no more. The connection closes once it has been answered
+    /// what it has asked.
+    pub fn end(&mut self, conn: ConnId, now: UnixNanos) {
+        let now = self.time(now);
+        let Some(mut taken) = self.conns.remove(&conn) else { return };
+        taken.end(&mut self.hall, now);
+        self.conns.insert(conn, taken);
+        self.ready.insert(conn);
+        self.publish(now);
+    }
+
     /// Bytes to be sent to a client.
     pub fn transmit(&self, conn: ConnId) -> &[u8] {
         self.conns.get(&conn).map_or(&[], Conn::outbound)
@@ -263,7 +275,10 @@ impl Exchange {
         let settled = hall.venue.deadline();
         let late = hall.late.deadline();
         let maintained = hall.maintenance_due(hall.venue.now());
-        let always = self.accounts_due.min(hall.market.deadline());
+        let always = match hall.unserved.is_empty() {
+            true => self.accounts_due.min(hall.market.deadline()),
+            false => hall.venue.now(),
+        };
         let due = feeds.chain(conns).chain(settled).chain(late).chain(maintained);
         let first = due.min().map_or(always, |first| first.min(always));
         UnixNanos(first.0 - self.ahead_ns)
@@ -302,6 +317,7 @@ impl Exchange {
         self.hall.market.step(&mut self.hall.venue, now);
         self.send_late(now);
         self.enforce(now);
+        self.serve(now);
         for (id, conn) in &mut self.conns {
             if conn.deadline(&self.hall).is_some_and(|deadline| deadline <= now) {
                 conn.step(&self.hall, now);
@@ -312,6 +328,16 @@ impl Exchange {
         if now >= self.accounts_due {
             self.accounts_due = UnixNanos(now.0 + ACCOUNT_PUSH_NS);
             self.push_accounts(now);
+        }
+    }
+
+    /// Answers more of the requests that had to wait for the next turn.
+    fn serve(&mut self, now: UnixNanos) {
+        for id in std::mem::take(&mut self.hall.unserved) {
+            let Some(mut conn) = self.conns.remove(&id) else { continue };
+            conn.serve(&mut self.hall, now);
+            self.conns.insert(id, conn);
+            self.ready.insert(id);
         }
     }
 

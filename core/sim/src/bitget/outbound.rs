@@ -38,13 +38,40 @@ impl Outbound {
         assert!(self.sent <= self.bytes.len(), "more was sent than was there");
         if self.sent == self.bytes.len() {
             self.bytes.clear();
+            // The room that a slow client has taken is given back once it has caught up.
+            self.bytes.shrink_to(KEPT_BYTES);
             self.sent = 0;
-        } else if self.sent >= COMPACT_BYTES {
+        } else if self.sent >= KEPT_BYTES && self.sent * 2 >= self.bytes.len() {
+            // No more bytes are moved than were sent since the last time.
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
     }
 }
 
-/// From so many sent bytes on, the rest is moved to the front.
-const COMPACT_BYTES: usize = 64 * 1024;
+/// Sent bytes that are not worth moving the rest for; room that an empty queue may keep.
+const KEPT_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_as_they_went_in_and_room_is_given_back() {
+        let mut out = Outbound::default();
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+        let mut seen = Vec::new();
+        for part in bytes.chunks(70_000) {
+            out.push(part);
+            let n = out.bytes().len() / 3;
+            seen.extend_from_slice(&out.bytes()[..n]);
+            out.sent(n);
+            let (held, waits) = (out.bytes.len(), out.bytes().len());
+            assert!(held <= 2 * waits + KEPT_BYTES, "{held} for {waits}");
+        }
+        seen.extend_from_slice(out.bytes());
+        out.sent(out.bytes().len());
+        assert_eq!(seen, bytes);
+        assert!(out.bytes.capacity() <= KEPT_BYTES);
+    }
+}

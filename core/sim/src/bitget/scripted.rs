@@ -106,7 +106,7 @@ impl Stage {
         body: &str,
     ) -> String {
         let request = request(key, method, target, body, self.now);
-        request.replacen("Host: h\r\n", &format!("Host: h\r\n{}", self.extra), 1)
+        request.replacen("Host: localhost\r\n", &format!("Host: localhost\r\n{}", self.extra), 1)
     }
 
     pub(super) fn get(&mut self, key: Option<&ApiKey>, target: &str) -> Value {
@@ -143,7 +143,8 @@ impl Stage {
         let conn = self.open();
         let extra = &self.extra;
         let upgrade = format!(
-            "GET {path} HTTP/1.1\r\nHost: h\r\n{extra}Upgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\n{extra}Upgrade: websocket\r\n\
+             Connection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         self.send(conn, upgrade.as_bytes());
@@ -218,7 +219,7 @@ fn sign(secret: &str, text: &str) -> String {
 }
 
 fn request(key: Option<&ApiKey>, method: &str, target: &str, body: &str, now: UnixNanos) -> String {
-    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n");
+    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
     if let Some(key) = key {
         let ms = now.millis();
         let sign = sign(&key.secret, &format!("{ms}{method}{target}{body}"));
@@ -428,7 +429,8 @@ fn what_cannot_be_read_is_refused_and_leaves_the_connection_usable() {
         );
     }
     let conn = stage.open();
-    let head = "POST /api/v3/trade/place-order HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n";
+    let head = "POST /api/v3/trade/place-order HTTP/1.1\r\nHost: localhost\r\n\
+        Content-Length: 99999999\r\n\r\n";
     stage.send(conn, head.as_bytes());
     assert_eq!(Reply::of(&stage.take(conn)).status, 413);
     assert!(stage.exchange.is_closing(conn));
@@ -688,9 +690,70 @@ fn a_request_that_trickles_in_is_cut_off_and_an_idle_connection_is_closed() {
         stage.pass(SECONDS);
     }
     assert!(stage.exchange.is_closing(slow));
+    assert_eq!(Reply::of(&stage.take(slow)).status, 408);
     assert!(!stage.exchange.is_closing(idle));
+    // Empty lines between requests are no request, and keep nobody here.
+    stage.send(idle, b"\r\n");
     stage.pass(60 * SECONDS);
     assert!(stage.exchange.is_closing(idle));
+}
+
+#[test]
+fn requests_sent_ahead_are_answered_in_turns_and_in_order() {
+    let mut stage = Stage::unmetered();
+    let conn = stage.open();
+    let request = "GET /api/v3/public/time HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stage.send(conn, request.repeat(40).as_bytes());
+    let mut turns = Vec::new();
+    for _ in 0..4 {
+        let bytes = stage.take(conn);
+        turns.push(String::from_utf8(bytes).unwrap().matches("HTTP/1.1 200 OK").count());
+        assert!(turns.len() > 3 || stage.exchange.deadline() <= stage.now || turns[2..] == [8]);
+        stage.pass(0);
+    }
+    assert_eq!(turns, [16, 16, 8, 0]);
+    // A client that says that it is done is answered all the same.
+    stage.send(conn, request.repeat(20).as_bytes());
+    stage.exchange.end(conn, stage.now);
+    stage.pass(0);
+    let bytes = stage.take(conn);
+    assert_eq!(String::from_utf8(bytes).unwrap().matches("HTTP/1.1 200 OK").count(), 20);
+    assert!(stage.exchange.is_closing(conn));
+}
+
+#[test]
+fn a_client_that_sends_ahead_without_end_is_cut_off() {
+    let mut stage = Stage::unmetered();
+    let late = json!({ "act": "answer-late", "ms": 60_000 });
+    ask_admin(&mut stage, "/admin/fault", &late);
+    let conn = stage.open();
+    let request = "GET /api/v3/public/time HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let ahead = request.repeat(1_000);
+    let mut sent = 0;
+    while !stage.exchange.is_closing(conn) {
+        stage.send(conn, ahead.as_bytes());
+        sent += ahead.len();
+        assert!(sent < 3 << 20, "what waits is bounded");
+    }
+}
+
+#[test]
+fn the_administration_serves_who_names_this_machine_and_no_page_of_a_browser() {
+    let mut stage = Stage::unmetered();
+    let mut ask = |headers: &str| {
+        let conn = stage.exchange.open(ConnKind::Admin, PEER, stage.now).expect("room");
+        stage.send(conn, format!("GET /admin/state HTTP/1.1\r\n{headers}\r\n").as_bytes());
+        let bytes = stage.take(conn);
+        String::from_utf8(bytes).unwrap()[9..12].parse::<u16>().unwrap()
+    };
+    for host in ["127.0.0.1:4242", "localhost", "[::1]:4242", "[::1]"] {
+        assert_eq!(ask(&format!("Host: {host}\r\n")), 200, "{host}");
+    }
+    for host in ["evil.example", "evil.example:4242", "127.0.0.1.evil.example", "127.0.0.1:x"] {
+        assert_eq!(ask(&format!("Host: {host}\r\n")), 403, "{host}");
+    }
+    assert_eq!(ask("Host: localhost\r\nOrigin: http://evil.example\r\n"), 403);
+    assert_eq!(ask(""), 400);
 }
 
 #[test]

@@ -74,6 +74,10 @@ impl Socket {
                     self.close(CloseCode::Size);
                     Some(Received::Closed)
                 }
+                Err(Error::Utf8(_)) => {
+                    self.close(CloseCode::Invalid);
+                    Some(Received::Closed)
+                }
                 Err(_) => {
                     self.close(CloseCode::Protocol);
                     Some(Received::Closed)
@@ -110,8 +114,9 @@ impl Socket {
     }
 }
 
-/// tungstenite's read window; larger ones are zeroed at each read.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// tungstenite's read window, of the size of an order. It is zeroed at each read, so that a larger
+/// one costs more than it saves.
+const READ_BUFFER_BYTES: usize = 512;
 
 /// Two byte queues that look like a stream which never blocks on writing.
 #[derive(Debug)]
