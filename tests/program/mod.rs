@@ -253,6 +253,14 @@ impl Venue {
         }
     }
 
+    /// What of its memory is resident, in KiB.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     /// How many of the engine's orders rest.
     pub(crate) fn open_orders(&self) -> u64 {
         self.account()["openOrders"].as_u64().expect("a count")
