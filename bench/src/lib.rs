@@ -4,6 +4,7 @@
 //! Commands and figures are in `bench/README.md`.
 
 pub mod frames;
+pub mod load;
 pub mod rig;
 pub mod trader;
 pub mod wire;
