@@ -22,7 +22,8 @@ use keel_core::param::Profile;
         keel run --config keel.toml     trade with a configuration\n  \
         keel replay RUN_DIR             step a run again and compare every byte\n\n\
         Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory, 4 venue,\n\
-        5 hard stop, 6 open orders not verified, 7 replay differs, 8 mode not open, 70 panic\n\
+        5 hard stop, 6 open orders not verified, 7 replay differs, 8 mode not open,\n\
+        9 go-live refused, 70 panic\n\
         (docs/exit-codes.md)."
 )]
 pub struct Cli {
@@ -56,6 +57,78 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Drill the go-live checklist, sign what was found, and verify what was signed.
+    Golive {
+        /// What to do.
+        #[command(subcommand)]
+        command: GoliveCommand,
+    },
+}
+
+/// Commands of `golive`.
+#[derive(Debug, Subcommand)]
+pub enum GoliveCommand {
+    /// Carry out the drills against the embedded venue and write the bundle of evidence.
+    ///
+    /// Each drill starts the venue and the engine as processes of their own, provokes what its
+    /// control is for, and judges the venue's truth, the log and the files. Exit code 0 only when
+    /// everything asked for passed.
+    Check(CheckArgs),
+    /// Make a reviewer's Ed25519 key.
+    Keygen {
+        /// A new file for it, readable by its owner only.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Sign a bundle. GO is refused unless every item is PASS and the bundle is fresh.
+    Sign(SignArgs),
+    /// Compute every hash of a bundle again and check its signature.
+    Verify {
+        /// The bundle's directory.
+        bundle: PathBuf,
+    },
+}
+
+/// Flags of `golive check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Only these items; may be given several times [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24))]
+    pub item: Vec<u8>,
+    /// Configuration file that the evidence is bound to [default: keel.toml in this directory, if
+    /// there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where bundles are written, each in a directory named by its time.
+    #[arg(long, value_name = "DIR", default_value = "reports/go_live")]
+    pub out: PathBuf,
+}
+
+/// Flags of `golive sign`.
+#[derive(Args, Clone, Debug)]
+pub struct SignArgs {
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Who has looked at it.
+    #[arg(long, value_name = "NAME")]
+    pub reviewer: String,
+    /// What was decided.
+    #[arg(long, value_enum)]
+    pub decision: DecisionArg,
+    /// The reviewer's key, made by `golive keygen`.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+}
+
+/// A decision by its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DecisionArg {
+    /// Trade.
+    #[value(name = "GO")]
+    Go,
+    /// Do not.
+    #[value(name = "NO-GO")]
+    NoGo,
 }
 
 /// Flags of `run`.

@@ -25,13 +25,15 @@ pub enum Exit {
     Different = 7,
     /// The mode is not open: live waits for its gate, paper and demo for their parts.
     NotOpen = 8,
+    /// The go-live gate says no: an item did not pass, a bundle was changed or is not signed.
+    Gate = 9,
     /// A part of the program panicked; its orders were canceled as far as the code before says.
     Panic = 70,
 }
 
 impl Exit {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -41,6 +43,7 @@ impl Exit {
         Self::OpenOrders,
         Self::Different,
         Self::NotOpen,
+        Self::Gate,
         Self::Panic,
     ];
 }

@@ -4,6 +4,7 @@
 pub mod args;
 pub mod config;
 pub mod exit;
+pub mod golive;
 mod start;
 
 use std::fmt::Display;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Some(Command::Exchange(exchange)) => start::exchange(exchange),
         Some(Command::Replay { run_dir }) => start::replay(&run_dir),
         Some(Command::Config { command }) => configure(command),
+        Some(Command::Golive { command }) => golive::run(command),
     };
     exit.into()
 }

@@ -348,11 +348,13 @@ impl Tally {
     }
 }
 
+/// Reasons as they stand in the files.
+fn words(bits: u64) -> String {
+    let words: Vec<_> = Reasons(bits).iter().map(|reason| reason.text()).collect();
+    words.join("|")
+}
+
 fn guard_text(change: &GuardChanged) -> String {
-    let words = |bits: u64| {
-        let words: Vec<_> = Reasons(bits).iter().map(|reason| reason.text()).collect();
-        words.join("|")
-    };
     let mut text = format!("Guard {} -> {}", change.from, change.to);
     for (name, bits) in [("soft", change.soft), ("hard", change.hard)] {
         if bits != 0 {
@@ -389,7 +391,7 @@ fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> St
             let refusal = usize::try_from(a).ok().and_then(|place| Refusal::ALL.get(place));
             format!("{kind}: {name} {}", refusal.map_or("unknown", |refusal| refusal.text()))
         }
-        NoticeKind::KillPublished => format!("{kind}: incident {a}"),
+        NoticeKind::KillPublished => format!("{kind}: {}", words(a.cast_unsigned())),
         NoticeKind::DayRestored => match restored {
             Some(day) => {
                 let (open, realized) = (e8_text(day.equity_open.0), e8_text(day.realized.0));

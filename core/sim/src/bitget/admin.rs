@@ -14,11 +14,12 @@ use super::hall::{Answer, Hall, Maintenance, Manner};
 use super::http::Request;
 use super::params::Params;
 use super::reject;
+use super::shape::side_word;
 use super::text::Text;
 use crate::account::{Account, AccountId, Fees, NewAccount, Permissions};
 use crate::fault::{Act, Damage, Fault, FaultId, Scope};
 use crate::instrument::{Rules, Status};
-use crate::order::PosSide;
+use crate::order::{Order, PosSide};
 use crate::reject::Reject;
 use crate::venue::Venue;
 
@@ -370,13 +371,30 @@ fn account_state(venue: &Venue, account: &Account) -> Value {
             json!({ "symbol": rules.symbol, "size": size })
         })
         .collect();
+    let orders = account.open_orders().filter_map(|id| venue.order(id));
+    let orders: Vec<Value> = orders.map(|order| order_state(venue, order)).collect();
     json!({
         "name": account.name,
         "uid": account.uid.to_string(),
         "balance": Text::from(money.balance),
         "equity": Text::from(money.equity),
         "openOrders": account.open_orders().count(),
+        "orders": orders,
+        "fills": account.fills().len(),
         "positions": positions,
+    })
+}
+
+/// A resting order, for whoever must know the truth of it.
+fn order_state(venue: &Venue, order: &Order) -> Value {
+    json!({
+        "orderId": order.id.0.to_string(),
+        "clientOid": &*order.client_id,
+        "symbol": venue.instrument(order.instrument).rules.symbol,
+        "side": side_word(order.side),
+        "price": Text::steps(order.grids.price, order.price.0),
+        "size": Text::steps(order.grids.size, order.size.0),
+        "filled": Text::steps(order.grids.size, order.filled.0),
     })
 }
 

@@ -1,0 +1,364 @@
+//! The go-live gate: drills judged by a machine, a bundle that cannot be changed unseen, and a
+//! signature under it.
+
+pub mod bundle;
+pub mod drill;
+pub mod evidence;
+pub mod item;
+pub mod key;
+mod page;
+pub mod stage;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keel_core::units::UnixNanos;
+use keel_io::clock::Clock;
+use keel_io::cold::daily::{hex, utc_text};
+use serde_json::{Value, json};
+
+use self::bundle::{Bundle, Decision};
+use self::drill::Drill;
+use self::evidence::{Evidence, Verdict};
+use self::item::{ITEMS, Item};
+use self::key::SigningKey;
+use self::stage::Stage;
+use crate::args::{CheckArgs, DecisionArg, GoliveCommand, SignArgs};
+use crate::config::{self, Config};
+use crate::exit::Exit;
+use crate::{complain, configuration, print};
+
+/// Evidence older than this signs no GO.
+const FRESH: Duration = Duration::from_secs(7 * 86_400);
+
+/// `keel golive`.
+pub(crate) fn run(command: GoliveCommand) -> Exit {
+    match command {
+        GoliveCommand::Check(args) => check(&args),
+        GoliveCommand::Keygen { out } => keygen(&out),
+        GoliveCommand::Sign(args) => sign(&args),
+        GoliveCommand::Verify { bundle } => verify(&bundle),
+    }
+}
+
+/// How one item went.
+struct Judged {
+    item: &'static Item,
+    drill: Option<&'static Drill>,
+    evidence: Option<Evidence>,
+    trouble: Option<String>,
+    took: Duration,
+}
+
+impl Judged {
+    fn verdict(&self) -> Verdict {
+        match (&self.evidence, &self.trouble) {
+            (None, _) => Verdict::NotRun,
+            (Some(_), Some(_)) => Verdict::Fail,
+            (Some(evidence), None) => evidence.verdict(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let evidence = self.evidence.as_ref();
+        json!({
+            "number": self.item.number,
+            "title": self.item.title,
+            "verdict": self.verdict().text(),
+            "label": self.drill.map(|drill| drill.label.text()),
+            "why": self.drill.map(|drill| drill.why),
+            "findings": evidence.map(Evidence::json),
+            "records": evidence.map(Evidence::records),
+            "trouble": self.trouble,
+            "took_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The findings that do not hold, or why there are none.
+    fn remark(&self) -> String {
+        if let Some(trouble) = &self.trouble {
+            return trouble.clone();
+        }
+        let Some(evidence) = &self.evidence else {
+            return if self.drill.is_some() { "not asked for" } else { "no drill in this build" }
+                .to_owned();
+        };
+        let failed = evidence.findings().iter().find(|finding| !finding.holds);
+        match (failed, evidence.unproved().next()) {
+            (Some(finding), _) => format!("{}: {}", finding.claim, finding.seen.trim()),
+            (None, Some(unproved)) => format!("the drill does not prove the box \"{unproved}\""),
+            (None, None) => format!("{} findings", evidence.findings().len()),
+        }
+    }
+}
+
+fn check(args: &CheckArgs) -> Exit {
+    let config = match configuration(args.config.as_deref(), None) {
+        Ok((config, _)) => config,
+        Err(issues) => {
+            complain(&issues);
+            return Exit::Usage;
+        }
+    };
+    match carry_out(args, &config) {
+        Ok((dir, judged)) => tell(args, &dir, &judged),
+        Err(what) => {
+            complain(&what);
+            Exit::Failed
+        }
+    }
+}
+
+/// Runs the drills that are asked for and seals the bundle.
+fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>), String> {
+    let keel = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let binary = fs::read(&keel).map_err(|error| format!("{}: {error}", keel.display()))?;
+    let made = Clock::start().utc();
+    let dir = args.out.join(stamp(made));
+    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let scratch = std::env::temp_dir().join(format!("keel-golive-{}", std::process::id()));
+    let judged: Vec<Judged> = ITEMS
+        .iter()
+        .map(|item| {
+            let asked = args.item.is_empty() || args.item.contains(&item.number);
+            judge(item, asked, &keel, &scratch, &dir)
+        })
+        .collect();
+    // Best effort: what is left lies in the system's temporary directory.
+    let _ = fs::remove_dir_all(&scratch);
+    let body = json!({
+        "made_utc": utc_text(made),
+        "made_ns": made.0.to_string(),
+        "keel": env!("CARGO_PKG_VERSION"),
+        "binary_blake3": bundle::hash(&binary),
+        "config_blake3": hex(&config.hash()),
+        "policy_blake3": policy_hash(&config::canonical(config)),
+        "venue": "embedded",
+        "mode": config.mode.to_string(),
+        "items": judged.iter().map(Judged::json).collect::<Vec<_>>(),
+    });
+    write(&dir.join("checklist.md"), &page::checklist(&body))?;
+    write(&dir.join("index.html"), &page::html(&body))?;
+    let bundle = bundle::seal(&dir, body).map_err(|error| error.to_string())?;
+    let latest = json!({ "bundle": dir, "bundle_blake3": bundle.hash(), "items": bundle.items() });
+    write(&args.out.join("latest.json"), &text_of(&latest))?;
+    Ok((dir, judged))
+}
+
+/// Carries out the drill of an item, if it is asked for and there is one.
+fn judge(item: &'static Item, asked: bool, keel: &Path, scratch: &Path, dir: &Path) -> Judged {
+    let drill = drill::drill(item.number);
+    let began = Instant::now();
+    let mut judged = Judged { item, drill, evidence: None, trouble: None, took: Duration::ZERO };
+    let Some(drill) = drill.filter(|_| asked) else { return judged };
+    say(&format!("{:>2} {}: {}", item.number, item.title, drill.why));
+    let mut evidence = Evidence::new(dir, item);
+    let stage = Stage::new(keel, &scratch.join(format!("{:02}", item.number)));
+    let done = stage.map_err(Into::into).and_then(|stage| (drill.run)(&stage, &mut evidence));
+    judged.trouble = done.err().map(|trouble| trouble.to_string());
+    judged.evidence = Some(evidence);
+    judged.took = began.elapsed();
+    say(&format!("   {} after {:.1} s", judged.verdict().text(), judged.took.as_secs_f64()));
+    judged
+}
+
+/// Prints the table; all that was asked for must have passed.
+fn tell(args: &CheckArgs, dir: &Path, judged: &[Judged]) -> Exit {
+    use std::fmt::Write as _;
+    let mut out = format!("\n{:<8} {:>7}  item\n", "verdict", "seconds");
+    for row in judged {
+        let (verdict, took) = (row.verdict().text(), row.took.as_secs_f64());
+        let (number, title) = (row.item.number, row.item.title);
+        let remark = row.remark();
+        let _ = writeln!(out, "{verdict:<8} {took:>7.1}  {number:>2} {title} ({remark})");
+    }
+    let asked = |row: &&Judged| args.item.is_empty() || args.item.contains(&row.item.number);
+    let passed = |row: &&Judged| row.verdict() == Verdict::Pass;
+    let (all, good) =
+        (judged.iter().filter(asked).count(), judged.iter().filter(asked).filter(passed).count());
+    let _ = writeln!(out, "\n{good} of {all} PASS (embedded)\nbundle: {}", dir.display());
+    let printed = print(&out);
+    if all == good { printed } else { Exit::Gate }
+}
+
+fn keygen(out: &Path) -> Exit {
+    let made = SigningKey::generate().and_then(|key| key.save(out).map(|()| key.public()));
+    match made {
+        Ok(public) => print(&format!(
+            "key: {}\npublic key: {}\nfingerprint: {}\n",
+            out.display(),
+            public.text(),
+            public.fingerprint()
+        )),
+        Err(error) => {
+            complain(&error);
+            Exit::Failed
+        }
+    }
+}
+
+fn sign(args: &SignArgs) -> Exit {
+    let key = match SigningKey::load(&args.key) {
+        Ok(key) => key,
+        Err(error) => {
+            complain(&error);
+            return Exit::Usage;
+        }
+    };
+    let bundle = match Bundle::open(&args.bundle) {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            complain(&error);
+            return Exit::Gate;
+        }
+    };
+    let now = Clock::start().utc();
+    let decision = match args.decision {
+        DecisionArg::Go => Decision::Go,
+        DecisionArg::NoGo => Decision::NoGo,
+    };
+    if decision == Decision::Go
+        && let Some(refusal) = go_refusal(&bundle, now)
+    {
+        complain(&refusal);
+        return Exit::Gate;
+    }
+    match bundle.sign(&key, &args.reviewer, decision, &utc_text(now)) {
+        Ok(signed) => print(&format!(
+            "signed: {} by {} ({})\n",
+            signed.decision, signed.reviewer, signed.fingerprint
+        )),
+        Err(error) => {
+            complain(&error);
+            Exit::Failed
+        }
+    }
+}
+
+/// Why GO cannot be signed; `None` when it can.
+fn go_refusal(bundle: &Bundle, now: UnixNanos) -> Option<String> {
+    let short = bundle.short_of_go();
+    if !short.is_empty() {
+        let items = short.join("; ");
+        return Some(format!("GO is refused: not every item is PASS. Missing: {items}"));
+    }
+    let made = bundle.json["made_ns"].as_str().and_then(|text| text.parse::<i64>().ok());
+    let age = made.map(|made| now.0 - made);
+    let limit = i64::try_from(FRESH.as_nanos()).unwrap_or(i64::MAX);
+    match age {
+        Some(0..) if age <= Some(limit) => None,
+        Some(..0) => Some("GO is refused: the bundle is from the future; set the clock".to_owned()),
+        _ => Some("GO is refused: the bundle is older than 7 days; run the check again".to_owned()),
+    }
+}
+
+fn verify(dir: &Path) -> Exit {
+    let bundle = match Bundle::open(dir) {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            complain(&error);
+            return Exit::Gate;
+        }
+    };
+    match bundle.signature() {
+        Ok(signed) => print(&format!(
+            "whole: {}\nsigned: {} by {} on {}, key {}\n",
+            bundle.hash(),
+            signed.decision,
+            signed.reviewer,
+            signed.date_utc,
+            signed.fingerprint
+        )),
+        Err(error) => {
+            complain(&error);
+            Exit::Gate
+        }
+    }
+}
+
+/// What `[strategy] [risk] [order] [kill]` say, as one hash: what the drills are bound to.
+fn policy_hash(canonical: &str) -> String {
+    let mut inside = false;
+    let mut policy = String::new();
+    for line in canonical.lines() {
+        if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            inside = ["strategy", "risk", "order", "kill"].contains(&section);
+        }
+        if inside {
+            policy.push_str(line);
+            policy.push('\n');
+        }
+    }
+    bundle::hash(policy.as_bytes())
+}
+
+/// A JSON value as the text of a file.
+fn text_of(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A time as the name of a directory.
+fn stamp(utc: UnixNanos) -> String {
+    utc_text(utc).chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// What is being done, to whoever waits.
+fn say(text: &str) {
+    // Where standard error is closed, nobody waits.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::drill::DRILLS;
+    use super::*;
+
+    #[test]
+    fn the_policy_is_four_sections_and_nothing_else() {
+        let text = "[run]\nx = 1\n[strategy]\na = 1\n[risk]\nb = 2\n[venue]\ny = 1\n";
+        let hash = policy_hash(text);
+        assert_eq!(hash, policy_hash("[strategy]\na = 1\n[risk]\nb = 2\n"));
+        assert_ne!(hash, policy_hash("[strategy]\na = 1\n[risk]\nb = 3\n"));
+    }
+
+    #[test]
+    fn every_drill_has_its_item_and_no_item_two() {
+        for (place, drill) in DRILLS.iter().enumerate() {
+            assert!(item::item(drill.item).is_some(), "{}", drill.item);
+            assert!(DRILLS[..place].iter().all(|earlier| earlier.item < drill.item));
+        }
+    }
+
+    fn bundle(dir: &Path, passed: bool, made: UnixNanos) -> Bundle {
+        let items: Vec<Value> = ITEMS
+            .iter()
+            .map(|item| {
+                let verdict = if passed || item.number > 1 { "PASS" } else { "FAIL" };
+                json!({ "number": item.number, "verdict": verdict })
+            })
+            .collect();
+        let body = json!({ "made_ns": made.0.to_string(), "items": items });
+        bundle::seal(dir, body).expect("sealed")
+    }
+
+    #[test]
+    fn go_needs_every_item_and_a_bundle_of_the_last_seven_days() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let now = UnixNanos(1_795_000_000_000_000_000);
+        let limit = i64::try_from(FRESH.as_nanos()).expect("days");
+        let refusal = |passed, made| go_refusal(&bundle(dir.path(), passed, made), now);
+        assert_eq!(refusal(true, now), None);
+        assert!(refusal(false, now).expect("refused").contains("1 Fee Resolution"));
+        assert_eq!(refusal(true, UnixNanos(now.0 - limit)), None);
+        let old = refusal(true, UnixNanos(now.0 - limit - 1)).expect("refused");
+        assert!(old.contains("older than 7 days"), "{old}");
+        let future = refusal(true, UnixNanos(now.0 + 1)).expect("refused");
+        assert!(future.contains("from the future"), "{future}");
+    }
+}

@@ -1,0 +1,92 @@
+//! Item 1: the venue's rates are the ones that are paid, and without a rate nothing is quoted.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Evidence, SOON, Stage, Trouble, code, filled, keep, keep_truth, wait};
+
+/// The rate that the venue is told to charge a maker, as a share of the notional.
+const MAKER: f64 = 0.000_123;
+/// A twentieth of a basis point.
+const TOLERANCE: f64 = 0.000_005;
+const FILLS: usize = 20;
+/// How fast the venue's time runs while the rate is withheld: the stop comes after 180 s of it.
+const FAST: u32 = 10;
+const UNRESOLVED_STOP_S: u64 = 180;
+
+pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    rates(&stage.part("rates")?, evidence)?;
+    withheld(&stage.part("withheld")?, evidence)
+}
+
+fn rates(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, None)?;
+    let name = venue.name();
+    venue.ask("/admin/fees", &json!({ "account": name, "maker": "0.000123", "taker": "0.0006" }))?;
+    let engine = stage.engine(&venue, "run", "")?;
+    filled(&venue, &engine, FILLS)?;
+    let fills = engine.table("fills.csv");
+    let source = "api:exchange:bitget";
+    let asked = fills.iter().all(|fill| fill.text("fee_source") == source);
+    evidence.proves(1, "fee_source is the venue's interface", asked, source);
+    let off = |rate: f64| (rate - MAKER).abs();
+    let paid = |fill: &super::CsvRow| fill.number("fee_quote") / fill.number("notional_quote");
+    let farther = |worst: f64, rate: f64| if off(rate) > off(worst) { rate } else { worst };
+    let worst = fills.iter().map(paid).fold(MAKER, farther);
+    evidence.proves(
+        2,
+        "fee paid over notional is within 0.05 bp of the rate, over at least 20 own fills",
+        fills.len() >= FILLS && fills.iter().all(|fill| off(paid(fill)) <= TOLERANCE),
+        format!("{} fills, rate {MAKER}, farthest {worst:.9}", fills.len()),
+    );
+    keep(evidence, &engine, "rates")?;
+    keep_truth(evidence, &venue, "rates/venue")?;
+    let ended = engine.stop()?;
+    evidence.claim("the run ends in order", ended == Some(0), code(ended));
+    Ok(())
+}
+
+fn withheld(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(FAST, None)?;
+    let on = "/api/v3/account/fee-rate";
+    venue.fault(&json!({ "act": "fail", "status": 500, "accepted": "no", "on": on }))?;
+    let mut engine = stage.engine(&venue, "run", "")?;
+    engine.says("fee_unresolved", SOON)?;
+    let mut most = 0;
+    let limit = SOON + Duration::from_secs(UNRESOLVED_STOP_S) / FAST;
+    wait(limit, "the stop for want of a rate", || {
+        most = most.max(venue.open_orders()?);
+        Ok(engine.log().contains("-> HARD_STOP"))
+    })?;
+    let log = engine.log();
+    let paused = log.lines().find(|l| l.contains("soft=") && l.contains("fee_unresolved"));
+    evidence.proves(
+        3,
+        "without a rate the guard pauses at once",
+        paused.is_some(),
+        paused.unwrap_or_default(),
+    );
+    let stop = engine.last("-> HARD_STOP");
+    let named = stop.split("hard=").nth(1).is_some_and(|hard| hard.contains("fee_unresolved"));
+    evidence.proves(3, "and stops for good after 180 s", named, stop);
+    let faults = venue.admin("GET", "/admin/faults", &Value::Null)?;
+    evidence.claim("the rate was asked for and withheld", acted(&faults) > 0, faults.to_string());
+    let traded = venue.truth()?["fills"].as_u64();
+    evidence.proves(
+        3,
+        "no order was placed",
+        most == 0 && traded == Some(0),
+        format!("at most {most} rested, {traded:?} fills"),
+    );
+    engine.signal("TERM")?;
+    let ended = engine.ended(SOON)?;
+    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    keep(evidence, &engine, "withheld")
+}
+
+/// How often the faults in force have acted.
+fn acted(faults: &Value) -> u64 {
+    let list = faults["faults"].as_array().cloned().unwrap_or_default();
+    list.iter().filter_map(|fault| fault["acted"].as_u64()).sum()
+}

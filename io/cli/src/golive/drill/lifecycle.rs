@@ -1,0 +1,103 @@
+//! Item 7: an acknowledgment that does not come leads to a question, never to a second order.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, quoting};
+use crate::golive::stage::Venue;
+
+/// The cap of orders that the drill sets.
+const CAP: u64 = 3;
+
+pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, None)?;
+    let more = format!("[order]\nmax_active_executors = {CAP}\n");
+    let engine = stage.engine(&venue, "run", &more)?;
+    quoting(&venue, &engine)?;
+    let mut watch = Watch::default();
+    for (what, fault) in faults() {
+        let seen = engine.log().len();
+        venue.fault(&fault)?;
+        let timed_out = || engine.log()[seen..].contains("Order ack timeout: ");
+        let said = watch.until(&venue, SOON, timed_out)?;
+        let line = engine.last("Order ack timeout: ");
+        evidence.proves(1, &format!("{what}: the time-out is noticed"), said, line);
+        venue.ask("/admin/clear-fault", &json!({}))?;
+        let back = watch.until(&venue, SOON, || venue.open_orders().is_ok_and(|open| open >= 2))?;
+        evidence.claim(&format!("{what}: it quotes again"), back, "orders rest");
+    }
+    watch.until(&venue, Duration::from_secs(5), || false)?;
+    evidence.proves(
+        2,
+        "no level ever had two orders",
+        watch.looks > 100 && watch.doubled == 0,
+        format!("{} looks at the venue's list, {} doubled", watch.looks, watch.doubled),
+    );
+    evidence.proves(
+        3,
+        "max_active_executors holds, and was reached",
+        watch.most == CAP,
+        format!("cap {CAP}, at most {} orders rested", watch.most),
+    );
+    booked(&venue, &engine)?;
+    evidence.claim("every execution is booked once", true, "fills.csv and the venue agree");
+    keep_truth(evidence, &venue, "venue")?;
+    keep(evidence, &engine, "run")?;
+    let ended = engine.stop()?;
+    evidence.claim("the run ends in order", ended == Some(0), code(ended));
+    Ok(())
+}
+
+/// What becomes of requests to place an order.
+fn faults() -> [(&'static str, Value); 4] {
+    let on = "place-order";
+    let lost = |accepted| json!({ "act": "lose-answer", "accepted": accepted, "on": on });
+    [
+        ("answers lost, orders placed", lost("yes")),
+        ("answers lost, orders not placed", lost("no")),
+        ("answers late", json!({ "act": "answer-late", "ms": 3_000, "on": on })),
+        ("orders late", json!({ "act": "accept-late", "ms": 3_000, "on": on })),
+    ]
+}
+
+/// What was seen in the venue's list of orders, again and again.
+#[derive(Debug, Default)]
+struct Watch {
+    looks: u64,
+    most: u64,
+    doubled: u64,
+}
+
+impl Watch {
+    /// Looks until `is_so`, at most for `limit`; gives whether it was.
+    fn until(
+        &mut self,
+        venue: &Venue,
+        limit: Duration,
+        mut is_so: impl FnMut() -> bool,
+    ) -> Result<bool, Trouble> {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            self.look(&venue.truth()?);
+            if is_so() {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(false)
+    }
+
+    fn look(&mut self, truth: &Value) {
+        let orders = truth["orders"].as_array().cloned().unwrap_or_default();
+        self.looks += 1;
+        self.most = self.most.max(orders.len() as u64);
+        let mut levels: BTreeMap<String, u64> = BTreeMap::new();
+        for order in &orders {
+            let level = format!("{} {} {}", order["symbol"], order["side"], order["price"]);
+            *levels.entry(level).or_default() += 1;
+        }
+        self.doubled += u64::from(levels.values().any(|&count| count > 1));
+    }
+}

@@ -1,0 +1,61 @@
+//! Item 12: a killed engine leaves orders and executions behind; the next one knows them all.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, wait};
+
+/// How often the engine is killed.
+const KILLS: u64 = 10;
+
+pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, None)?;
+    let mut left = 0;
+    let mut unseen = 0;
+    for kill in 0..KILLS {
+        let engine = stage.engine(&venue, &format!("run{kill}"), "")?;
+        engine.says("-> RUNNING", SOON)?;
+        wait(SOON, "the engine quotes", || Ok(venue.open_orders()? >= 2))?;
+        // Another moment each time, within the engine's own second.
+        std::thread::sleep(Duration::from_millis(97 * kill));
+        let known = engine.table("fills.csv").len() as u64;
+        engine.kill()?;
+        let resting = venue.open_orders()?;
+        left += u64::from(resting > 0);
+        // Somebody trades into what nobody watches.
+        venue.trade_into("BTCUSDT", "4")?;
+        venue.trade_into("ETHUSDT", "150")?;
+        unseen += u64::from(venue.fills()? > known);
+    }
+    evidence.proves(
+        1,
+        "kills left orders at the venue, and executions that no file knew",
+        left > 0 && unseen > 0,
+        format!("{KILLS} kills: {left} left orders, {unseen} left executions"),
+    );
+    let last = stage.engine(&venue, "last", "")?;
+    last.says("-> RUNNING", SOON)?;
+    let log = last.log();
+    evidence.proves(
+        2,
+        "the start sweeps and restores the day",
+        log.contains("Startup scan: canceled ") && log.contains("Daily state restored: "),
+        format!("{} / {}", last.last("Startup scan"), last.last("Daily state restored")),
+    );
+    booked(&venue, &last)?;
+    let fills = last.table("fills.csv");
+    let ids: BTreeSet<&str> = fills.iter().map(|fill| fill.text("exchange_trade_id")).collect();
+    evidence.proves(
+        3,
+        "no execution is lost or doubled",
+        ids.len() == fills.len() && ids.len() as u64 >= unseen,
+        format!("{} rows, {} executions, {} at the venue", fills.len(), ids.len(), venue.fills()?),
+    );
+    keep_truth(evidence, &venue, "venue")?;
+    keep(evidence, &last, "last")?;
+    let ended = last.stop()?;
+    evidence.claim("the last run ends in order", ended == Some(0), code(ended));
+    let orphans = venue.open_orders()?;
+    evidence.claim("no order is left", orphans == 0, format!("{orphans} rest at the venue"));
+    Ok(())
+}

@@ -1,0 +1,440 @@
+//! Where the drills on the wire play: the venue and the engine as processes of their own.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Why a drill could not be carried out. The item fails with it.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Files or processes.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// Something did not happen within its time.
+    #[error("not within {} s: {what}", limit.as_secs())]
+    TooLate {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        limit: Duration,
+    },
+    /// A process or the administration said something unexpected.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// A directory for the processes of one drill, and the program that they run.
+#[derive(Debug)]
+pub struct Stage {
+    /// The program: this one.
+    keel: PathBuf,
+    /// Where its processes write.
+    pub dir: PathBuf,
+}
+
+impl Stage {
+    /// A stage in a new directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn new(keel: &Path, dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        Ok(Self { keel: keel.to_owned(), dir: dir.to_owned() })
+    }
+
+    /// A stage of its own within this one.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn part(&self, name: &str) -> io::Result<Self> {
+        Self::new(&self.keel, &self.dir.join(name))
+    }
+
+    /// `keel` with nothing of this host's configuration.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.keel);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("KEEL_") {
+                command.env_remove(name);
+            }
+        }
+        let home = self.dir.join("home");
+        command.current_dir(&self.dir).env("XDG_STATE_HOME", home).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the venue, `speed` times as fast as real. `file` is its `exchange.toml`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn venue(&self, speed: u32, file: Option<&str>) -> Result<Venue, Trouble> {
+        let mut command = self.command();
+        command.args(["exchange", "--run-dir", "venue", "--speed", &speed.to_string()]);
+        if let Some(text) = file {
+            fs::write(self.dir.join("exchange.toml"), text)?;
+            command.args(["--config", "exchange.toml"]);
+        }
+        let errors = fs::File::create(self.dir.join("venue.err"))?;
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn()?;
+        let mut line = String::new();
+        let out = child.stdout.take().expect("piped");
+        BufReader::new(out).read_line(&mut line)?;
+        let process = Process(child);
+        let announced = serde_json::from_str(&line).map_err(|_| {
+            let said = fs::read_to_string(self.dir.join("venue.err")).unwrap_or_default();
+            Trouble::Unexpected(format!("the venue did not start: {}", said.trim()))
+        })?;
+        Ok(Venue { process, announced, dir: self.dir.clone(), speed })
+    }
+
+    /// Starts the engine on `venue`; `run` names its run directory, `more` are tables of its
+    /// configuration.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn engine(&self, venue: &Venue, run: &str, more: &str) -> Result<Engine, Trouble> {
+        self.engine_of(venue, venue.account(), run, more)
+    }
+
+    /// As [`Stage::engine`], with the key and uid of `account`, as announced or made.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn engine_of(
+        &self,
+        venue: &Venue,
+        account: &Value,
+        run: &str,
+        more: &str,
+    ) -> Result<Engine, Trouble> {
+        let config = format!("{run}.toml");
+        fs::write(self.dir.join(&config), venue.configuration(account, run, more)?)?;
+        let out = fs::File::create(self.dir.join(format!("{run}.out")))?;
+        let errors = fs::File::create(self.dir.join(format!("{run}.err")))?;
+        let args = ["run", "--config", &config, "--run-dir", run, "--state-dir", "state"];
+        let child = self.command().args(args).stdout(out).stderr(errors).spawn()?;
+        Ok(Engine {
+            process: Process(child),
+            run: self.dir.join(run),
+            state: self.dir.join("state"),
+        })
+    }
+}
+
+/// A process that does not outlive its drill.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The venue at work.
+#[derive(Debug)]
+pub struct Venue {
+    #[expect(dead_code, reason = "ends the process when it is dropped")]
+    process: Process,
+    announced: Value,
+    dir: PathBuf,
+    /// How many times faster than real its time runs.
+    pub speed: u32,
+}
+
+impl Venue {
+    /// The engine's account: name, uid and key.
+    pub fn account(&self) -> &Value {
+        &self.announced["accounts"][0]
+    }
+
+    /// The name of the engine's account.
+    pub fn name(&self) -> String {
+        self.account()["name"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Asks the administration.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub fn admin(&self, method: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
+        let url = self.announced["admin"].as_str().unwrap_or_default();
+        let authority = url.split("://").nth(1).unwrap_or_default();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(authority)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.write_all(head.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let refused = || Trouble::Unexpected(format!("{method} {path}: {answer}"));
+        if !head.starts_with("HTTP/1.1 200") {
+            return Err(refused());
+        }
+        serde_json::from_str(body).map_err(|_| refused())
+    }
+
+    /// Asks for something to be done.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn ask(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
+        self.admin("POST", path, body)
+    }
+
+    /// Puts a fault in force.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn fault(&self, fault: &Value) -> Result<Value, Trouble> {
+        self.ask("/admin/fault", fault)
+    }
+
+    /// Everything as it truly is.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn state(&self) -> Result<Value, Trouble> {
+        self.admin("GET", "/admin/state", &Value::Null)
+    }
+
+    /// The engine's account as it truly is.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn truth(&self) -> Result<Value, Trouble> {
+        let state = self.state()?;
+        let uid = &self.account()["uid"];
+        let accounts = state["accounts"].as_array().cloned().unwrap_or_default();
+        accounts
+            .into_iter()
+            .find(|account| account["uid"].as_str() == uid.as_str())
+            .ok_or_else(|| Trouble::Unexpected(format!("no account {uid}")))
+    }
+
+    /// How many of the engine's orders rest.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn open_orders(&self) -> Result<u64, Trouble> {
+        Ok(self.truth()?["openOrders"].as_u64().unwrap_or(u64::MAX))
+    }
+
+    /// How many executions the engine's account has had.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn fills(&self) -> Result<u64, Trouble> {
+        let fills = self.truth()?["fills"].as_u64();
+        fills.ok_or_else(|| Trouble::Unexpected("the venue tells no fills".to_owned()))
+    }
+
+    /// Trades into what rests, from both sides, with an account that is not the engine's.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn trade_into(&self, symbol: &str, size: &str) -> Result<(), Trouble> {
+        for side in ["buy", "sell"] {
+            self.ask("/admin/order", &market_order("manual", symbol, side, size))?;
+        }
+        Ok(())
+    }
+
+    /// `keel.toml` of an engine that trades here with the key of `account`.
+    fn configuration(&self, account: &Value, run: &str, more: &str) -> Result<String, Trouble> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let key_file = format!("{run}.key");
+        let key = format!(
+            "key = {}\nsecret = {}\npassphrase = {}\n",
+            text(&account["key"]),
+            text(&account["secret"]),
+            text(&account["passphrase"])
+        );
+        let mut options = fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(self.dir.join(&key_file))?.write_all(key.as_bytes())?;
+        let ca = self.announced["ca"].as_str().map(|path| self.dir.join(path));
+        let ca = ca.map(|path| format!("ca = {:?}\n", path.display().to_string()));
+        let url = |name: &str| text(&self.announced[name]);
+        Ok(format!(
+            "{more}\n[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
+             key_file = \"{key_file}\"\nuid = {}\nclock_speed = {}\n",
+            url("rest"),
+            url("ws_public"),
+            url("ws_private"),
+            ca.unwrap_or_default(),
+            text(&account["uid"]),
+            self.speed,
+        ))
+    }
+}
+
+/// A market order of `account`, for the administration.
+pub fn market_order(account: &str, symbol: &str, side: &str, size: &str) -> Value {
+    json!({
+        "account": account, "category": "USDT-FUTURES", "symbol": symbol, "side": side,
+        "orderType": "market", "qty": size,
+    })
+}
+
+/// The engine at work.
+#[derive(Debug)]
+pub struct Engine {
+    process: Process,
+    /// Its run directory.
+    pub run: PathBuf,
+    /// Its state directory.
+    pub state: PathBuf,
+}
+
+impl Engine {
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        // Before its first line there is no file.
+        fs::read_to_string(self.run.join("keel.log")).unwrap_or_default()
+    }
+
+    /// The first line of the log with `words`; empty when there is none.
+    pub fn first(&self, words: &str) -> String {
+        let log = self.log();
+        log.lines().find(|line| line.contains(words)).unwrap_or_default().to_owned()
+    }
+
+    /// The last line of the log with `words`; empty when there is none.
+    pub fn last(&self, words: &str) -> String {
+        let log = self.log();
+        log.lines().rev().find(|line| line.contains(words)).unwrap_or_default().to_owned()
+    }
+
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn is_over(&mut self) -> Result<bool, Trouble> {
+        Ok(self.process.0.try_wait()?.is_some())
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    ///
+    /// # Errors
+    /// When there is nobody to receive it.
+    pub fn signal(&self, name: &str) -> Result<(), Trouble> {
+        let id = self.process.0.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status()?;
+        if sent.success() {
+            Ok(())
+        } else {
+            Err(Trouble::Unexpected(format!("kill -{name} {id}: {sent}")))
+        }
+    }
+
+    /// Ends it in order and gives its exit code.
+    ///
+    /// # Errors
+    /// When it does not end within a minute.
+    pub fn stop(mut self) -> Result<Option<i32>, Trouble> {
+        if self.process.0.try_wait()?.is_none() {
+            self.signal("TERM")?;
+        }
+        self.ended(Duration::from_secs(60))
+    }
+
+    /// Waits for its end and gives its exit code; `None` when a signal ended it.
+    ///
+    /// # Errors
+    /// When it does not end within `limit`.
+    pub fn ended(&mut self, limit: Duration) -> Result<Option<i32>, Trouble> {
+        let mut code = None;
+        let child = &mut self.process.0;
+        wait(limit, "the engine ends", || {
+            let status = child.try_wait()?;
+            code = status.and_then(|status| status.code());
+            Ok(status.is_some())
+        })?;
+        Ok(code)
+    }
+
+    /// Ends it as a power cut would.
+    ///
+    /// # Errors
+    /// When it cannot be signaled.
+    pub fn kill(mut self) -> Result<(), Trouble> {
+        self.signal("KILL")?;
+        self.ended(Duration::from_secs(10)).map(|_| ())
+    }
+
+    /// Waits until its log has `words`.
+    ///
+    /// # Errors
+    /// When it does not come within `limit`.
+    pub fn says(&self, words: &str, limit: Duration) -> Result<(), Trouble> {
+        wait(limit, &format!("the log says {words:?}"), || Ok(self.log().contains(words)))
+    }
+
+    /// One of its CSV tables, of all instruments, as rows by column.
+    pub fn table(&self, file: &str) -> Vec<CsvRow> {
+        let mut found = Vec::new();
+        for pair in ["BTCUSDT", "ETHUSDT"] {
+            // Before its first row there is no file.
+            let text = fs::read_to_string(self.state.join(pair).join(file)).unwrap_or_default();
+            let mut lines = text.lines();
+            let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+            for line in lines {
+                let fields = header.iter().zip(line.split(','));
+                found.push(CsvRow(
+                    fields.map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect(),
+                ));
+            }
+        }
+        found
+    }
+}
+
+/// A row of a CSV table.
+#[derive(Debug)]
+pub struct CsvRow(Vec<(String, String)>);
+
+impl CsvRow {
+    /// The text in a column; empty when there is no such column.
+    pub fn text(&self, column: &str) -> &str {
+        self.0.iter().find(|(name, _)| name == column).map_or("", |(_, value)| value)
+    }
+
+    /// The number in a column. Not a number when there is none, so that no comparison holds.
+    pub fn number(&self, column: &str) -> f64 {
+        self.text(column).parse().unwrap_or(f64::NAN)
+    }
+}
+
+/// Waits until `is_so`, at most for `limit`; looks every 50 ms.
+///
+/// # Errors
+/// When it is not so in time, or cannot be told.
+pub fn wait(
+    limit: Duration,
+    what: &str,
+    mut is_so: impl FnMut() -> Result<bool, Trouble>,
+) -> Result<(), Trouble> {
+    let began = Instant::now();
+    while !is_so()? {
+        if began.elapsed() > limit {
+            return Err(Trouble::TooLate { what: what.to_owned(), limit });
+        }
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
