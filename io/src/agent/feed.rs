@@ -101,10 +101,10 @@ pub(crate) fn pump<P: Protocol>(connection: &mut Connection<P>, now: MonoNanos) 
     connection.pump(now).map_or(1, |pumped| usize::from(pumped.received + pumped.sent > 0))
 }
 
-/// True when the session has no more use for its stream. One whose stream has ended is read on
-/// first: it still has to tell that it is lost.
+/// True when the session has no more use for its stream and has told so: what it was told by the
+/// feed itself, such as a budget that is spent, is read in the next step.
 pub(super) fn is_finished(connection: &Connection<Session>) -> bool {
-    connection.protocol.is_offline()
+    connection.protocol.is_over()
 }
 
 /// Gives a connection back. Cold takes every one: there is one link place for each it ever opened.

@@ -100,6 +100,11 @@ impl Session {
         matches!(self.state, State::Down | State::BackingOff { .. })
     }
 
+    /// True when it has no connection and [`Session::next`] has told so.
+    pub fn is_over(&self) -> bool {
+        self.is_offline() && self.lost.is_none() && self.failed.is_none()
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -128,6 +133,8 @@ impl Session {
             return false;
         }
         self.forget_connection();
+        // What the connection before had to tell and nobody asked for is not about this one.
+        (self.lost, self.failed) = (None, None);
         self.counters.opened += 1;
         self.deadlines.set(Timer::Open as usize, now.after(self.settings.open_ns_max));
         let key = self.random.nonce();
@@ -1314,6 +1321,21 @@ mod tests {
         assert!(stage.session.resync(stage.now));
         assert!(!stage.session.resync(stage.now), "it is syncing already");
         assert_eq!(stage.seen(), [Seen::Lost(Cause::Resync)]);
+    }
+
+    /// A feed spent its subscribe requests in the middle of a step and was given back before it was
+    /// asked; every connection after that was taken for the failure of the one before it, and no
+    /// book came again.
+    #[test]
+    fn a_failure_that_nobody_asked_for_is_not_told_of_the_next_connection() {
+        let mut stage = Stage::live();
+        stage.session.fail(Cause::SubscribeBudget, stage.now);
+        assert!(stage.session.is_offline() && !stage.session.is_over(), "it still has to tell");
+        stage.now = stage.now.after(60 * SECONDS);
+        stage.session.step(stage.now);
+        assert!(stage.session.open(stage.now));
+        assert_eq!(stage.seen(), []);
+        assert_eq!(stage.session.state(), State::Opening);
     }
 
     #[test]

@@ -171,8 +171,8 @@ impl Bundle {
         if !path.exists() {
             return Err(BundleError::Unsigned);
         }
-        let json: Value = serde_json::from_slice(&read(&path)?)
-            .map_err(|error| malformed_signature(&error))?;
+        let json: Value =
+            serde_json::from_slice(&read(&path)?).map_err(|error| malformed_signature(&error))?;
         let text = |key: &str| {
             let found = json[key].as_str();
             found.map(str::to_owned).ok_or_else(|| malformed_signature(&format!("no {key}")))
@@ -182,8 +182,8 @@ impl Bundle {
         if text("bundle_blake3")? != self.hash {
             return Err(BundleError::Forged("it is of another bundle.json".to_owned()));
         }
-        let public = PublicKey::parse(&text("public_key")?)
-            .map_err(|error| malformed_signature(&error))?;
+        let public =
+            PublicKey::parse(&text("public_key")?).map_err(|error| malformed_signature(&error))?;
         if public.fingerprint() != text("fingerprint")? {
             return Err(BundleError::Forged("the fingerprint is of another key".to_owned()));
         }
@@ -210,8 +210,7 @@ impl Bundle {
     }
 
     fn check_files(&self) -> Result<(), BundleError> {
-        let mut listed: BTreeSet<String> =
-            [BUNDLE_FILE, SIGNATURE_FILE].map(str::to_owned).into();
+        let mut listed: BTreeSet<String> = [BUNDLE_FILE, SIGNATURE_FILE].map(str::to_owned).into();
         let files = self.json["files"].as_array().ok_or_else(|| malformed(&"no list of files"))?;
         for file in files {
             let (Some(path), Some(expected)) = (file["path"].as_str(), file["blake3"].as_str())

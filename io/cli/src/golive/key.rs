@@ -65,7 +65,8 @@ impl SigningKey {
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
         let failed = |error| KeyError::File { path: path.to_owned(), error };
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        let mut file =
+            options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
         let text = format!("{HEAD}{}\n", hex(&self.pkcs8));
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
     }

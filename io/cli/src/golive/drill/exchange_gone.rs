@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, booked, code, filled, keep, keep_truth, quoting, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, booked, code, filled, keep, keep_truth, quoting, wait,
+};
 
 /// How long the two are parted.
 const PARTED: Duration = Duration::from_secs(30);

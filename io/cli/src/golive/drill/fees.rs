@@ -23,7 +23,8 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 fn rates(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
     let name = venue.name();
-    venue.ask("/admin/fees", &json!({ "account": name, "maker": "0.000123", "taker": "0.0006" }))?;
+    venue
+        .ask("/admin/fees", &json!({ "account": name, "maker": "0.000123", "taker": "0.0006" }))?;
     let engine = stage.engine(&venue, "run", "")?;
     filled(&venue, &engine, FILLS)?;
     let fills = engine.table("fills.csv");
