@@ -12,8 +12,7 @@
 //! A file is replaced whole: temporary file, fsync, rename, fsync of the directory. Every file
 //! carries a CRC-32; one that does not fit is never guessed at.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use keel_core::event::{Event, RestoreDay, RestorePosition};
@@ -23,14 +22,16 @@ use keel_core::units::UnixNanos;
 use serde_json::{Map, Value, json};
 
 use crate::cold::daily::DailyState;
+use crate::disk::{self, Entry, FileSystem, Fs, Lock, OsFiles, Refused, refused};
 
 /// A state directory, locked until it is dropped.
 #[derive(Debug)]
 pub struct StateDir {
+    fs: Fs,
     path: PathBuf,
     identity: Identity,
     epoch: u32,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Whose state it is.
@@ -48,7 +49,7 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl RunDir {
@@ -58,8 +59,8 @@ impl RunDir {
     /// [`StateError::Locked`] while another engine writes there, [`StateError::Used`] when a run
     /// has written there before, [`StateError::Io`].
     pub fn create(path: &Path) -> Result<Self, StateError> {
-        fs::create_dir_all(path).map_err(io_error("create", path))?;
-        let lock = lock_file(&path.join("run.lock"))?
+        disk::make_dirs(&OsFiles, path)?;
+        let lock = lock_file(&OsFiles, &path.join("run.lock"))?
             .ok_or_else(|| StateError::Locked(path.to_owned()))?;
         if crate::mode::replay::journal_dir(path).exists() {
             return Err(StateError::Used(path.to_owned()));
@@ -165,15 +166,8 @@ pub enum StateError {
         named: u64,
     },
     /// The system refused.
-    #[error("{action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] Refused),
 }
 
 impl StateDir {
@@ -184,23 +178,41 @@ impl StateDir {
     /// As [`StateError`] says. Nothing has been changed then, but for the lock file, or with
     /// [`StateError::Io`].
     pub fn open(path: &Path, identity: &Identity) -> Result<(Self, Recovered), StateError> {
-        fs::create_dir_all(path).map_err(io_error("create", path))?;
-        let lock =
-            lock_file(&path.join("lock"))?.ok_or_else(|| StateError::Locked(path.to_owned()))?;
-        let known = check_identity(path, identity)?;
-        let latch = read_latch(path)?;
-        let day = read_daily(path)?;
-        let last = last_epoch(path)?;
-        let clean_of = read_clean(path)?;
+        Self::open_on(disk::os(), path, identity)
+    }
+
+    /// The same on another disk than the system's.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`].
+    pub fn open_on(
+        fs: Fs,
+        path: &Path,
+        identity: &Identity,
+    ) -> Result<(Self, Recovered), StateError> {
+        disk::make_dirs(&*fs, path)?;
+        let lock = lock_file(&*fs, &path.join("lock"))?
+            .ok_or_else(|| StateError::Locked(path.to_owned()))?;
+        let known = check_identity(&*fs, path, identity)?;
+        let latch = read_latch(&*fs, path)?;
+        let day = read_daily(&*fs, path)?;
+        let last = last_epoch(&*fs, path)?;
+        let clean_of = read_clean(&*fs, path)?;
         let dirty = known && clean_of != Some(last.epoch) || last.damaged;
         if !known {
-            write_identity(path, identity)?;
+            write_identity(&*fs, path, identity)?;
         }
         let epoch = last.next(path)?;
-        write_epoch(path, epoch, identity.uid)?;
-        remove(&path.join("clean"))?;
-        let state = Self { path: path.to_owned(), identity: identity.clone(), epoch, _lock: lock };
+        write_epoch(&*fs, path, epoch, identity.uid)?;
+        disk::remove(&*fs, &path.join(CLEAN))?;
+        let (path, identity) = (path.to_owned(), identity.clone());
+        let state = Self { fs, path, identity, epoch, _lock: lock };
         Ok((state, Recovered { epoch, dirty, latch, day }))
+    }
+
+    /// The disk that it is on.
+    pub fn fs(&self) -> &Fs {
+        &self.fs
     }
 
     /// Where it is.
@@ -225,7 +237,7 @@ impl StateDir {
     pub fn write_daily(&self, day: &DailyState) -> Result<(), StateError> {
         let mut object = day.to_json();
         object.insert("boot_epoch".into(), json!(self.epoch));
-        write_object(&self.path.join(DAILY), object)
+        write_object(&*self.fs, &self.path.join(DAILY), object)
     }
 
     /// Makes the latch durable. An earlier incident stays in force.
@@ -233,7 +245,7 @@ impl StateDir {
     /// # Errors
     /// As [`StateError`] says.
     pub fn latch(&self, latch: &Latch) -> Result<(), StateError> {
-        if read_latch(&self.path)?.is_some() {
+        if read_latch(&*self.fs, &self.path)?.is_some() {
             return Ok(());
         }
         let reasons: Vec<_> = latch.reasons.iter().map(|reason| reason.text()).collect();
@@ -245,7 +257,7 @@ impl StateDir {
         }) else {
             unreachable!("an object literal is an object")
         };
-        write_object(&self.path.join(LATCH), object)
+        write_object(&*self.fs, &self.path.join(LATCH), object)
     }
 
     /// Removes the latch of `incident`.
@@ -253,11 +265,11 @@ impl StateDir {
     /// # Errors
     /// [`StateError::OtherIncident`] when that one is not latched.
     pub fn rearm(&self, incident: u64) -> Result<(), StateError> {
-        let latched = read_latch(&self.path)?.map_or(0, |latch| latch.incident);
+        let latched = read_latch(&*self.fs, &self.path)?.map_or(0, |latch| latch.incident);
         if latched != incident || latched == 0 {
             return Err(StateError::OtherIncident { latched, named: incident });
         }
-        remove(&self.path.join(LATCH))
+        Ok(disk::remove(&*self.fs, &self.path.join(LATCH))?)
     }
 
     /// Marks that this run has verified zero open orders at the venue. The last thing that a run
@@ -266,7 +278,8 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Io`]; the next start is then a dirty one.
     pub fn mark_clean(self) -> Result<(), StateError> {
-        replace(&self.path.join(CLEAN), format!("{}\n", self.epoch).as_bytes())
+        let text = format!("{}\n", self.epoch);
+        Ok(disk::replace(&*self.fs, &self.path.join(CLEAN), text.as_bytes())?)
     }
 }
 
@@ -338,43 +351,36 @@ impl std::fmt::Display for Identity {
 }
 
 /// Claims instruments of one account for this process: a lock for each in `dir`, held until the
-/// files are dropped. Two engines that trade one instrument of one account would fight over its
+/// locks are dropped. Two engines that trade one instrument of one account would fight over its
 /// orders.
 ///
 /// # Errors
 /// [`StateError::Claimed`], [`StateError::Io`].
-pub fn claim(dir: &Path, symbols: &[Symbol]) -> Result<Vec<File>, StateError> {
-    fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+pub fn claim(dir: &Path, symbols: &[Symbol]) -> Result<Vec<Lock>, StateError> {
+    disk::make_dirs(&OsFiles, dir)?;
     let mut locks = Vec::with_capacity(symbols.len());
     for &symbol in symbols {
         let path = dir.join(symbol.as_str());
-        locks.push(lock_file(&path)?.ok_or(StateError::Claimed { symbol, path })?);
+        locks.push(lock_file(&OsFiles, &path)?.ok_or(StateError::Claimed { symbol, path })?);
     }
     Ok(locks)
 }
 
-/// The locked file; `None` when another process, or another open of this one, holds it.
-fn lock_file(path: &Path) -> Result<Option<File>, StateError> {
-    let mut options = File::options();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(io_error("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
-    }
+/// The lock; `None` when another process, or another open of this one, holds it.
+fn lock_file(fs: &dyn FileSystem, path: &Path) -> Result<Option<Lock>, StateError> {
+    Ok(refused("lock", path, fs.lock(path))?)
 }
 
 /// True when the directory has this identity, false when it has none.
-fn check_identity(dir: &Path, identity: &Identity) -> Result<bool, StateError> {
+fn check_identity(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    identity: &Identity,
+) -> Result<bool, StateError> {
     let path = dir.join(IDENTITY);
-    let Some(object) = read_object(&path)? else {
-        let orphaned =
-            [DAILY, LATCH, EPOCHS[0], EPOCHS[1]].iter().any(|name| dir.join(name).exists());
+    let Some(object) = read_object(fs, &path)? else {
+        let is_there = |name: &&str| !matches!(fs.entry(&dir.join(name)), Ok(Entry::Nothing));
+        let orphaned = [DAILY, LATCH, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
         return if orphaned {
             Err(corrupt(&path, "is missing, while other state is there"))
         } else {
@@ -397,17 +403,17 @@ fn check_identity(dir: &Path, identity: &Identity) -> Result<bool, StateError> {
     })
 }
 
-fn write_identity(dir: &Path, identity: &Identity) -> Result<(), StateError> {
+fn write_identity(fs: &dyn FileSystem, dir: &Path, identity: &Identity) -> Result<(), StateError> {
     let mut object = Map::new();
     object.insert("venue".into(), json!(identity.venue));
     object.insert("uid".into(), json!(identity.uid.to_string()));
     object.insert("instance".into(), json!(identity.instance));
-    write_object(&dir.join(IDENTITY), object)
+    write_object(fs, &dir.join(IDENTITY), object)
 }
 
-fn read_latch(dir: &Path) -> Result<Option<Latch>, StateError> {
+fn read_latch(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Latch>, StateError> {
     let path = dir.join(LATCH);
-    let Some(object) = read_object(&path)? else { return Ok(None) };
+    let Some(object) = read_object(fs, &path)? else { return Ok(None) };
     let number = |key: &str| object.get(key).and_then(Value::as_str);
     let latch = (|| {
         Some(Latch {
@@ -419,24 +425,20 @@ fn read_latch(dir: &Path) -> Result<Option<Latch>, StateError> {
     latch.map(Some).ok_or_else(|| corrupt(&path, "incident, reasons or time is missing"))
 }
 
-fn read_daily(dir: &Path) -> Result<Option<DailyState>, StateError> {
+fn read_daily(fs: &dyn FileSystem, dir: &Path) -> Result<Option<DailyState>, StateError> {
     let path = dir.join(DAILY);
-    let Some(object) = read_object(&path)? else { return Ok(None) };
+    let Some(object) = read_object(fs, &path)? else { return Ok(None) };
     match DailyState::from_json(&object) {
         Ok(day) => Ok(Some(day)),
         Err(key) => Err(corrupt(&path, &format!("key {key} is missing or malformed"))),
     }
 }
 
-fn read_clean(dir: &Path) -> Result<Option<u32>, StateError> {
+fn read_clean(fs: &dyn FileSystem, dir: &Path) -> Result<Option<u32>, StateError> {
     let path = dir.join(CLEAN);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.trim_end().parse().ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // A mark that is no text is no mark.
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-        Err(error) => Err(io_error("read", &path)(error)),
-    }
+    let Some(bytes) = read_if_there(fs, &path)? else { return Ok(None) };
+    // A mark that is no number is no mark.
+    Ok(std::str::from_utf8(&bytes).ok().and_then(|text| text.trim_end().parse().ok()))
 }
 
 /// What the two slots say.
@@ -455,18 +457,15 @@ impl LastEpoch {
     }
 }
 
-fn last_epoch(dir: &Path) -> Result<LastEpoch, StateError> {
+fn last_epoch(fs: &dyn FileSystem, dir: &Path) -> Result<LastEpoch, StateError> {
     let mut best = None;
     let mut damaged = None;
     for name in EPOCHS {
         let path = dir.join(name);
-        match fs::read(&path) {
-            Ok(bytes) => match epoch_of(&bytes) {
-                Some(epoch) => best = best.max(Some(epoch)),
-                None => damaged = Some(path),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error("read", &path)(error)),
+        let Some(bytes) = read_if_there(fs, &path)? else { continue };
+        match epoch_of(&bytes) {
+            Some(epoch) => best = best.max(Some(epoch)),
+            None => damaged = Some(path),
         }
     }
     match (best, damaged) {
@@ -475,12 +474,12 @@ fn last_epoch(dir: &Path) -> Result<LastEpoch, StateError> {
     }
 }
 
-fn write_epoch(dir: &Path, epoch: u32, uid: u64) -> Result<(), StateError> {
+fn write_epoch(fs: &dyn FileSystem, dir: &Path, epoch: u32, uid: u64) -> Result<(), StateError> {
     let mut bytes = EPOCH_MAGIC.to_vec();
     bytes.extend_from_slice(&epoch.to_le_bytes());
     bytes.extend_from_slice(&uid.to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    replace(&dir.join(EPOCHS[(epoch % 2) as usize]), &bytes)
+    Ok(disk::replace(fs, &dir.join(EPOCHS[(epoch % 2) as usize]), &bytes)?)
 }
 
 fn epoch_of(bytes: &[u8]) -> Option<u32> {
@@ -492,17 +491,16 @@ fn epoch_of(bytes: &[u8]) -> Option<u32> {
 }
 
 /// Reads a JSON object with a schema and a CRC of its content; `None` when there is no file.
-fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, StateError> {
-    let length = match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.is_file() => return Err(corrupt(path, "is no regular file")),
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("read", path)(error)),
-    };
-    if length > OBJECT_BYTES_MAX {
-        return Err(corrupt(path, "is larger than any state"));
+fn read_object(fs: &dyn FileSystem, path: &Path) -> Result<Option<Map<String, Value>>, StateError> {
+    match refused("read", path, fs.entry(path))? {
+        Entry::Nothing => return Ok(None),
+        Entry::Other => return Err(corrupt(path, "is no regular file")),
+        Entry::File(length) if length > OBJECT_BYTES_MAX => {
+            return Err(corrupt(path, "is larger than any state"));
+        }
+        Entry::File(_) => {}
     }
-    let bytes = fs::read(path).map_err(io_error("read", path))?;
+    let bytes = refused("read", path, fs.read(path))?;
     let mut object: Map<String, Value> =
         serde_json::from_slice(&bytes).map_err(|error| corrupt(path, &error.to_string()))?;
     let crc = object.remove("crc32");
@@ -522,13 +520,17 @@ fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, StateError> {
     Ok(Some(object))
 }
 
-fn write_object(path: &Path, mut object: Map<String, Value>) -> Result<(), StateError> {
+fn write_object(
+    fs: &dyn FileSystem,
+    path: &Path,
+    mut object: Map<String, Value>,
+) -> Result<(), StateError> {
     object.insert("schema".into(), json!(SCHEMA));
     let crc = crc_text(&object);
     object.insert("crc32".into(), json!(crc));
     let mut text = serde_json::to_string_pretty(&object).expect("JSON of strings and numbers");
     text.push('\n');
-    replace(path, text.as_bytes())
+    Ok(disk::replace(fs, path, text.as_bytes())?)
 }
 
 /// The CRC of an object's compact text; keys are sorted, so that it depends on the content only.
@@ -537,38 +539,15 @@ fn crc_text(object: &Map<String, Value>) -> String {
     format!("{:08x}", crc32fast::hash(text.as_bytes()))
 }
 
-/// Puts `bytes` in the place of the file at `path`, durably, or leaves the old file.
-///
-/// # Errors
-/// [`StateError::Io`].
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).map_err(io_error("create", &temporary))?;
-    file.write_all(bytes).map_err(io_error("write", &temporary))?;
-    file.sync_all().map_err(io_error("sync", &temporary))?;
-    fs::rename(&temporary, path).map_err(io_error("rename", &temporary))?;
-    sync_parent(path)
-}
-
-fn remove(path: &Path) -> Result<(), StateError> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_parent(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io_error("remove", path)(error)),
+fn read_if_there(fs: &dyn FileSystem, path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+    match fs.read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => Ok(Some(refused("read", path, read)?)),
     }
-}
-
-fn sync_parent(path: &Path) -> Result<(), StateError> {
-    let dir = path.parent().expect("a file stands in a directory");
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", dir))
 }
 
 fn corrupt(path: &Path, what: &str) -> StateError {
     StateError::Corrupt { path: path.to_owned(), what: what.to_owned() }
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
-    move |source| StateError::Io { action, path: path.to_owned(), source }
 }
 
 /// The schema that this build writes.
@@ -584,6 +563,8 @@ const OBJECT_BYTES_MAX: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::cold::daily::Held;
     use keel_core::guard::{GuardState, Reason};
@@ -731,9 +712,9 @@ mod tests {
             let whole = fs::read(&path).expect("read");
             let content = || -> Result<_, StateError> {
                 Ok((
-                    read_daily(dir.path())?,
-                    read_latch(dir.path())?,
-                    check_identity(dir.path(), &identity())?,
+                    read_daily(&OsFiles, dir.path())?,
+                    read_latch(&OsFiles, dir.path())?,
+                    check_identity(&OsFiles, dir.path(), &identity())?,
                 ))
             };
             let before = content().expect("good");

@@ -12,6 +12,7 @@ use keel_core::units::UnixNanos;
 use keel_desk::console::{Console, summary};
 use keel_io::clock::Clock;
 use keel_io::cold::daily::{hex, utc_text};
+use keel_io::disk::{self, OsFiles};
 use keel_io::exchange::{self, ExchangeConfig, ExchangeFile, ExchangeOptions};
 use keel_io::mode::replay::{self, EngineStepper, ReplayError, ReplayReport};
 use keel_io::mode::sim::{self, Outcome, StartError};
@@ -145,7 +146,7 @@ fn setup(config: Config, args: &RunArgs, now: UnixNanos) -> Result<Setup, (Exit,
 fn open_run_dir(setup: &Setup) -> Result<RunDir, StateError> {
     let dir = RunDir::create(&setup.run_dir)?;
     let path = setup.run_dir.join("config.toml");
-    keel_io::state::replace(&path, setup.config_text.as_bytes())?;
+    disk::replace(&OsFiles, &path, setup.config_text.as_bytes())?;
     Ok(dir)
 }
 

@@ -5,8 +5,7 @@
 //! terminal obey is made harmless.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use keel_core::command::{Booked, Day};
@@ -21,6 +20,7 @@ use keel_core::units::{Quote, Rate, UnixNanos};
 use keel_net::bitget::client::{Instance, NUMBER_MAX};
 
 use super::daily::{e8_text, grid_text, trimmed, utc_text};
+use crate::disk::{self, DiskFile, Entry, FileSystem, Opening, Refused, refused};
 use crate::latency::Summary;
 
 /// The three tables of one instrument.
@@ -88,33 +88,29 @@ pub struct DayContext {
     pub ops_events: u64,
 }
 
-/// Why a table cannot be kept.
-#[derive(Debug, thiserror::Error)]
-#[error("{action} {path}: {source}")]
-pub struct TableError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
 impl Tables {
     /// Opens or makes the tables in `dir`. `now` is UTC: no minute before it is filled in.
     ///
     /// # Errors
     /// What the system says.
-    pub fn open(dir: &Path, labels: Labels, now: UnixNanos) -> Result<Self, TableError> {
-        fs::create_dir_all(dir).map_err(failed("create", dir))?;
+    pub fn open(
+        fs: &dyn FileSystem,
+        dir: &Path,
+        labels: Labels,
+        now: UnixNanos,
+    ) -> Result<Self, Refused> {
+        disk::make_dirs(fs, dir)?;
         let mut known = BTreeSet::new();
         let mut last_minute = now.minute();
-        let fills = Table::open(dir.join("fills.csv"), FILLS, now, |row| {
+        let fills = Table::open(fs, dir.join("fills.csv"), FILLS, now, |row| {
             known.extend(row.get(FILL_TRADE_ID).and_then(|id| id.parse::<u64>().ok()));
         })?;
-        let minutes = Table::open(dir.join("minute.csv"), MINUTES, now, |row| {
+        let minutes = Table::open(fs, dir.join("minute.csv"), MINUTES, now, |row| {
             let stamp = row.first().and_then(|ts| ts.parse::<jiff::Timestamp>().ok());
             let minute = stamp.map(|at| at.as_second().div_euclid(60));
             last_minute = last_minute.max(minute.unwrap_or(i64::MIN));
         })?;
-        let days = Table::open(dir.join("daily.csv"), DAYS, now, |_| {})?;
+        let days = Table::open(fs, dir.join("daily.csv"), DAYS, now, |_| {})?;
         Ok(Self { labels, fills, minutes, days, known, last_minute })
     }
 
@@ -122,7 +118,7 @@ impl Tables {
     ///
     /// # Errors
     /// What the system says.
-    pub fn fill(&mut self, booked: &Booked, context: &FillContext) -> Result<bool, TableError> {
+    pub fn fill(&mut self, booked: &Booked, context: &FillContext) -> Result<bool, Refused> {
         if self.known.contains(&booked.trade_id) {
             return Ok(false);
         }
@@ -160,7 +156,7 @@ impl Tables {
         figures: &Row,
         rules: &Instrument,
         host: &HostColumns,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, Refused> {
         let minute = UnixNanos(figures.value(Key::ts)).minute();
         if minute <= self.last_minute {
             return Ok(false);
@@ -176,7 +172,7 @@ impl Tables {
     ///
     /// # Errors
     /// What the system says.
-    pub fn late(&mut self, host: &HostColumns, now: UnixNanos) -> Result<u32, TableError> {
+    pub fn late(&mut self, host: &HostColumns, now: UnixNanos) -> Result<u32, Refused> {
         self.fill_gaps(UnixNanos(now.0.saturating_sub(LATE_NS)).minute(), host)
     }
 
@@ -184,12 +180,7 @@ impl Tables {
     ///
     /// # Errors
     /// What the system says.
-    pub fn day(
-        &mut self,
-        day: &Day,
-        context: &DayContext,
-        now: UnixNanos,
-    ) -> Result<(), TableError> {
+    pub fn day(&mut self, day: &Day, context: &DayContext, now: UnixNanos) -> Result<(), Refused> {
         let net = Quote(day.realized.0 - day.fees.0 - day.funding.0);
         let pnl = context.equity_now - day.equity_open;
         let mut row = RowText::new(&self.labels, now);
@@ -214,13 +205,13 @@ impl Tables {
     ///
     /// # Errors
     /// What the system says.
-    pub fn sync(&mut self) -> Result<(), TableError> {
+    pub fn sync(&mut self) -> Result<(), Refused> {
         self.fills.sync()?;
         self.minutes.sync()?;
         self.days.sync()
     }
 
-    fn fill_gaps(&mut self, until: i64, host: &HostColumns) -> Result<u32, TableError> {
+    fn fill_gaps(&mut self, until: i64, host: &HostColumns) -> Result<u32, Refused> {
         let mut made = 0;
         while self.last_minute < until && made < GAP_ROWS_MAX {
             self.last_minute += 1;
@@ -375,7 +366,7 @@ pub fn harmless(text: String) -> String {
 #[derive(Debug)]
 struct Table {
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     columns: usize,
     /// Length of what is whole.
     bytes: u64,
@@ -385,81 +376,79 @@ struct Table {
 impl Table {
     /// Opens the file, shows every row of it to `seen`, and removes a row that was cut off.
     fn open(
+        fs: &dyn FileSystem,
         path: PathBuf,
         header: &[&str],
         now: UnixNanos,
         mut seen: impl FnMut(&[&str]),
-    ) -> Result<Self, TableError> {
+    ) -> Result<Self, Refused> {
         let line = format!("{}\n", header.join(","));
-        if path.exists() && !begins_with(&path, &line).map_err(failed("read", &path))? {
-            let aside = legacy_path(&path, now);
-            fs::rename(&path, aside).map_err(failed("rename", &path))?;
+        let there = refused("read", &path, fs.entry(&path))? != Entry::Nothing;
+        if there && !refused("read", &path, begins_with(fs, &path, &line))? {
+            let aside = legacy_path(fs, &path, now);
+            refused("rename", &path, fs.rename(&path, &aside))?;
         }
-        let mut options = File::options();
-        let mut file = options
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
-        let mut whole = read_rows(&mut file, &mut seen).map_err(failed("read", &path))?;
-        file.set_len(whole).map_err(failed("truncate", &path))?;
+        let mut file = refused("open", &path, fs.open(&path, Opening::Appending))?;
+        let mut whole = refused("read", &path, read_rows(fs, &path, &mut seen))?;
+        refused("truncate", &path, file.set_len(whole))?;
         if whole == 0 {
-            file.write_all(line.as_bytes()).map_err(failed("write", &path))?;
+            refused("write", &path, file.write(line.as_bytes()))?;
             whole = line.len() as u64;
         }
         let mut table = Self { path, file, columns: header.len(), bytes: whole, unsynced: true };
         table.sync()?;
-        if let Some(dir) = table.path.parent() {
-            File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))?;
-        }
+        refused("sync the directory of", &table.path, fs.sync_parent(&table.path))?;
         Ok(table)
     }
 
-    fn append(&mut self, row: RowText) -> Result<(), TableError> {
+    fn append(&mut self, row: RowText) -> Result<(), Refused> {
         assert_eq!(row.0.len(), self.columns, "a row has its header's columns");
         let mut writer = csv::Writer::from_writer(Vec::with_capacity(512));
         let row = writer
             .write_record(&row.0)
             .map_err(io::Error::from)
-            .and_then(|()| writer.into_inner().map_err(|error| error.into_error()))
-            .map_err(failed("write", &self.path))?;
+            .and_then(|()| writer.into_inner().map_err(|error| error.into_error()));
+        let row = refused("write", &self.path, row)?;
         self.unsynced = true;
-        if let Err(error) = self.file.write_all(&row) {
+        let written = self.file.write(&row);
+        if written.is_err() {
             // Half a row would spoil the next one too; where it stays, the next start removes it.
             let _ = self.file.set_len(self.bytes);
-            return Err(failed("write", &self.path)(error));
         }
+        refused("write", &self.path, written)?;
         self.bytes += row.len() as u64;
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), TableError> {
+    fn sync(&mut self) -> Result<(), Refused> {
         if std::mem::take(&mut self.unsynced) {
-            self.file.sync_data().map_err(failed("sync", &self.path))?;
+            refused("sync", &self.path, self.file.sync())?;
         }
         Ok(())
     }
 }
 
-fn begins_with(path: &Path, line: &str) -> io::Result<bool> {
+fn begins_with(fs: &dyn FileSystem, path: &Path, line: &str) -> io::Result<bool> {
     let mut start = Vec::with_capacity(line.len());
-    File::open(path)?.take(line.len() as u64).read_to_end(&mut start)?;
-    // A header that a crash cut off is no other header.
-    Ok(line.as_bytes().starts_with(&start))
+    fs.reader(path)?.take(line.len() as u64).read_to_end(&mut start)?;
+    // A header that a crash cut off is no other header, and zeros were never written.
+    let written = start.iter().position(|&byte| byte == 0).unwrap_or(start.len());
+    Ok(line.as_bytes().starts_with(&start[..written]))
 }
 
 /// Shows every whole row but the header, and gives the length of what is whole.
-fn read_rows(file: &mut File, seen: &mut impl FnMut(&[&str])) -> io::Result<u64> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::new(file);
+///
+/// Rows end at the first zero: a crash leaves zeros where something was written and not synced, and
+/// nothing that follows had been synced either.
+fn read_rows(fs: &dyn FileSystem, path: &Path, seen: &mut impl FnMut(&[&str])) -> io::Result<u64> {
+    let mut reader = BufReader::new(fs.reader(path)?);
     let mut whole = 0;
     let mut line = Vec::new();
     let mut first = true;
     loop {
         line.clear();
         let length = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
-        if line.last() != Some(&b'\n') {
+        if line.last() != Some(&b'\n') || line.contains(&0) {
             return Ok(whole);
         }
         whole += length as u64;
@@ -472,17 +461,13 @@ fn read_rows(file: &mut File, seen: &mut impl FnMut(&[&str])) -> io::Result<u64>
 }
 
 /// `<stem>.legacy_<UTC stamp>.csv`, with a number where that is taken.
-fn legacy_path(path: &Path, now: UnixNanos) -> PathBuf {
+fn legacy_path(fs: &dyn FileSystem, path: &Path, now: UnixNanos) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let stamp: String = utc_text(now).chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     let plain = path.with_file_name(format!("{stem}.legacy_{stamp}.csv"));
     let numbered = (2..).map(|n| path.with_file_name(format!("{stem}.legacy_{stamp}_{n}.csv")));
-    std::iter::once(plain).chain(numbered).find(|name| !name.exists()).expect("a name is free")
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TableError {
-    let path = path.to_owned();
-    move |source| TableError { action, path, source }
+    let is_free = |name: &PathBuf| matches!(fs.entry(name), Ok(Entry::Nothing));
+    std::iter::once(plain).chain(numbered).find(is_free).expect("a name is free")
 }
 
 const LABELS: &[&str] = &["ts", "bot_variant", "exchange", "trading_pair"];
@@ -604,7 +589,10 @@ const _: () = assert!(FILLS.len() == 21);
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::disk::OsFiles;
     use keel_core::instrument::{InstrumentId, InstrumentStatus, Symbol};
     use keel_core::units::{Lots, Side, Ticks};
 
@@ -662,7 +650,7 @@ mod tests {
     const NOON: i64 = 1_700_000_040_000_000_000;
 
     fn open(dir: &Path, now: i64) -> Tables {
-        Tables::open(dir, labels(), UnixNanos(now)).expect("tables")
+        Tables::open(&OsFiles, dir, labels(), UnixNanos(now)).expect("tables")
     }
 
     fn rows(dir: &Path, name: &str) -> Vec<String> {

@@ -1,7 +1,5 @@
 //! The recorder: journal first, then the files that are made from what is durable.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use keel_core::command::CommandView;
@@ -13,9 +11,10 @@ use keel_core::param::Profile;
 use keel_core::units::{MonoNanos, UnixNanos};
 use keel_net::bitget::client::Instance;
 
-use super::csv::{HostColumns, Labels, TableError, Tables};
+use super::csv::{HostColumns, Labels, Tables};
 use super::tally::{News, Tally};
 use crate::clock::Anchor;
+use crate::disk::{DiskFile, Opening, Refused, refused};
 use crate::journal::{Closed, Header, JournalError, Limits, Tap, TapKind, Writer};
 use crate::latency::Stage;
 use crate::mode::replay::journal_dir;
@@ -36,7 +35,8 @@ pub struct Recorder {
     tally: Tally,
     staged: Vec<Tap>,
     news: Vec<News>,
-    log: File,
+    log: Box<dyn DiskFile>,
+    log_path: PathBuf,
     day_changed: bool,
     /// A stop for good has been taken and is not durable yet.
     urgent: bool,
@@ -62,6 +62,8 @@ pub struct Run {
     pub symbols: Vec<Symbol>,
     /// BLAKE3 of its configuration.
     pub config_hash: [u8; 32],
+    /// What its journal may use.
+    pub limits: Limits,
 }
 
 /// Why records cannot be kept.
@@ -70,23 +72,15 @@ pub enum RecordError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A table.
+    /// A table or the log.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Disk(#[from] Refused),
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
     /// A record that is none.
     #[error("a record cannot be decoded: {0:?}")]
     Layout(LayoutError),
-    /// The run's log.
-    #[error("log {path}: {source}")]
-    Log {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
 }
 
 impl Recorder {
@@ -96,7 +90,9 @@ impl Recorder {
     /// As [`RecordError`] says.
     pub fn open(run: Run, state: StateDir, anchor: Anchor) -> Result<Self, RecordError> {
         let header = Header::first(run.config_hash, state.epoch(), anchor);
-        let journal = Writer::create(&journal_dir(&run.run_dir), header, Limits::default())?;
+        let fs = state.fs().clone();
+        let journal_dir = journal_dir(&run.run_dir);
+        let journal = Writer::create_on(fs.clone(), &journal_dir, header, run.limits)?;
         let mut tables = Vec::with_capacity(run.symbols.len());
         for symbol in &run.symbols {
             let dir = table_dir(state.path(), &run.symbols, *symbol);
@@ -106,14 +102,10 @@ impl Recorder {
                 pair: symbol.to_string(),
                 instance: run.instance,
             };
-            tables.push(Tables::open(&dir, labels, anchor.utc)?);
+            tables.push(Tables::open(&*fs, &dir, labels, anchor.utc)?);
         }
-        let path = run.run_dir.join("keel.log");
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(|source| RecordError::Log { path, source })?;
+        let log_path = run.run_dir.join("keel.log");
+        let log = refused("open", &log_path, fs.open(&log_path, Opening::Appending))?;
         Ok(Self {
             tally: Tally::new(&run.symbols, anchor),
             run,
@@ -123,6 +115,7 @@ impl Recorder {
             staged: Vec::new(),
             news: Vec::new(),
             log,
+            log_path,
             day_changed: false,
             urgent: false,
             cycle_max_ns: None,
@@ -179,7 +172,7 @@ impl Recorder {
     /// Writes rows for minutes that the engine left without one. To be called about once a second.
     ///
     /// # Errors
-    /// [`RecordError::Table`].
+    /// [`RecordError::Disk`].
     pub fn tick(&mut self, now: MonoNanos) -> Result<(), RecordError> {
         let utc = self.utc(now);
         let host = self.host();
@@ -257,11 +250,14 @@ impl Recorder {
             News::DayChanged => self.day_changed = true,
             News::Line(line) => {
                 self.day_changed = true;
-                let written = writeln!(self.log, "{line}");
-                written.map_err(|source| RecordError::Log {
-                    path: self.run.run_dir.join("keel.log"),
-                    source,
-                })?;
+                let written = self.log.write(
+                    format!(
+                        "{line}
+"
+                    )
+                    .as_bytes(),
+                );
+                refused("write", &self.log_path, written)?;
                 self.latch_if_stopped()?;
             }
         }

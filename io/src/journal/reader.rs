@@ -1,17 +1,18 @@
 //! The reading side: one segment in memory at a time.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::format::{self, Content, HEADER_BYTES, Header, HeaderError, Parsed, Position};
 use super::writer::{SEGMENT_EXTENSION, segment_path};
 use super::{JournalError, Tap};
+use crate::disk::{self, Entry, FileSystem, Fs};
 
 /// Reads a journal from its first record to its last.
 ///
 /// Ends at a torn tail, and says so; stops with an error where durable bytes have been changed.
 #[derive(Debug)]
 pub struct Reader {
+    fs: Fs,
     dir: PathBuf,
     header: Header,
     segments: u32,
@@ -46,13 +47,22 @@ impl Reader {
     /// # Errors
     /// As [`JournalError`] says; segments after the first are opened when reading gets there.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
-        let segments = count_segments(dir)?;
-        let bytes = read_segment(dir, 1)?;
+        Self::open_on(disk::os(), dir)
+    }
+
+    /// The same on another disk than the system's.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_on(fs: Fs, dir: &Path) -> Result<Self, JournalError> {
+        let segments = count_segments(&*fs, dir)?;
+        let bytes = read_segment(&*fs, dir, 1)?;
         let header = header_of(&bytes, dir, 1)?;
         if header.segment != 1 || header.previous != [0; 32] {
             return Err(unlinked(1, "its header is not that of a first segment"));
         }
         Ok(Self {
+            fs,
             dir: dir.to_owned(),
             header,
             segments,
@@ -145,7 +155,7 @@ impl Reader {
         if self.ended {
             return Err(unlinked(segment, "it follows the end of the run"));
         }
-        let bytes = read_segment(&self.dir, segment)?;
+        let bytes = read_segment(&*self.fs, &self.dir, segment)?;
         let header = match header_of(&bytes, &self.dir, segment) {
             Ok(header) => header,
             // The header is durable before the first record: a segment without one holds nothing.
@@ -193,11 +203,10 @@ fn unlinked(segment: u32, what: &'static str) -> JournalError {
     JournalError::Chain { segment, what }
 }
 
-fn count_segments(dir: &Path) -> Result<u32, JournalError> {
+fn count_segments(fs: &dyn FileSystem, dir: &Path) -> Result<u32, JournalError> {
     let failed = |source| JournalError::Io { action: "list", path: dir.to_owned(), source };
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+    for path in fs.list(dir).map_err(failed)? {
         let is_segment = path.extension().is_some_and(|end| end == SEGMENT_EXTENSION);
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u32>().ok());
         if let (true, Some(number)) = (is_segment, number) {
@@ -216,14 +225,15 @@ fn count_segments(dir: &Path) -> Result<u32, JournalError> {
         .ok_or_else(|| JournalError::Empty(dir.to_owned()))
 }
 
-fn read_segment(dir: &Path, segment: u32) -> Result<Vec<u8>, JournalError> {
+fn read_segment(fs: &dyn FileSystem, dir: &Path, segment: u32) -> Result<Vec<u8>, JournalError> {
     let path = segment_path(dir, segment);
     let failed = |source| JournalError::Io { action: "read", path: path.clone(), source };
-    let length = fs::metadata(&path).map_err(failed)?.len();
-    if length > SEGMENT_BYTES_MAX {
-        return Err(JournalError::Chain { segment, what: "it is larger than any segment" });
+    match fs.entry(&path).map_err(failed)? {
+        Entry::File(length) if length > SEGMENT_BYTES_MAX => {
+            Err(JournalError::Chain { segment, what: "it is larger than any segment" })
+        }
+        Entry::File(_) | Entry::Nothing | Entry::Other => fs.read(&path).map_err(failed),
     }
-    fs::read(&path).map_err(failed)
 }
 
 fn header_of(bytes: &[u8], dir: &Path, segment: u32) -> Result<Header, JournalError> {

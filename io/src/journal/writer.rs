@@ -1,7 +1,6 @@
 //! The writing side: buffered appends, group commits, bounded segments.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use keel_core::units::{MILLIS, MonoNanos};
@@ -9,7 +8,7 @@ use keel_core::units::{MILLIS, MonoNanos};
 use super::format::{self, Content, HEADER_BYTES, Header, Position, RECORD_BYTES_MAX};
 use super::{JournalError, Tap};
 use crate::clock::Anchor;
-use crate::os;
+use crate::disk::{self, DiskFile, Fs, Opening};
 
 /// Appends records. One thread owns it; the hot threads never wait for it.
 ///
@@ -95,7 +94,20 @@ impl Writer<FileDisk> {
     /// # Errors
     /// [`JournalError::Io`].
     pub fn create(dir: &Path, header: Header, limits: Limits) -> Result<Self, JournalError> {
-        let disk = FileDisk::new(dir).map_err(|source| JournalError::Io {
+        Self::create_on(disk::os(), dir, header, limits)
+    }
+
+    /// The same on another disk than the system's.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn create_on(
+        fs: Fs,
+        dir: &Path,
+        header: Header,
+        limits: Limits,
+    ) -> Result<Self, JournalError> {
+        let disk = FileDisk::new(fs, dir).map_err(|source| JournalError::Io {
             action: "create",
             path: dir.to_owned(),
             source,
@@ -261,48 +273,52 @@ impl<D: Disk> Writer<D> {
 /// Segments as files of a directory.
 #[derive(Debug)]
 pub struct FileDisk {
+    fs: Fs,
     dir: PathBuf,
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
 }
 
 impl FileDisk {
-    fn new(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
-        if fs::read_dir(dir)?.next().is_some() {
+    fn new(fs: Fs, dir: &Path) -> io::Result<Self> {
+        disk::make_dirs(&*fs, dir).map_err(|refused| refused.source)?;
+        if !fs.list(dir)?.is_empty() {
             return Err(io::Error::from(io::ErrorKind::DirectoryNotEmpty));
         }
-        Ok(Self { dir: dir.to_owned(), path: dir.to_owned(), file: None })
+        Ok(Self { fs, dir: dir.to_owned(), path: dir.to_owned(), file: None })
     }
 
-    fn file(&mut self) -> io::Result<&mut File> {
-        self.file.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    fn file(&mut self) -> io::Result<&mut dyn DiskFile> {
+        match &mut self.file {
+            Some(file) => Ok(&mut **file),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
     }
 }
 
 impl Disk for FileDisk {
     fn create(&mut self, segment: u32, bytes: u64) -> io::Result<()> {
         self.path = segment_path(&self.dir, segment);
-        let file = File::options().write(true).create_new(true).open(&self.path)?;
-        os::reserve(&file, bytes)?;
-        file.sync_all()?;
-        File::open(&self.dir)?.sync_all()?;
+        let mut file = self.fs.open(&self.path, Opening::New)?;
+        file.reserve(bytes)?;
+        file.sync()?;
+        self.fs.sync_dir(&self.dir)?;
         self.file = Some(file);
         Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file()?.write_all(bytes)
+        self.file()?.write(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file()?.sync_data()
+        self.file()?.sync()
     }
 
     fn seal(&mut self, bytes: u64) -> io::Result<()> {
         let file = self.file()?;
         file.set_len(bytes)?;
-        file.sync_all()
+        file.sync()
     }
 
     fn path(&self) -> PathBuf {

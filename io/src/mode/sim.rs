@@ -27,7 +27,9 @@ use crate::cold::door::Target;
 use crate::cold::line::Line;
 use crate::cold::recorder::{RecordError, Recorder, Run};
 use crate::cold::rest::Rest;
+use crate::disk::Lock;
 use crate::exchange::{self, ExchangeHandle, ExchangeOptions};
+use crate::journal;
 use crate::setup::{Market, Setup, Venue};
 use crate::snapshot::Snapshot;
 use crate::state::{self, Identity, StateDir, StateError};
@@ -38,7 +40,7 @@ pub struct Running {
     threads: Threads,
     exchange: Option<ExchangeHandle>,
     /// Locks that keep other engines off this account's instruments until the run is over.
-    _claims: Vec<fs::File>,
+    _claims: Vec<Lock>,
 }
 
 /// How a run ended.
@@ -253,6 +255,7 @@ fn run_of(setup: &Setup) -> Run {
         exchange: "bitget".to_owned(),
         symbols: setup.instruments.clone(),
         config_hash: setup.config_hash,
+        limits: journal::Limits::default(),
     }
 }
 
