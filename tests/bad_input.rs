@@ -99,7 +99,9 @@ fn a_run_directory_that_cannot_be_made_is_named() {
 
 #[test]
 fn a_damaged_state_directory_is_not_guessed_at() {
+    let venue = Venue::start(&["--plaintext"]);
     let dir = tempfile::tempdir().expect("a directory");
+    venue.configure(dir.path(), venue.authority(), "");
     let run = |n: &str| ended(dir.path(), &["--run-dir", n, "--state-dir", "s", "--for", "2s"]);
     run("a").done();
     let day = dir.path().join("s/daily_state.json");
@@ -108,6 +110,35 @@ fn a_damaged_state_directory_is_not_guessed_at() {
     run("b").refused(3, &["daily_state.json", "Nothing is guessed from a damaged file"]);
     fs::write(&day, &text).expect("written");
     run("c").done();
+}
+
+#[test]
+fn state_of_an_embedded_venue_that_has_gone_is_told_apart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = |n: &str| ended(dir.path(), &["--run-dir", n, "--state-dir", "s", "--for", "1s"]);
+    run("a").done();
+    run("b").refused(3, &["an embedded venue that has ended with its run", "keel exchange"]);
+}
+
+#[test]
+fn a_state_directory_restored_from_a_copy_is_noticed_at_the_venue() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    venue.configure(dir.path(), venue.authority(), "");
+    let run = |n: &str, length: &str| {
+        ended(dir.path(), &["--run-dir", n, "--state-dir", "s", "--for", length])
+    };
+    run("a", "1s").done();
+    let (state, copy) = (dir.path().join("s"), dir.path().join("copy"));
+    let copied = std::process::Command::new("cp").args(["-r"]).arg(&state).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+    // It quotes, so that the venue knows orders of boot 2.
+    run("b", "8s").done();
+    let quoted = fs::read_to_string(dir.path().join("b/keel.log")).expect("a log");
+    assert!(quoted.contains("-> RUNNING"), "{quoted}");
+    fs::remove_dir_all(&state).expect("removed");
+    fs::rename(&copy, &state).expect("restored");
+    run("c", "1s").refused(3, &["knows an order of boot epoch 2", "Restore the newest state"]);
 }
 
 /// A directory configured for `venue`, whose file is then changed.

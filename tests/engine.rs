@@ -4,7 +4,7 @@ use keel_core::command::{CommandView, Outbox, Query};
 use keel_core::decimal::Grid;
 use keel_core::event::*;
 use keel_core::gate::TimeInForce;
-use keel_core::guard::GuardState;
+use keel_core::guard::{GuardState, Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::param::{self, Profile};
 use keel_core::units::*;
@@ -482,7 +482,7 @@ fn executions_that_an_earlier_run_has_booked_do_not_spoil_the_passes_over_fills(
         last_trade_id: 1,
         last_trade_at: traded,
     }));
-    bench.fills.push(Fill {
+    let fill = Fill {
         instrument: BTC,
         client: ClientId { epoch: 2, number: 1 },
         order_id: 1,
@@ -495,7 +495,9 @@ fn executions_that_an_earlier_run_has_booked_do_not_spoil_the_passes_over_fills(
         fee_known: true,
         source: Source::Query,
         ts: traded,
-    });
+    };
+    bench.step(Event::RestoreFill(fill));
+    bench.fills.push(fill);
     bench.connect();
     bench.quiet_seconds(4);
     assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
@@ -556,6 +558,7 @@ fn a_latch_that_was_restored_is_told_to_the_files() {
         latched: true,
         incident: 77,
         reasons: 1 << 6,
+        equity_peak: Quote::ZERO,
     }));
     let told = bench.said.iter().rev().find_map(|view| match view {
         CommandView::GuardChanged(change) => Some((change.to, change.incident, change.hard)),
@@ -770,10 +773,6 @@ fn restored() -> (Bench, Fill) {
         last_trade_id: 7,
         last_trade_at: at,
     }));
-    bench.settings(5);
-    bench.connect();
-    bench.quiet_seconds(4);
-    assert!(bench.engine.account().ready, "{:?}", bench.engine.account());
     let fill = Fill {
         instrument: BTC,
         client: ClientId { epoch: 2, number: 9 },
@@ -788,6 +787,11 @@ fn restored() -> (Bench, Fill) {
         source: Source::Push,
         ts: at,
     };
+    bench.step(Event::RestoreFill(fill));
+    bench.settings(5);
+    bench.connect();
+    bench.quiet_seconds(4);
+    assert!(bench.engine.account().ready, "{:?}", bench.engine.account());
     (bench, fill)
 }
 
@@ -806,9 +810,52 @@ fn an_execution_of_an_earlier_run_that_is_pushed_again_is_neither_booked_nor_a_s
 #[test]
 fn an_execution_that_an_earlier_run_missed_stops_by_the_position_that_it_left() {
     let (mut bench, fill) = restored();
-    bench.step(Event::Fill(Fill { trade_id: 6, ts: UnixNanos(fill.ts.0 - 1), ..fill }));
+    let long_ago = UnixNanos(fill.ts.0 - 700 * SECONDS as i64);
+    bench.step(Event::Fill(Fill { trade_id: 6, ts: long_ago, ..fill }));
     bench.held = Lots(24);
     bench.quiet_seconds(10);
     assert_eq!(bench.engine.state(), GuardState::HardStop, "{:?}", bench.engine.account());
     assert!(bench.engine.account().drift_unexplained);
+}
+
+#[test]
+fn an_execution_that_an_earlier_run_missed_is_booked_though_a_later_one_is() {
+    // An earlier run's executions were known by time: one missed in the same millisecond as the
+    // last one, or told after it, was taken for booked, and the position that it left stopped the
+    // engine for good.
+    for behind in [0, 1, 500 * SECONDS as i64] {
+        let (mut bench, fill) = restored();
+        let ts = UnixNanos(fill.ts.0 - behind);
+        bench.step(Event::Fill(Fill { trade_id: 6, order_id: 1_010, ts, ..fill }));
+        bench.held = Lots(24);
+        bench.quiet_seconds(10);
+        assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+        let booked = |view: &&CommandView| matches!(view, CommandView::Booked(_));
+        assert_eq!(bench.said.iter().filter(booked).count(), 1, "{behind} ns before");
+    }
+}
+
+#[test]
+fn an_order_of_a_later_boot_says_that_the_state_is_an_old_copy() {
+    let mut bench = Bench::running();
+    let spec = bench.placed()[0];
+    let client = ClientId { epoch: spec.client.epoch + 1, number: 1 };
+    let mut update = bench.update(&spec, OrderStatus::Live);
+    (update.client, update.order_id) = (client, 77);
+    bench.step(Event::OrderUpdate(update));
+    assert_eq!(bench.engine.state(), GuardState::HardStop, "{:?}", bench.engine.account());
+    assert!(bench.engine.account().state_behind);
+}
+
+#[test]
+fn a_disk_that_has_refused_a_write_stops_for_good() {
+    let mut bench = Bench::running();
+    let measure = Measure::JournalFailed;
+    bench.step(Event::Health(Health { measure, value: 1 }));
+    assert_eq!(bench.engine.state(), GuardState::HardStop);
+    let changed = |view: &&CommandView| {
+        matches!(view, CommandView::GuardChanged(change)
+            if Reasons(change.hard).contains(Reason::JournalFailed))
+    };
+    assert!(bench.said.iter().any(|view| changed(&view)));
 }

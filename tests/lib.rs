@@ -1,3 +1,4 @@
 //! Tests over all crates: what they share. The tests themselves are the `[[test]]` targets.
 
 pub mod campaign;
+pub mod crash;

@@ -375,6 +375,8 @@ slot_struct! {
         pub cancel_episodes: u32,
         /// A new UTC day began with this record.
         pub rolled: bool,
+        /// Equity when each of the days before began, newest first; zero where it is not known.
+        pub week: [Quote; 6],
     }
 }
 

@@ -292,16 +292,20 @@ impl<'m, G: Gate> Engine<'m, G> {
                 self.account.contradiction |= restored.is_err();
                 self.refresh_view(position.instrument);
                 self.reconcile.restore(position.last_trade_at);
-                // What an earlier run has booked is not booked again. A fill that it missed shows
-                // as drift.
-                self.trades.close(UnixNanos(position.last_trade_at.0.saturating_add(1)));
+                // What an earlier run has booked since then is told next, by its ids. An older
+                // execution that it missed shows as drift.
+                self.trades.close(reconcile::window_from(position.last_trade_at));
             }
+            Event::RestoreFill(fill) => self.account.capacity |= !self.trades.remember(fill),
+            Event::RestoreWeek(week) => self.ledger.restore_week(week),
             Event::Operator(operator) => self.operator(operator, now, out),
-            Event::Health(health) => {
-                if health.measure == Measure::JournalLag {
+            Event::Health(health) => match health.measure {
+                Measure::JournalLag => {
                     self.account.journal_lag_ns = health.value.unsigned_abs();
                 }
-            }
+                Measure::JournalFailed => self.account.journal_failed = true,
+                Measure::Paused | Measure::RateHeadroom => {}
+            },
             Event::Settings(settings) => self.settings(settings),
             Event::Bill(bill) => self.bill(bill, out),
             Event::Timer(_) => return Touched::Nothing,
@@ -323,6 +327,12 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.orders.configure(&self.params);
         self.reconcile.configure(&self.params);
         self.report.begin(now);
+    }
+
+    /// An order of ours of a later boot: this state is a copy from before it, or somebody else
+    /// trades under our name. Ids would be given twice.
+    fn check_epoch(&mut self, client: ClientId) {
+        self.account.state_behind |= client.is_own() && client.epoch > self.epoch;
     }
 
     fn evidence(&mut self, evidence: &Evidence, now: MonoNanos) {

@@ -54,6 +54,10 @@ slot_kinds! {
         22 => Settings(Settings),
         /// Money moved by something else than a trade.
         23 => Bill(Bill),
+        /// An execution that an earlier run has booked, as the durable state remembers it.
+        24 => RestoreFill(Fill),
+        /// The days before, as the durable state remembers them.
+        25 => RestoreWeek(RestoreWeek),
     }
 }
 
@@ -657,6 +661,18 @@ slot_struct! {
         pub incident: u64,
         /// Reasons of the latch, as [`crate::guard::Reasons`].
         pub reasons: u64,
+        /// Highest equity today.
+        pub equity_peak: Quote,
+    }
+}
+
+slot_struct! {
+    /// The days before, as the durable state remembers them.
+    pub struct RestoreWeek {
+        /// UTC day number since 1970 of the day after them.
+        pub day: i64,
+        /// Equity when each of them began, newest first; zero where it is not known.
+        pub opens: [Quote; 6],
     }
 }
 
@@ -711,6 +727,8 @@ slot_enum! {
         Paused = 1 "paused",
         /// Calls that the venue's busiest endpoint class has left, in 1e-8 of its limit.
         RateHeadroom = 2 "rate_headroom",
+        /// The disk has refused a write: nothing is durable any more. The value says nothing.
+        JournalFailed = 3 "journal_failed",
     }
 }
 

@@ -217,6 +217,10 @@ pub struct AccountView {
     pub unknown_orders: u32,
     /// Age of the oldest record not yet durable, in nanoseconds.
     pub journal_lag_ns: u64,
+    /// Nothing is durable any more.
+    pub journal_failed: bool,
+    /// The venue knows orders of ours of a later boot epoch.
+    pub state_behind: bool,
     /// Venue rejects in a row.
     pub reject_streak: u32,
     /// The pause after the last of many rejects in a row ends then.
@@ -326,6 +330,8 @@ impl AccountView {
         open_orders: 0,
         unknown_orders: 0,
         journal_lag_ns: 0,
+        journal_failed: false,
+        state_behind: false,
         reject_streak: 0,
         reject_pause_until: MonoNanos::ZERO,
         contradiction: false,

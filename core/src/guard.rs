@@ -318,6 +318,10 @@ slot_enum! {
         AccountUnknown = 29 "account_unknown",
         /// Post-only orders were executed as taker.
         TakerFill = 30 "taker_fill",
+        /// The disk has refused a write: nothing is durable any more.
+        JournalFailed = 31 "journal_failed",
+        /// The venue knows orders of ours that come after everything in this state.
+        StateBehind = 32 "state_behind",
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::command::Day;
 use crate::digest::Digest;
-use crate::event::{Bill, BillKind, Fill, RestoreDay, RestorePosition};
+use crate::event::{Bill, BillKind, Fill, RestoreDay, RestorePosition, RestoreWeek};
 use crate::instrument::{Instrument, InstrumentId};
 use crate::position::Position;
 use crate::units::{Lots, Price, Quote, UnixNanos};
@@ -150,8 +150,16 @@ impl<'m> Ledger<'m> {
         }
     }
 
-    /// Remembers a day of an earlier run; the newest is the one that goes on, older ones serve the
-    /// trailing week.
+    /// Remembers the days before the one that an earlier run ended in.
+    pub fn restore_week(&mut self, week: &RestoreWeek) {
+        for (age, &open) in (1..).zip(&week.opens) {
+            if open != Quote::ZERO {
+                self.remember_open(week.day - age, open);
+            }
+        }
+    }
+
+    /// Remembers the day that an earlier run ended in.
     pub fn restore_day(&mut self, day: &RestoreDay) {
         self.remember_open(day.day, day.equity_open);
         if self.today.is_some_and(|today| today.day > day.day) {
@@ -161,7 +169,7 @@ impl<'m> Ledger<'m> {
         self.today = Some(Today {
             day: day.day,
             open: day.equity_open,
-            peak: day.equity_open,
+            peak: day.equity_open.max(day.equity_peak),
             traded: day.traded,
             realized: day.realized,
             fees: day.fees,
@@ -313,7 +321,19 @@ impl<'m> Ledger<'m> {
             fills: today.fills,
             cancel_episodes: today.cancel_episodes,
             rolled,
+            week: self.opens_before(today.day),
         }
+    }
+
+    fn opens_before(&self, day: i64) -> [Quote; 6] {
+        let mut opens = [Quote::ZERO; 6];
+        for &(known, open) in self.week.iter().flatten() {
+            let place = usize::try_from(day - known - 1).ok();
+            if let Some(place) = place.and_then(|place| opens.get_mut(place)) {
+                *place = open;
+            }
+        }
+        opens
     }
 
     /// Balance and unrealized profit; `None` before [`Ledger::start`] or while a held position has
@@ -404,6 +424,7 @@ impl<'m> Ledger<'m> {
         for money in [day.equity_open, day.equity_peak, day.traded, day.fees, day.funding] {
             digest.fold_signed(money.0);
         }
+        day.week.iter().for_each(|open| digest.fold_signed(open.0));
         digest.fold(u64::from(day.fills) << 32 | u64::from(day.cancel_episodes));
         digest.fold(u64::from(self.fees_missing) << 32 | self.bills_len as u64);
     }
@@ -732,6 +753,7 @@ mod tests {
                 latched: false,
                 incident: 0,
                 reasons: 0,
+                equity_peak: record.equity_peak,
             });
             let held = RestorePosition {
                 instrument: BTC,
@@ -749,6 +771,51 @@ mod tests {
             assert_eq!(ledger.roll(day(10)), None);
             assert_eq!(ledger.traded(), record.traded);
             assert_eq!(ledger.day_open(), Some(record.equity_open));
+        });
+    }
+
+    #[test]
+    fn the_week_survives_a_restart_and_a_transfer_before_it() {
+        let mut record = None;
+        with_ledger(|mut ledger| {
+            ledger.start(Quote::usdt(100));
+            for number in 10..15 {
+                ledger.roll(day(number));
+                let bill = Bill {
+                    instrument: BTC,
+                    kind: BillKind::Transfer,
+                    amount: Quote::usdt(10),
+                    bill_id: number as u64,
+                    ts: UnixNanos(0),
+                };
+                ledger.bill(&bill).expect("booked");
+            }
+            record = Some((ledger.day(false), ledger.week_open()));
+        });
+        let (record, week_open) = record.expect("ran");
+        assert_eq!(week_open, Some(Quote::usdt(150)), "what was put in is no profit");
+        with_ledger(|mut ledger| {
+            ledger.restore_week(&RestoreWeek { day: record.day, opens: record.week });
+            ledger.restore_day(&RestoreDay {
+                day: record.day,
+                equity_open: record.equity_open,
+                high_water: record.high_water,
+                traded: Quote::ZERO,
+                realized: Quote::ZERO,
+                fees: Quote::ZERO,
+                funding: Quote::ZERO,
+                fills: 0,
+                cancel_episodes: 0,
+                latched: false,
+                incident: 0,
+                reasons: 0,
+                equity_peak: record.equity_peak,
+            });
+            assert_eq!(ledger.week_open(), week_open);
+            assert_eq!(ledger.day(false), record);
+            ledger.start(Quote::usdt(150));
+            ledger.roll(day(17));
+            assert_eq!(ledger.week_open(), Some(Quote::usdt(150)), "day 11 is the oldest of seven");
         });
     }
 

@@ -598,7 +598,13 @@ fn share(ours: Lots, theirs: Lots) -> Rate {
 /// venue indexed late is found.
 fn since_when(last_trade_at: Option<UnixNanos>, utc: UnixNanos) -> UnixNanos {
     let from = last_trade_at.unwrap_or(utc).min(utc);
-    UnixNanos((from.0 - OVERLAP_NS).max(0))
+    window_from(from)
+}
+
+/// Where a window over the fills begins when the newest known execution is of `newest`. What an
+/// earlier run has booked since then must be known by its id.
+pub fn window_from(newest: UnixNanos) -> UnixNanos {
+    UnixNanos((newest.0 - OVERLAP_NS).max(0))
 }
 
 fn fill_hash(fill: &Fill) -> u64 {

@@ -244,8 +244,9 @@ fn within(dir: &Path) -> &Path {
 /// # Errors
 /// What was tried, on which path, and what the system says.
 pub fn make_dirs(fs: &dyn FileSystem, dir: &Path) -> Result<(), Refused> {
-    let missing =
-        |dir: &&Path| !dir.as_os_str().is_empty() && !matches!(fs.entry(dir), Ok(Entry::Other));
+    let missing = |dir: &&Path| {
+        !dir.as_os_str().is_empty() && !matches!(fs.entry(dir), Ok(Entry::Other | Entry::File(_)))
+    };
     let mut above: Vec<&Path> = dir.ancestors().take_while(missing).collect();
     while let Some(dir) = above.pop() {
         refused("create", dir, fs.make_dir(dir))?;

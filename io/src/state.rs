@@ -7,22 +7,29 @@
 //! | `epoch.a`, `epoch.b` | the boot epoch, in turn | before the first order of a boot |
 //! | `clean` | the last stop verified zero open orders | removed at start |
 //! | `latch.json` | the guard stopped for good | after the cancels, before any exit |
-//! | `daily_state.json` | the UTC day, positions, guard | whenever it changes |
+//! | `ledger` | executions, days, stops: what a restart goes by | before the files that tell of it |
+//! | `daily_state.json` | the UTC day, positions, guard, for people | after the rows that it covers |
 //!
 //! A file is replaced whole: temporary file, fsync, rename, fsync of the directory. Every file
 //! carries a CRC-32; one that does not fit is never guessed at.
 
+pub mod ledger;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keel_core::event::{Event, RestoreDay, RestorePosition};
-use keel_core::guard::Reasons;
-use keel_core::instrument::{InstrumentId, Symbol};
-use keel_core::units::UnixNanos;
+use keel_core::command::{Booked, GuardChanged};
+use keel_core::decimal::Grid;
+use keel_core::event::{Event, Fill, RestoreDay, RestorePosition, RestoreWeek, Source};
+use keel_core::guard::{GuardState, Reasons};
+use keel_core::instrument::{Instrument, InstrumentId, Symbol};
+use keel_core::units::{Lots, Ticks, UnixNanos};
 use serde_json::{Map, Value, json};
 
-use crate::cold::daily::DailyState;
+use crate::cold::csv::FillContext;
+use crate::cold::daily::{DailyState, date_of};
 use crate::disk::{self, Entry, FileSystem, Fs, Lock, OsFiles, Refused, refused};
+use ledger::{Kept, LedgerFile, Record};
 
 /// A state directory, locked until it is dropped.
 #[derive(Debug)]
@@ -31,13 +38,15 @@ pub struct StateDir {
     path: PathBuf,
     identity: Identity,
     epoch: u32,
+    ledger: LedgerFile,
+    unwritten: Vec<(Booked, FillContext)>,
     _lock: Lock,
 }
 
 /// Whose state it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The venue: `embedded`, `bitget`, or a host and port.
+    /// The venue: `bitget`, a host and port, or [`EMBEDDED`] and since when.
     pub venue: String,
     /// The account's number there.
     pub uid: u64,
@@ -83,8 +92,10 @@ pub struct Recovered {
     pub dirty: bool,
     /// The guard had stopped for good.
     pub latch: Option<Latch>,
-    /// The day as it was.
-    pub day: Option<DailyState>,
+    /// Day, positions and executions as they were.
+    pub kept: Kept,
+    /// A run has begun here before.
+    pub known: bool,
 }
 
 /// Why the guard stopped for good.
@@ -138,6 +149,13 @@ pub enum StateError {
         /// Who we are.
         expected: String,
     },
+    /// It belongs to an account that is no more.
+    #[error(
+        "{0} holds the state of an account on an embedded venue that has ended with its run; this \
+         run's venue is a new one. Leave --state-dir out; or keep the venue as well: start `keel \
+         exchange` in a process of its own and name its addresses under [venue]"
+    )]
+    EmbeddedGone(PathBuf),
     /// Written by a later version of this program.
     #[error("{path} has schema {schema}; this build reads up to {SCHEMA}")]
     NewerSchema {
@@ -156,6 +174,25 @@ pub enum StateError {
         path: PathBuf,
         /// Its day.
         day: String,
+    },
+    /// A contract's grids have changed so that the position cannot be carried over.
+    #[error(
+        "the position of {0} is no whole number of its present lots and ticks: close it by hand, \
+         and begin with a new state directory under another instance name"
+    )]
+    Grid(Symbol),
+    /// The venue knows orders of an epoch that this state has not come to.
+    #[error(
+        "the venue knows an order of boot epoch {epoch} of this instance, which {path} has not \
+         come to: it was restored from a copy, or lost, or another engine trades under the same \
+         name. Client ids would be given twice. Restore the newest state, or name another \
+         instance"
+    )]
+    Behind {
+        /// Which directory.
+        path: PathBuf,
+        /// The epoch.
+        epoch: u32,
     },
     /// A `rearm` names another incident than the one latched.
     #[error("the latched incident is {latched}, not {named}")]
@@ -177,8 +214,12 @@ impl StateDir {
     /// # Errors
     /// As [`StateError`] says. Nothing has been changed then, but for the lock file, or with
     /// [`StateError::Io`].
-    pub fn open(path: &Path, identity: &Identity) -> Result<(Self, Recovered), StateError> {
-        Self::open_on(disk::os(), path, identity)
+    pub fn open(
+        path: &Path,
+        identity: &Identity,
+        now: UnixNanos,
+    ) -> Result<(Self, Recovered), StateError> {
+        Self::open_on(disk::os(), path, identity, now)
     }
 
     /// The same on another disk than the system's.
@@ -189,25 +230,43 @@ impl StateDir {
         fs: Fs,
         path: &Path,
         identity: &Identity,
+        now: UnixNanos,
     ) -> Result<(Self, Recovered), StateError> {
         disk::make_dirs(&*fs, path)?;
         let lock = lock_file(&*fs, &path.join("lock"))?
             .ok_or_else(|| StateError::Locked(path.to_owned()))?;
         let known = check_identity(&*fs, path, identity)?;
         let latch = read_latch(&*fs, path)?;
-        let day = read_daily(&*fs, path)?;
+        let vouched = read_daily(&*fs, path)?.map_or(0, |(_, records)| records);
         let last = last_epoch(&*fs, path)?;
+        let ledger_path = path.join(LEDGER);
+        let found = LedgerFile::read(&*fs, &ledger_path, identity.uid, vouched)?;
+        // The first start makes the ledger before anything that could lose it.
+        if found.is_none() && (last.epoch > 0 || vouched > 0 || latch.is_some()) {
+            return Err(corrupt(&ledger_path, "is missing, while other state is there"));
+        }
         let clean_of = read_clean(&*fs, path)?;
         let dirty = known && clean_of != Some(last.epoch) || last.damaged;
         if !known {
             write_identity(&*fs, path, identity)?;
         }
+        let found = match found {
+            Some(found) => found,
+            None => {
+                LedgerFile::create(&*fs, &ledger_path, identity.uid, now)?;
+                LedgerFile::read(&*fs, &ledger_path, identity.uid, 0)?
+                    .ok_or_else(|| corrupt(&ledger_path, "is gone as soon as it is made"))?
+            }
+        };
+        let ledger = LedgerFile::open(&*fs, &ledger_path, &found)?;
         let epoch = last.next(path)?;
         write_epoch(&*fs, path, epoch, identity.uid)?;
         disk::remove(&*fs, &path.join(CLEAN))?;
         let (path, identity) = (path.to_owned(), identity.clone());
-        let state = Self { fs, path, identity, epoch, _lock: lock };
-        Ok((state, Recovered { epoch, dirty, latch, day }))
+        let (kept, unwritten) = (found.kept, found.unwritten);
+        let state = Self { fs, path, identity, epoch, ledger, unwritten, _lock: lock };
+        let latch = latch.or(kept.stopped);
+        Ok((state, Recovered { epoch, dirty, latch, kept, known }))
     }
 
     /// The disk that it is on.
@@ -230,13 +289,34 @@ impl StateDir {
         self.epoch
     }
 
-    /// Replaces `daily_state.json`.
+    /// Appends a record to the ledger, to be durable after the next
+    /// [`StateDir::commit_records`]. `at` is when it was made.
+    pub fn record(&mut self, record: &Record, at: UnixNanos) {
+        self.ledger.append(record, at);
+    }
+
+    /// Makes the ledger durable.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; nothing more may be recorded then.
+    pub fn commit_records(&mut self) -> Result<(), StateError> {
+        Ok(self.ledger.commit()?)
+    }
+
+    /// Executions of earlier runs of which no row may be durable.
+    pub fn take_unwritten(&mut self) -> Vec<(Booked, FillContext)> {
+        std::mem::take(&mut self.unwritten)
+    }
+
+    /// Replaces `daily_state.json`, which says that everything is durable that the ledger's records
+    /// so far mean.
     ///
     /// # Errors
     /// [`StateError::Io`]; the old file stands then.
     pub fn write_daily(&self, day: &DailyState) -> Result<(), StateError> {
         let mut object = day.to_json();
         object.insert("boot_epoch".into(), json!(self.epoch));
+        object.insert("ledger_records".into(), json!(self.ledger.records()));
         write_object(&*self.fs, &self.path.join(DAILY), object)
     }
 
@@ -260,15 +340,27 @@ impl StateDir {
         write_object(&*self.fs, &self.path.join(LATCH), object)
     }
 
-    /// Removes the latch of `incident`.
+    /// Ends the stop of `incident` while no engine runs. `now` is UTC.
     ///
     /// # Errors
     /// [`StateError::OtherIncident`] when that one is not latched.
-    pub fn rearm(&self, incident: u64) -> Result<(), StateError> {
+    pub fn rearm(&mut self, incident: u64, now: UnixNanos) -> Result<(), StateError> {
         let latched = read_latch(&*self.fs, &self.path)?.map_or(0, |latch| latch.incident);
         if latched != incident || latched == 0 {
             return Err(StateError::OtherIncident { latched, named: incident });
         }
+        let (from, to) = (GuardState::HardStop, GuardState::SoftPause);
+        let change = GuardChanged { from, to, soft: 0, hard: 0, incident: 0 };
+        self.record(&Record::Guard(change), now);
+        self.commit_records()?;
+        self.unlatch()
+    }
+
+    /// Removes the latch, after the record of its end has become durable.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; the stop is in force then.
+    pub fn unlatch(&self) -> Result<(), StateError> {
         Ok(disk::remove(&*self.fs, &self.path.join(LATCH))?)
     }
 
@@ -284,64 +376,110 @@ impl StateDir {
 }
 
 impl Recovered {
-    /// The events that give the engine its day and positions back, for instruments in the order of
-    /// their ids. `now` is the host's UTC.
+    /// The events that give the engine back what it had, for instruments with `rules`, in the order
+    /// of their ids. `now` is UTC.
     ///
     /// # Errors
-    /// [`StateError::Future`] for a day that has not come.
+    /// [`StateError::Future`] for a day that has not come, [`StateError::Grid`].
     pub fn events(
         &self,
         dir: &StateDir,
-        symbols: &[Symbol],
+        rules: &[Instrument],
         now: UnixNanos,
     ) -> Result<Vec<Event>, StateError> {
-        if let Some(day) = &self.day
+        if let Some(day) = &self.kept.day
             && day.day > now.day() + 1
         {
-            return Err(StateError::Future { path: dir.path.join(DAILY), day: day.day_key() });
+            let day = date_of(day.day);
+            return Err(StateError::Future { path: dir.path.join(LEDGER), day });
         }
-        Ok(Self::events_of(self.day.as_ref(), self.latch, symbols))
+        if self.known { events_of(&self.kept, self.latch, rules) } else { Ok(Vec::new()) }
     }
+}
 
-    /// The same from what the files hold.
-    pub(crate) fn events_of(
-        day: Option<&DailyState>,
-        latch: Option<Latch>,
-        symbols: &[Symbol],
-    ) -> Vec<Event> {
-        let mut events = Vec::new();
-        let nothing = DailyState::EMPTY;
-        let day = match (day, latch) {
-            (Some(day), _) => day,
-            (None, Some(_)) => &nothing,
-            (None, None) => return events,
-        };
-        events.push(Event::RestoreDay(RestoreDay {
-            day: day.day,
-            equity_open: day.equity_open,
-            high_water: day.high_water,
-            traded: day.traded,
-            realized: day.realized,
-            fees: day.fees,
-            funding: day.funding,
-            fills: day.fills,
-            cancel_episodes: day.cancel_episodes,
-            latched: latch.is_some(),
-            incident: latch.map_or(0, |latch| latch.incident),
-            reasons: latch.map_or(0, |latch| latch.reasons.0),
-        }));
-        for (place, symbol) in symbols.iter().enumerate() {
-            let Some(held) = day.positions.get(symbol.as_str()) else { continue };
-            events.push(Event::RestorePosition(RestorePosition {
-                instrument: InstrumentId(u16::try_from(place).expect("at most 1024 instruments")),
-                lots: held.lots,
-                entry_value: held.entry_value,
-                last_trade_id: held.last_trade_id,
-                last_trade_at: held.last_trade_at,
-            }));
-        }
-        events
+/// What an engine is told of an earlier run.
+pub(crate) fn events_of(
+    kept: &Kept,
+    latch: Option<Latch>,
+    rules: &[Instrument],
+) -> Result<Vec<Event>, StateError> {
+    let mut events = Vec::new();
+    if let Some(day) = &kept.day {
+        events.push(Event::RestoreWeek(RestoreWeek { day: day.day, opens: day.week }));
     }
+    if kept.day.is_some() || latch.is_some() {
+        events.push(Event::RestoreDay(restored_day(kept, latch)));
+    }
+    for (id, rules) in (0..).map(InstrumentId).zip(rules) {
+        let refused = || StateError::Grid(rules.symbol);
+        let held = match kept.positions.get(rules.symbol.as_str()) {
+            Some(held) => Some(held.on_rules(rules).ok_or_else(refused)?),
+            None => None,
+        };
+        events.push(Event::RestorePosition(RestorePosition {
+            instrument: id,
+            lots: held.map_or(Lots::ZERO, |held| held.position.lots),
+            entry_value: held.map_or(0, |held| held.position.entry_value),
+            last_trade_id: held.map_or(0, |held| held.last_trade_id),
+            last_trade_at: held.map_or(kept.began, |held| held.last_trade_at),
+        }));
+    }
+    for (booked, of) in &kept.fills {
+        let place = rules.iter().position(|rules| rules.symbol == of.symbol);
+        let Some((id, rules)) = place.map(|place| (InstrumentId(place as u16), &rules[place]))
+        else {
+            continue;
+        };
+        let grid = |steps, from, to| regrid(steps, from, to).ok_or(StateError::Grid(of.symbol));
+        events.push(Event::RestoreFill(Fill {
+            instrument: id,
+            client: booked.client,
+            order_id: booked.order_id,
+            trade_id: booked.trade_id,
+            side: booked.side,
+            maker: booked.maker,
+            price: Ticks(grid(booked.price.0, of.tick, rules.tick)?),
+            lots: Lots(grid(booked.lots.0, of.lot, rules.lot)?),
+            fee: booked.fee,
+            fee_known: true,
+            source: Source::Query,
+            ts: booked.ts,
+        }));
+    }
+    Ok(events)
+}
+
+fn restored_day(kept: &Kept, latch: Option<Latch>) -> RestoreDay {
+    let mut state = DailyState::EMPTY;
+    if let Some(day) = &kept.day {
+        state.take(day);
+    }
+    RestoreDay {
+        day: state.day,
+        equity_open: state.equity_open,
+        high_water: state.high_water,
+        traded: state.traded,
+        realized: state.realized,
+        fees: state.fees,
+        funding: state.funding,
+        fills: state.fills,
+        cancel_episodes: state.cancel_episodes,
+        latched: latch.is_some(),
+        incident: latch.map_or(0, |latch| latch.incident),
+        reasons: latch.map_or(0, |latch| latch.reasons.0),
+        equity_peak: state.equity_peak,
+    }
+}
+
+/// The same number in steps of another grid; `None` when it is none there.
+fn regrid(steps: i64, from: Grid, to: Grid) -> Option<i64> {
+    if from == to {
+        return Some(steps);
+    }
+    let pow = |scale: u8| 10_i128.pow(u32::from(scale));
+    let value = i128::from(steps) * i128::from(from.step) * pow(to.scale);
+    let step = i128::from(to.step) * pow(from.scale);
+    if value % step == 0 { i64::try_from(value / step).ok() } else { None }
 }
 
 impl std::fmt::Display for Identity {
@@ -380,7 +518,7 @@ fn check_identity(
     let path = dir.join(IDENTITY);
     let Some(object) = read_object(fs, &path)? else {
         let is_there = |name: &&str| !matches!(fs.entry(&dir.join(name)), Ok(Entry::Nothing));
-        let orphaned = [DAILY, LATCH, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
+        let orphaned = [DAILY, LATCH, LEDGER, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
         return if orphaned {
             Err(corrupt(&path, "is missing, while other state is there"))
         } else {
@@ -395,6 +533,9 @@ fn check_identity(
     let found = Identity { venue, uid, instance };
     if found == *identity {
         return Ok(true);
+    }
+    if [&found, identity].map(|of| of.venue.starts_with(EMBEDDED)) == [true; 2] {
+        return Err(StateError::EmbeddedGone(dir.to_owned()));
     }
     Err(StateError::OtherIdentity {
         path: dir.to_owned(),
@@ -425,13 +566,14 @@ fn read_latch(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Latch>, StateErr
     latch.map(Some).ok_or_else(|| corrupt(&path, "incident, reasons or time is missing"))
 }
 
-fn read_daily(fs: &dyn FileSystem, dir: &Path) -> Result<Option<DailyState>, StateError> {
+/// The day for people, and how many records of the ledger it vouches for.
+fn read_daily(fs: &dyn FileSystem, dir: &Path) -> Result<Option<(DailyState, u64)>, StateError> {
     let path = dir.join(DAILY);
     let Some(object) = read_object(fs, &path)? else { return Ok(None) };
-    match DailyState::from_json(&object) {
-        Ok(day) => Ok(Some(day)),
-        Err(key) => Err(corrupt(&path, &format!("key {key} is missing or malformed"))),
-    }
+    let wrong = |key: &str| corrupt(&path, &format!("key {key} is missing or malformed"));
+    let day = DailyState::from_json(&object).map_err(wrong)?;
+    let records = object.get("ledger_records").and_then(Value::as_u64);
+    Ok(Some((day, records.ok_or_else(|| wrong("ledger_records"))?)))
 }
 
 fn read_clean(fs: &dyn FileSystem, dir: &Path) -> Result<Option<u32>, StateError> {
@@ -553,8 +695,12 @@ fn corrupt(path: &Path, what: &str) -> StateError {
 /// The schema that this build writes.
 pub const SCHEMA: u64 = 1;
 
+/// What the name of an embedded venue begins with; each has accounts of its own.
+pub const EMBEDDED: &str = "embedded";
+
 const IDENTITY: &str = "identity.json";
 const LATCH: &str = "latch.json";
+const LEDGER: &str = "ledger";
 const DAILY: &str = "daily_state.json";
 const CLEAN: &str = "clean";
 const EPOCHS: [&str; 2] = ["epoch.a", "epoch.b"];
@@ -567,15 +713,19 @@ mod tests {
 
     use super::*;
     use crate::cold::daily::Held;
-    use keel_core::guard::{GuardState, Reason};
-    use keel_core::units::{Lots, Quote};
+    use keel_core::command::Day;
+    use keel_core::event::{ClientId, FeeSource};
+    use keel_core::guard::Reason;
+    use keel_core::instrument::InstrumentStatus;
+    use keel_core::regime::Regime;
+    use keel_core::units::{Quote, Rate, Side};
 
     fn identity() -> Identity {
         Identity { venue: "embedded".into(), uid: 42, instance: "main".into() }
     }
 
     fn open(path: &Path) -> Result<(StateDir, Recovered), StateError> {
-        StateDir::open(path, &identity())
+        StateDir::open(path, &identity(), UnixNanos(20_415 * UnixNanos::DAY))
     }
 
     fn day() -> DailyState {
@@ -598,6 +748,7 @@ mod tests {
             funding: Quote(7),
             fills: 9,
             cancel_episodes: 1,
+            week: [Quote::usdt(9_999), Quote::ZERO, Quote(7), Quote(1), Quote(2), Quote(3)],
             positions: [("BTCUSDT".to_owned(), held)].into(),
             guard: GuardState::SoftPause,
             reasons: Reasons::NONE.with(Reason::Clock),
@@ -670,34 +821,173 @@ mod tests {
         assert!(open(dir.path()).expect("opened").1.dirty, "a mark of another run is none");
     }
 
+    fn rules(name: &[u8], tick: u8) -> Instrument {
+        Instrument {
+            symbol: Symbol::parse(name).expect("a name"),
+            tick: Grid { step: 1, scale: tick },
+            lot: Grid { step: 1, scale: 4 },
+            min_lots: Lots(1),
+            max_lots: Lots(12_000_000),
+            min_notional: Quote::usdt(5),
+            buy_band: Rate::bps(500),
+            sell_band: Rate::bps(500),
+            orders_max: 200,
+            leverage_max: 125,
+            funding_hours: 8,
+            status: InstrumentStatus::Online,
+        }
+    }
+
+    fn booked(trade_id: u64, lots: i64, ts: i64) -> Record {
+        let booked = Booked {
+            instrument: InstrumentId(1),
+            client: ClientId { epoch: 1, number: 3 },
+            order_id: 5,
+            trade_id,
+            side: Side::Buy,
+            maker: true,
+            price: Ticks(772_000),
+            lots: Lots(lots),
+            fee: Quote(-500),
+            realized: Quote::ZERO,
+            mid_x2: 0,
+            spread: Rate::ZERO,
+            drift: Rate::ZERO,
+            regime: Regime::ALL[0],
+            state: GuardState::Running,
+            ts: UnixNanos(ts),
+        };
+        let (fee_source, latency_ns) = (FeeSource::Venue, Some(9));
+        Record::Booked(booked, FillContext { rules: rules(b"BTCUSDT", 1), fee_source, latency_ns })
+    }
+
+    fn turned() -> Record {
+        Record::Day(Day {
+            day: 20_415,
+            equity_open: Quote::usdt(10_000),
+            equity_peak: Quote(1_000_100_000_001),
+            high_water: Quote::usdt(10_002),
+            traded: Quote::ZERO,
+            realized: Quote(-1),
+            fees: Quote(-2_500_000),
+            funding: Quote(7),
+            fills: 9,
+            cancel_episodes: 1,
+            rolled: true,
+            week: [Quote::usdt(9_000); 6],
+        })
+    }
+
+    const DAY_BEGAN: i64 = 20_415 * UnixNanos::DAY;
+    const MINUTE: i64 = UnixNanos::MINUTE;
+
     #[test]
-    fn the_day_and_the_latch_survive_and_become_events() {
+    fn day_latch_position_and_executions_survive_and_become_events() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (state, _) = open(dir.path()).expect("opened");
-        state.write_daily(&day()).expect("written");
+        let (mut state, first) = open(dir.path()).expect("opened");
+        let rules = [rules(b"ETHUSDT", 2), rules(b"BTCUSDT", 1)];
+        let now = UnixNanos(DAY_BEGAN + 60 * MINUTE);
+        assert_eq!(first.events(&state, &rules, now).expect("none"), [], "nothing was before");
+        for record in [booked(1, 2, DAY_BEGAN), turned(), booked(2, 3, DAY_BEGAN + 20 * MINUTE)] {
+            state.record(&record, now);
+        }
+        state.commit_records().expect("durable");
         state.latch(&latch()).expect("latched");
         state.latch(&Latch { incident: 78, ..latch() }).expect("kept");
-        assert!(matches!(state.rearm(78), Err(StateError::OtherIncident { latched: 77, .. })));
+        assert!(matches!(state.rearm(78, now), Err(StateError::OtherIncident { latched: 77, .. })));
         drop(state);
-        let (state, found) = open(dir.path()).expect("opened");
-        assert_eq!((found.day.as_ref(), found.latch), (Some(&day()), Some(latch())));
-        let symbols = [b"ETHUSDT", b"BTCUSDT"].map(|name| Symbol::parse(name).expect("a name"));
-        let now = UnixNanos(20_415 * UnixNanos::DAY);
-        let events = found.events(&state, &symbols, now).expect("events");
-        let [Event::RestoreDay(restored), Event::RestorePosition(held)] = events[..] else {
-            panic!("a day and a position: {events:?}");
+        let (mut state, found) = open(dir.path()).expect("opened");
+        assert_eq!(found.latch, Some(latch()));
+        let events = found.events(&state, &rules, now).expect("events");
+        let [
+            Event::RestoreWeek(week),
+            Event::RestoreDay(day),
+            Event::RestorePosition(eth),
+            Event::RestorePosition(btc),
+            Event::RestoreFill(fill),
+        ] = events[..]
+        else {
+            panic!("a week, a day, two positions and the last execution: {events:?}");
         };
-        assert!(restored.latched && restored.incident == 77 && restored.fees == Quote(-2_500_000));
-        assert_eq!((held.instrument, held.entry_value), (InstrumentId(1), -9_264_000));
-        let yesterday = UnixNanos(now.0 - 2 * UnixNanos::DAY);
-        assert!(matches!(
-            found.events(&state, &symbols, yesterday),
-            Err(StateError::Future { .. })
-        ));
-        state.rearm(77).expect("rearmed");
-        assert!(matches!(state.rearm(77), Err(StateError::OtherIncident { latched: 0, .. })));
+        assert_eq!((week.day, week.opens), (20_415, [Quote::usdt(9_000); 6]));
+        assert!(day.latched && day.incident == 77);
+        assert_eq!((day.fills, day.fees), (10, Quote(-2_500_500)), "the last one is counted");
+        assert_eq!((eth.lots, eth.last_trade_at), (Lots::ZERO, UnixNanos(DAY_BEGAN)));
+        assert_eq!((btc.lots, btc.entry_value, btc.last_trade_id), (Lots(5), 5 * 772_000, 2));
+        assert_eq!((fill.trade_id, fill.instrument), (2, InstrumentId(1)), "the first one is old");
+        let yesterday = UnixNanos(DAY_BEGAN - 2 * UnixNanos::DAY);
+        assert!(matches!(found.events(&state, &rules, yesterday), Err(StateError::Future { .. })));
+        state.rearm(77, now).expect("rearmed");
+        assert!(matches!(state.rearm(77, now), Err(StateError::OtherIncident { latched: 0, .. })));
         drop(state);
         assert_eq!(open(dir.path()).expect("opened").1.latch, None);
+    }
+
+    #[test]
+    fn a_stop_is_in_force_by_the_ledger_or_the_latch() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut state, _) = open(dir.path()).expect("opened");
+        let (from, to) = (GuardState::Running, GuardState::HardStop);
+        let hard = Reasons::NONE.with(Reason::Drawdown).0;
+        let change = GuardChanged { from, to, soft: 0, hard, incident: 5 };
+        state.record(&Record::Guard(change), UnixNanos(9));
+        state.commit_records().expect("durable");
+        drop(state);
+        let latch = open(dir.path()).expect("opened").1.latch.expect("in force");
+        assert_eq!((latch.incident, latch.since), (5, UnixNanos(9)));
+        assert!(latch.reasons.contains(Reason::Drawdown));
+    }
+
+    #[test]
+    fn a_position_is_carried_to_finer_ticks_and_refused_where_it_is_no_whole_number() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut state, _) = open(dir.path()).expect("opened");
+        state.record(&booked(1, 3, DAY_BEGAN), UnixNanos(DAY_BEGAN));
+        state.commit_records().expect("durable");
+        drop(state);
+        let (state, found) = open(dir.path()).expect("opened");
+        let now = UnixNanos(DAY_BEGAN + MINUTE);
+        let fine = found.events(&state, &[rules(b"BTCUSDT", 2)], now).expect("events");
+        let [Event::RestorePosition(held), Event::RestoreFill(fill)] = fine[..] else {
+            panic!("a position and its execution: {fine:?}");
+        };
+        assert_eq!((held.entry_value, fill.price), (3 * 7_720_000, Ticks(7_720_000)));
+        let coarse = Instrument { lot: Grid { step: 2, scale: 4 }, ..rules(b"BTCUSDT", 1) };
+        assert!(matches!(found.events(&state, &[coarse], now), Err(StateError::Grid(_))));
+    }
+
+    #[test]
+    fn a_cut_or_a_flip_in_the_ledger_is_a_torn_tail_or_refused_where_it_was_durable() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut state, _) = open(dir.path()).expect("opened");
+        for number in 1..=6 {
+            state.record(&booked(number, 1, DAY_BEGAN), UnixNanos(1));
+            state.commit_records().expect("durable");
+            if number == 3 {
+                state.write_daily(&day()).expect("vouched for");
+            }
+        }
+        drop(state);
+        let path = dir.path().join(LEDGER);
+        let whole = fs::read(&path).expect("read");
+        let record = (whole.len() - 28) / 6;
+        for place in (0..whole.len()).step_by(11) {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 0x20;
+            for bytes in [&whole[..place], &flipped] {
+                fs::write(&path, bytes).expect("written");
+                let opened = open(dir.path());
+                if place < 28 + 3 * record {
+                    assert!(matches!(opened, Err(StateError::Corrupt { .. })), "byte {place}");
+                    assert_eq!(fs::read(&path).expect("read"), *bytes, "it is not changed");
+                } else {
+                    let kept = opened.expect("opened").1.kept.fills.len();
+                    assert_eq!(kept, (place - 28) / record, "byte {place}");
+                }
+            }
+        }
+        fs::remove_file(&path).expect("removed");
+        assert!(matches!(open(dir.path()), Err(StateError::Corrupt { .. })));
     }
 
     #[test]
@@ -740,7 +1030,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         drop(open(dir.path()).expect("opened"));
         let other = Identity { uid: 43, ..identity() };
-        let Err(error) = StateDir::open(dir.path(), &other) else { panic!("refused") };
+        let Err(error) = StateDir::open(dir.path(), &other, UnixNanos(0)) else {
+            panic!("refused")
+        };
         let said = error.to_string();
         assert!(said.contains("account 42") && said.contains("account 43"), "{said}");
         let path = dir.path().join(IDENTITY);

@@ -14,10 +14,9 @@ mod process;
 mod tamper;
 mod wire;
 
-use keel_core::command::{Booked, CommandView, GuardChanged};
+use keel_core::command::Booked;
 use keel_core::decimal::{Decimal, Grid};
 use keel_core::event::{Directive, Operator};
-use keel_core::guard::GuardState;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
@@ -30,12 +29,11 @@ pub use chance::Chance;
 pub use fault::{Counts, FaultKind, FaultPlan, Route};
 
 use crate::clock::{Anchor, ORIGIN};
-use crate::cold::daily::DailyState;
 use crate::cold::recorder;
 use crate::cold::tally::Tally;
-use crate::journal::{Tap, TapKind};
+use crate::journal::Tap;
 use crate::memory::RiskEngine;
-use crate::state::{Latch, Recovered};
+use crate::state::ledger::{Kept, Record};
 use fault::length_ns;
 use process::{Process, Start};
 use tamper::Tamper;
@@ -101,8 +99,7 @@ struct Disk {
     /// Taken from the journal's link and not durable yet.
     waiting: Vec<Tap>,
     commit_at: MonoNanos,
-    day: Option<DailyState>,
-    latch: Option<Latch>,
+    kept: Kept,
     booked: Vec<Booked>,
 }
 
@@ -184,7 +181,7 @@ impl World {
             epoch: 0,
             dirty: false,
             seed: config.seed,
-            restored: Vec::new(),
+            restored: None,
         };
         let late_ns_max = params.receive_window_ms() - 10 * MILLIS;
         let tamper = Tamper::new(stream(2), config.exchange.checksum, late_ns_max);
@@ -329,10 +326,13 @@ impl World {
             return;
         }
         self.start.epoch += 1;
-        let (day, latch) = (self.disk.day.as_ref(), self.disk.latch);
-        self.start.restored = Recovered::events_of(day, latch, &self.start.symbols);
         let chance = Chance::new(self.chance.draw(), 0);
         let host = self.host_utc();
+        let first = self.start.epoch == 1;
+        self.start.restored = (!first).then(|| (self.disk.kept.clone(), self.disk.kept.stopped));
+        if first {
+            self.disk.kept.began = host;
+        }
         let anchor = Anchor { mono: self.now, utc: host, uncertainty_ns: 0 };
         self.disk.tally = Tally::new(&self.config.symbols, anchor);
         self.process = Some(Process::begin(self.start.clone(), chance, host, self.now));
@@ -355,7 +355,7 @@ impl World {
     fn end_process(&mut self, synced: bool) {
         let Some(process) = self.process.take() else { return };
         process.die(&mut self.net, self.now);
-        self.disk.close(synced, self.net.utc(self.now));
+        self.disk.close(synced);
         self.start.dirty = true;
         self.net.note(Note::Died, self.now);
         let pause = self.chance.between(100 * MILLIS, 4 * SECONDS);
@@ -483,8 +483,7 @@ impl Disk {
             tally: Tally::new(symbols, anchor),
             waiting: Vec::new(),
             commit_at: MonoNanos::NEVER,
-            day: None,
-            latch: None,
+            kept: Kept::default(),
             booked: Vec::new(),
         }
     }
@@ -503,31 +502,25 @@ impl Disk {
     fn commit(&mut self) {
         let mut news = Vec::new();
         for tap in self.waiting.drain(..).filter(Tally::wants) {
+            news.clear();
             self.tally.take(&tap, &mut news).expect("a record of this build");
-            if tap.kind != TapKind::Command {
-                continue;
-            }
-            match CommandView::decode(&tap.slot).expect("a record of this build") {
-                CommandView::Booked(booked) => self.booked.push(booked),
-                CommandView::GuardChanged(GuardChanged { to: GuardState::HardStop, .. }) => {
-                    let (_, reasons, incident) = self.tally.guard();
-                    let since = self.tally.guard_since();
-                    self.latch = Some(Latch { incident, reasons, since });
-                }
-                _ => {}
+            let Some(record) = recorder::record_of(&tap, &news) else { continue };
+            let at = self.tally.utc(tap.now);
+            self.kept.take(&record, at).expect("an execution on the position's grid");
+            if let Record::Booked(booked, _) = record {
+                self.booked.push(booked);
             }
         }
         self.commit_at = MonoNanos::NEVER;
     }
 
     /// What the process leaves: everything it had recorded, or only what was durable.
-    fn close(&mut self, synced: bool, utc: UnixNanos) {
+    fn close(&mut self, synced: bool) {
         if synced {
             self.commit();
         }
         self.waiting.clear();
         self.commit_at = MonoNanos::NEVER;
-        self.day = self.tally.daily([0; 32], utc).or(self.day.take());
     }
 }
 

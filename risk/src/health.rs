@@ -40,6 +40,8 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     hard(u64::from(account.cancel_episodes) >= params.cancel_episodes_hard(), Reason::CancelBudget);
     hard(account.contradiction, Reason::Contradiction);
     hard(account.capacity, Reason::Capacity);
+    hard(account.journal_failed, Reason::JournalFailed);
+    hard(account.state_behind, Reason::StateBehind);
     hard(account.foreign_orders > 0 && params.foreign_orders() == 1, Reason::ForeignOrder);
     hard(account.settings_fit == Some(false), Reason::Settings);
     opinion

@@ -144,16 +144,16 @@ pub(crate) fn state(bytes: &[u8]) -> bool {
     let dir = tempfile::tempdir().expect("a directory");
     let (venue, instance) = ("embedded".into(), "main".into());
     let identity = Identity { venue, uid: 8_000_000_001, instance };
-    drop(StateDir::open(dir.path(), &identity).expect("a new directory"));
+    drop(StateDir::open(dir.path(), &identity, NOW).expect("a new directory"));
     fs::write(dir.path().join(name), content).expect("written");
-    let Ok((state, recovered)) = StateDir::open(dir.path(), &identity) else {
+    let Ok((state, recovered)) = StateDir::open(dir.path(), &identity, NOW) else {
         let kept = fs::read(dir.path().join(name)).expect("still there");
         assert_eq!(kept, content, "what is refused is not changed");
         return false;
     };
     assert!(recovered.epoch > 1, "an epoch is never given twice");
-    let symbols: Vec<Symbol> = directory().iter().map(|(_, rules)| rules.symbol).collect();
-    recovered.events(&state, &symbols, UnixNanos(1_795_461_118_807_723_000)).is_ok()
+    let rules: Vec<Instrument> = directory().iter().map(|(_, rules)| *rules).collect();
+    recovered.events(&state, &rules, NOW).is_ok()
 }
 
 /// A configuration file. Taken when it is good; else what is said cannot command a terminal.
@@ -196,5 +196,7 @@ fn directory() -> Directory {
 const MESSAGE_BYTES_MAX: usize = 4_096;
 /// Below what the decoder takes, so that one more blank still fits.
 const PAYLOAD_BYTES_MAX: usize = 1 << 16;
-const STATE_FILES: [&str; 6] =
-    ["identity.json", "epoch.a", "epoch.b", "clean", "latch.json", "daily_state.json"];
+const STATE_FILES: [&str; 7] =
+    ["identity.json", "epoch.a", "epoch.b", "clean", "latch.json", "daily_state.json", "ledger"];
+/// When directories are opened.
+const NOW: UnixNanos = UnixNanos(1_795_461_118_807_723_000);

@@ -28,6 +28,7 @@ impl<G: Gate> Engine<'_, G> {
         out: &mut Outbox<'_>,
     ) {
         self.known(update.instrument);
+        self.check_epoch(update.client);
         let asked = match update.source {
             Source::Query => self.reconcile.asked(),
             Source::Push | Source::FastPush => {
@@ -90,6 +91,7 @@ impl<G: Gate> Engine<'_, G> {
     /// that it is unexpected: money is never refused.
     pub(super) fn fill(&mut self, fill: &Fill, now: MonoNanos, out: &mut Outbox<'_>) {
         self.known(fill.instrument);
+        self.check_epoch(fill.client);
         if fill.source != Source::Query {
             self.account.private_at = now;
         }

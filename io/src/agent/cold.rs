@@ -79,6 +79,10 @@ impl ColdAgent {
             self.lag_told = lag;
             let value = i64::try_from(lag).unwrap_or(i64::MAX);
             self.backlog.push_back(Event::Health(Health { measure: Measure::JournalLag, value }));
+            if lag == u64::MAX {
+                let measure = Measure::JournalFailed;
+                self.backlog.push_back(Event::Health(Health { measure, value: 1 }));
+            }
         }
     }
 

@@ -130,6 +130,13 @@ impl JournalAgent {
     /// A write that failed is never tried again: the descriptor's state is not known after it.
     fn fail(&mut self, error: RecordError, now: MonoNanos) {
         eprintln!("records: {error}; nothing is durable from here on");
+        // The engine stops for good when it hears of it, and nothing could record that any more:
+        // the latch is made durable here, on its own file, before it is told.
+        if let Some(recorder) = &self.recorder
+            && let Err(error) = recorder.latch_failure(now)
+        {
+            eprintln!("records: the stop cannot be latched: {error}");
+        }
         // Relaxed: a flag that only rises.
         self.gauge.failed.store(true, Ordering::Relaxed);
         if let Some(recorder) = self.recorder.take() {

@@ -824,6 +824,7 @@ mod tests {
             fills: 4,
             cancel_episodes: 0,
             rolled: false,
+            week: [Quote::ZERO; 6],
         };
         let context = DayContext {
             state: GuardState::Running,

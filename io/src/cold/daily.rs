@@ -31,6 +31,8 @@ pub struct DailyState {
     pub fills: u32,
     /// Cancel episodes today.
     pub cancel_episodes: u32,
+    /// Equity when each of the days before began, newest first; zero where it is not known.
+    pub week: [Quote; 6],
     /// By name of the instrument.
     pub positions: BTreeMap<String, Held>,
     /// The guard.
@@ -77,6 +79,7 @@ impl DailyState {
         funding: Quote::ZERO,
         fills: 0,
         cancel_episodes: 0,
+        week: [Quote::ZERO; 6],
         positions: BTreeMap::new(),
         guard: GuardState::SoftPause,
         reasons: Reasons::NONE,
@@ -98,6 +101,7 @@ impl DailyState {
         self.funding = day.funding;
         self.fills = day.fills;
         self.cancel_episodes = day.cancel_episodes;
+        self.week = day.week;
     }
 
     /// The day as a date.
@@ -119,6 +123,11 @@ impl DailyState {
             });
             instruments.insert(name.clone(), value);
         }
+        let week: Map<String, Value> = (1..)
+            .zip(&self.week)
+            .filter(|(_, open)| **open != Quote::ZERO)
+            .map(|(age, open)| (date_of(self.day - age), json!(e8_text(open.0))))
+            .collect();
         let reasons: Vec<_> = self.reasons.iter().map(|reason| reason.text()).collect();
         let guard = json!({
             "state": self.guard.text(),
@@ -139,6 +148,7 @@ impl DailyState {
             "funding_cost": e8_text(self.funding.0),
             "realized_pnl": e8_text(self.realized.0),
             "cancel_breaches": self.cancel_episodes,
+            "week_open": week,
             "instruments": instruments,
             "guard": guard,
             "config_hash": hex(&self.config_hash),
@@ -157,6 +167,14 @@ impl DailyState {
     pub fn from_json(object: &Map<String, Value>) -> Result<Self, &'static str> {
         let guard = object.get("guard").and_then(Value::as_object).ok_or("guard")?;
         let state = text(guard, "state")?;
+        let day = day_of(text(object, "day_key")?).ok_or("day_key")?;
+        let mut week = [Quote::ZERO; 6];
+        for date in object.get("week_open").and_then(Value::as_object).ok_or("week_open")?.keys() {
+            let opens = object["week_open"].as_object().ok_or("week_open")?;
+            let age = day_of(date).and_then(|of| usize::try_from(day - of - 1).ok());
+            let place = age.and_then(|age| week.get_mut(age)).ok_or("week_open")?;
+            *place = money_of(opens, date).ok_or("week_open")?;
+        }
         let mut positions = BTreeMap::new();
         let instruments =
             object.get("instruments").and_then(Value::as_object).ok_or("instruments")?;
@@ -173,7 +191,8 @@ impl DailyState {
             positions.insert(name.clone(), held);
         }
         Ok(Self {
-            day: day_of(text(object, "day_key")?).ok_or("day_key")?,
+            day,
+            week,
             equity_open: money(object, "equity_open")?,
             equity_peak: money(object, "equity_peak")?,
             high_water: money(object, "high_water_mark")?,
@@ -213,8 +232,12 @@ fn count(object: &Map<String, Value>, key: &'static str) -> Result<u32, &'static
 }
 
 fn money(object: &Map<String, Value>, key: &'static str) -> Result<Quote, &'static str> {
-    let text = text(object, key)?;
-    Decimal::parse(text.as_bytes()).and_then(Decimal::e8).map(Quote).map_err(|_| key)
+    money_of(object, key).ok_or(key)
+}
+
+fn money_of(object: &Map<String, Value>, key: &str) -> Option<Quote> {
+    let text = object.get(key)?.as_str()?;
+    Decimal::parse(text.as_bytes()).and_then(Decimal::e8).map(Quote).ok()
 }
 
 /// Decimal text of a count of 1e-8, without zeros at its end.

@@ -44,12 +44,13 @@ impl Line {
         &mut self.rest
     }
 
-    /// Opens the line and asks for clock, rules and account, waiting for the answers.
+    /// Opens the line and asks for clock, rules and account, and whether boot `epoch` is really a
+    /// new one, waiting for the answers.
     ///
     /// # Errors
     /// Why the venue could not be reached or understood.
-    pub fn begin(&mut self, poller: &mut Poller) -> Result<Vec<Instrument>, String> {
-        self.rest.begin();
+    pub fn begin(&mut self, poller: &mut Poller, epoch: u32) -> Result<Vec<Instrument>, String> {
+        self.rest.begin(epoch);
         let until = self.clock.now().after(BEGIN_NS_MAX);
         loop {
             let now = self.clock.now();

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use keel_core::command::CommandView;
+use keel_core::command::{CommandView, GuardChanged};
 use keel_core::event::Mode;
-use keel_core::guard::GuardState;
+use keel_core::guard::{GuardState, Reason, Reasons};
 use keel_core::instrument::Symbol;
 use keel_core::layout::LayoutError;
 use keel_core::param::Profile;
@@ -20,6 +20,7 @@ use crate::latency::Stage;
 use crate::mode::replay::journal_dir;
 use crate::os;
 use crate::snapshot::Snapshot;
+use crate::state::ledger::Record;
 use crate::state::{Latch, StateDir, StateError};
 
 /// Keeps a run's records: the journal, the tables, the day and the log.
@@ -38,8 +39,8 @@ pub struct Recorder {
     log: Box<dyn DiskFile>,
     log_path: PathBuf,
     day_changed: bool,
-    /// A stop for good has been taken and is not durable yet.
-    urgent: bool,
+    /// A stop for good that has been taken and is not durable yet.
+    latching: Option<Latch>,
     cycle_max_ns: Option<u64>,
 }
 
@@ -88,7 +89,7 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`RecordError`] says.
-    pub fn open(run: Run, state: StateDir, anchor: Anchor) -> Result<Self, RecordError> {
+    pub fn open(run: Run, mut state: StateDir, anchor: Anchor) -> Result<Self, RecordError> {
         let header = Header::first(run.config_hash, state.epoch(), anchor);
         let fs = state.fs().clone();
         let journal_dir = journal_dir(&run.run_dir);
@@ -96,14 +97,9 @@ impl Recorder {
         let mut tables = Vec::with_capacity(run.symbols.len());
         for symbol in &run.symbols {
             let dir = table_dir(state.path(), &run.symbols, *symbol);
-            let labels = Labels {
-                variant: run.variant.clone(),
-                exchange: run.exchange.clone(),
-                pair: symbol.to_string(),
-                instance: run.instance,
-            };
-            tables.push(Tables::open(&*fs, &dir, labels, anchor.utc)?);
+            tables.push(Tables::open(&*fs, &dir, labels(&run, *symbol), anchor.utc)?);
         }
+        write_missing_rows(&run, &mut state, &mut tables, anchor)?;
         let log_path = run.run_dir.join("keel.log");
         let log = refused("open", &log_path, fs.open(&log_path, Opening::Appending))?;
         Ok(Self {
@@ -117,7 +113,7 @@ impl Recorder {
             log,
             log_path,
             day_changed: false,
-            urgent: false,
+            latching: None,
             cycle_max_ns: None,
         })
     }
@@ -129,7 +125,11 @@ impl Recorder {
     pub fn take(&mut self, tap: &Tap, now: MonoNanos) -> Result<(), RecordError> {
         self.journal.append(tap, now)?;
         if Tally::wants(tap) {
-            self.urgent |= is_hard_stop(tap);
+            if let Some(change) = hard_stop(tap) {
+                let reasons = Reasons(change.soft).union(Reasons(change.hard));
+                let since = self.utc(tap.now);
+                self.latching = Some(Latch { incident: change.incident, reasons, since });
+            }
             self.staged.push(*tap);
         }
         Ok(())
@@ -137,7 +137,7 @@ impl Recorder {
 
     /// When the next commit is due: at once after a stop for good.
     pub fn commit_at(&self) -> MonoNanos {
-        if self.urgent { MonoNanos::ZERO } else { self.journal.commit_at() }
+        if self.latching.is_some() { MonoNanos::ZERO } else { self.journal.commit_at() }
     }
 
     /// When the oldest record was taken that is not durable; `None` while all are.
@@ -145,20 +145,36 @@ impl Recorder {
         self.journal.waits_since()
     }
 
-    /// Makes everything taken durable, then the rows and the day that it means.
+    /// Makes everything taken durable: a stop for good first, then the journal, then what a restart
+    /// needs, and then the rows and the day that it means. So no file tells what the one before it
+    /// does not.
     ///
     /// # Errors
     /// As [`RecordError`] says; the journal's part is durable unless it says otherwise.
     pub fn commit(&mut self, now: MonoNanos) -> Result<(), RecordError> {
+        if let Some(latch) = self.latching.take() {
+            self.state.latch(&latch)?;
+        }
         self.journal.commit()?;
-        self.urgent = false;
         let staged = std::mem::take(&mut self.staged);
         let mut news = std::mem::take(&mut self.news);
+        let mut rearmed = false;
         for tap in &staged {
+            let from = news.len();
             self.tally.take(tap, &mut news).map_err(RecordError::Layout)?;
+            if let Some(record) = record_of(tap, &news[from..]) {
+                if let Record::Guard(_) = record {
+                    rearmed = is_rearm(&record);
+                }
+                self.state.record(&record, self.tally.utc(tap.now));
+            }
         }
         self.staged = staged;
         self.staged.clear();
+        self.state.commit_records()?;
+        if rearmed {
+            self.state.unlatch()?;
+        }
         let written = news.drain(..).try_for_each(|item| self.write(&item, now));
         self.news = news;
         written?;
@@ -193,6 +209,17 @@ impl Recorder {
     /// [`RecordError::State`].
     pub fn latch(&self, latch: &Latch) -> Result<(), RecordError> {
         Ok(self.state.latch(latch)?)
+    }
+
+    /// Latches that records cannot be kept any more.
+    ///
+    /// # Errors
+    /// [`RecordError::State`].
+    pub fn latch_failure(&self, now: MonoNanos) -> Result<(), RecordError> {
+        let reasons = Reasons::NONE.with(Reason::JournalFailed);
+        // The guard counts its incidents from 1 in each epoch, so this one has a name of its own.
+        let incident = u64::from(self.state.epoch()) << 32 | u64::from(u32::MAX);
+        self.latch(&Latch { incident, reasons, since: self.utc(now) })
     }
 
     /// The run as the desk sees it. `uptime_ns` is since its start.
@@ -258,17 +285,7 @@ impl Recorder {
                     .as_bytes(),
                 );
                 refused("write", &self.log_path, written)?;
-                self.latch_if_stopped()?;
             }
-        }
-        Ok(())
-    }
-
-    fn latch_if_stopped(&self) -> Result<(), RecordError> {
-        let (state, reasons, incident) = self.tally.guard();
-        if state == GuardState::HardStop {
-            let since = self.tally.guard_since();
-            self.state.latch(&Latch { incident, reasons, since })?;
         }
         Ok(())
     }
@@ -295,12 +312,77 @@ impl Recorder {
     }
 }
 
+/// The record of a stop for good.
+fn hard_stop(tap: &Tap) -> Option<GuardChanged> {
+    match (tap.kind, CommandView::decode(&tap.slot)) {
+        (TapKind::Command, Ok(CommandView::GuardChanged(change))) => {
+            (change.to == GuardState::HardStop).then_some(change)
+        }
+        _ => None,
+    }
+}
+
 /// True for the record of a stop for good.
 pub(crate) fn is_hard_stop(tap: &Tap) -> bool {
-    let Ok(CommandView::GuardChanged(change)) = CommandView::decode(&tap.slot) else {
-        return false;
-    };
-    tap.kind == TapKind::Command && change.to == GuardState::HardStop
+    hard_stop(tap).is_some()
+}
+
+/// What the ledger keeps of a tap; `news` is what the tally made of it.
+pub(crate) fn record_of(tap: &Tap, news: &[News]) -> Option<Record> {
+    if tap.kind != TapKind::Command {
+        return None;
+    }
+    match CommandView::decode(&tap.slot).ok()? {
+        CommandView::Booked(booked) => news.iter().find_map(|item| match item {
+            News::Fill(_, _, context) => Some(Record::Booked(booked, *context)),
+            _ => None,
+        }),
+        CommandView::Day(day) => Some(Record::Day(day)),
+        CommandView::GuardChanged(change) => [change.from, change.to]
+            .contains(&GuardState::HardStop)
+            .then_some(Record::Guard(change)),
+        _ => None,
+    }
+}
+
+/// True for the record of a rearm.
+fn is_rearm(record: &Record) -> bool {
+    matches!(record, Record::Guard(change) if change.to != GuardState::HardStop)
+}
+
+/// Rows for executions that an earlier run booked and did not come to write down.
+fn write_missing_rows(
+    run: &Run,
+    state: &mut StateDir,
+    tables: &mut [Tables],
+    anchor: Anchor,
+) -> Result<(), RecordError> {
+    for (booked, context) in state.take_unwritten() {
+        let symbol = context.rules.symbol;
+        match run.symbols.iter().position(|&known| known == symbol) {
+            Some(place) => {
+                tables[place].fill(&booked, &context)?;
+            }
+            // It is not traded any more; its table is where several stand beside each other.
+            None => {
+                let fs = state.fs().clone();
+                let dir = state.path().join(symbol.as_str());
+                let mut table = Tables::open(&*fs, &dir, labels(run, symbol), anchor.utc)?;
+                table.fill(&booked, &context)?;
+                table.sync()?;
+            }
+        }
+    }
+    Ok(tables.iter_mut().try_for_each(Tables::sync)?)
+}
+
+fn labels(run: &Run, symbol: Symbol) -> Labels {
+    Labels {
+        variant: run.variant.clone(),
+        exchange: run.exchange.clone(),
+        pair: symbol.to_string(),
+        instance: run.instance,
+    }
 }
 
 /// Where an instrument's tables stand: in the directory itself when it is the only one.

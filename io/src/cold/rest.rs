@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use keel_core::command::Query;
 use keel_core::event::{
-    ClockSync, Event, Evidence, FeeRate, FeeSource, OrderStatus, OrderUpdate, Phase, RejectClass,
-    Rules, Source, Topic,
+    ClientId, ClockSync, Event, Evidence, FeeRate, FeeSource, OrderStatus, OrderUpdate, Phase,
+    RejectClass, Rules, Source, Topic,
 };
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::units::{Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
@@ -47,6 +47,8 @@ pub struct Rest {
     newest_bill: Option<UnixNanos>,
     /// Whose key it is, as the venue says; 0 when it does not say.
     uid: Option<u64>,
+    /// Whether the venue knows the first order of this boot, which has not been sent.
+    behind: Option<bool>,
     /// The venue's last refusal of the key, in its words.
     refused: Option<String>,
     counters: Counters,
@@ -84,12 +86,14 @@ enum Ask {
     FeeRate(InstrumentId),
     Settings,
     Key,
+    /// The first order that a boot gives an id to, in this epoch.
+    FirstOrder(u32),
     Candles(InstrumentId),
     Bills,
     Evidence(Query),
 }
 
-const KINDS: usize = 8;
+const KINDS: usize = 9;
 
 impl Ask {
     fn kind(self) -> usize {
@@ -102,6 +106,7 @@ impl Ask {
             Self::Candles(_) => 5,
             Self::Bills => 6,
             Self::Evidence(_) => 7,
+            Self::FirstOrder(_) => 8,
         }
     }
 
@@ -182,25 +187,34 @@ impl Rest {
             pause_until: MonoNanos::ZERO,
             newest_bill: None,
             uid: None,
+            behind: None,
             refused: None,
             counters: Counters::default(),
         }
     }
 
-    /// Asks for the clock and the rules, without which nothing else can be understood, and whose
-    /// key it is.
-    pub fn begin(&mut self) {
+    /// Asks for the clock and the rules, without which nothing else can be understood, whose key
+    /// it is, and whether the venue knows an order of boot `epoch`, which has sent none.
+    pub fn begin(&mut self, epoch: u32) {
         self.ask(Ask::Time);
         self.ask(Ask::Instruments);
         if self.credentials.is_some() {
             self.ask(Ask::Settings);
             self.ask(Ask::Key);
+            self.ask(Ask::FirstOrder(epoch));
         }
     }
 
     /// True once everything has been answered that [`Rest::begin`] asked.
     pub fn has_begun(&self) -> bool {
-        self.rules().is_some() && (self.uid.is_some() || self.credentials.is_none())
+        let account = self.uid.is_some() && self.behind.is_some();
+        self.rules().is_some() && (account || self.credentials.is_none())
+    }
+
+    /// True when the venue knows an order of this boot, which has sent none: the state is a copy
+    /// from before it.
+    pub fn is_behind(&self) -> bool {
+        self.behind == Some(true)
     }
 
     /// Whose key it is, as the venue says; 0 when it does not say, `None` before its answer.
@@ -364,6 +378,7 @@ impl Rest {
             Ask::FeeRate(id) => Call::fee_rate(self.symbols[id.index()]),
             Ask::Settings => Call::settings(),
             Ask::Key => Call::key(),
+            Ask::FirstOrder(epoch) => Call::order(&self.instance, ClientId { epoch, number: 1 }),
             Ask::Candles(id) => {
                 let window = Window { from: None, to: None };
                 Call::candles(self.symbols[id.index()], Bars::Recent, window, CANDLES)
@@ -450,6 +465,10 @@ impl Rest {
                 self.out.extend(events);
                 next
             }
+            Answer::FirstOrder(known) => {
+                self.behind = Some(known);
+                None
+            }
             Answer::Key(rights) => {
                 if let Some(settings) = self.settings.take() {
                     let both = settings.with(rights);
@@ -494,13 +513,19 @@ impl Rest {
         }
         let rate = error.verdict().1 == RejectClass::Rate || matches!(error, RestError::Http(429));
         self.pause_until = now.after(if rate { RATE_PAUSE_NS } else { FAILURE_PAUSE_NS });
+        let not_found = error.verdict().1 == RejectClass::NotFound;
+        if let (Ask::FirstOrder(_), true) = (job.ask, not_found) {
+            self.pause_until = MonoNanos::ZERO;
+            self.behind = Some(false);
+            return;
+        }
         if let Ask::Evidence(query) = job.ask
             && query.topic == Topic::Order
-            && error.verdict().1 == RejectClass::NotFound
+            && not_found
         {
             // That is an answer, though it proves nothing by itself.
             self.pause_until = MonoNanos::ZERO;
-            self.out.push_back(not_found(&query, self.venue.utc(now)));
+            self.out.push_back(no_such_order(&query, self.venue.utc(now)));
             self.out.push_back(evidence(&query, Phase::End, &job));
             return;
         }
@@ -527,6 +552,7 @@ impl Rest {
             | Ask::Instruments
             | Ask::Settings
             | Ask::Key
+            | Ask::FirstOrder(_)
             | Ask::Candles(_)
             | Ask::Bills => {
                 job.tries = 0;
@@ -572,6 +598,7 @@ enum Answer {
     Rules(Vec<Instrument>),
     Settings(AccountSettings),
     Key(keel_net::bitget::rest::KeyRights),
+    FirstOrder(bool),
     Events { events: Vec<Event>, next: Option<String> },
 }
 
@@ -601,6 +628,7 @@ fn understand(
         Ask::FeeRate(id) => whole(vec![Event::FeeRate(answers.fee_rate(status, body, id)?)]),
         Ask::Settings => Answer::Settings(answers.settings(status, body, directory)?),
         Ask::Key => Answer::Key(answers.key(status, body)?),
+        Ask::FirstOrder(_) => Answer::FirstOrder(answers.order(status, body, directory)?.is_some()),
         Ask::Candles(id) => {
             let mut bars = answers.candles(status, body, id)?;
             bars.sort_by_key(|bar| bar.start);
@@ -652,7 +680,7 @@ fn evidence(query: &Query, phase: Phase, job: &Job) -> Event {
     })
 }
 
-fn not_found(query: &Query, ts: UnixNanos) -> Event {
+fn no_such_order(query: &Query, ts: UnixNanos) -> Event {
     Event::OrderUpdate(OrderUpdate {
         instrument: query.instrument,
         client: query.client,

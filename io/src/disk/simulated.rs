@@ -49,7 +49,7 @@ struct Inner {
 #[derive(Default)]
 struct Tree {
     names: BTreeMap<PathBuf, Node>,
-    contents: Vec<Vec<u8>>,
+    contents: Vec<Arc<Vec<u8>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl SimulatedDisk {
             let node = match content {
                 None => Node::Dir,
                 Some(bytes) => {
-                    tree.contents.push(bytes.to_vec());
+                    tree.contents.push(bytes.clone());
                     Node::File(tree.contents.len() - 1)
                 }
             };
@@ -119,7 +119,7 @@ impl SimulatedDisk {
         let tree = &inner.tree;
         let content = |node: &Node| match node {
             Node::Dir => None,
-            Node::File(file) => Some(Arc::new(tree.contents[*file].clone())),
+            Node::File(file) => Some(tree.contents[*file].clone()),
         };
         let nodes = tree.names.iter().map(|(path, node)| (path.clone(), content(node))).collect();
         Image { nodes }
@@ -158,7 +158,7 @@ impl Inner {
     }
 
     fn change(&mut self, file: usize, change: Change) {
-        apply(&mut self.tree.contents[file], &change);
+        apply(Arc::make_mut(&mut self.tree.contents[file]), &change);
         self.log.push(Op::Change(file, change));
     }
 
@@ -176,7 +176,7 @@ impl Inner {
             return Err(io::Error::from(ErrorKind::NotFound));
         }
         let file = self.tree.contents.len();
-        self.tree.contents.push(Vec::new());
+        self.tree.contents.push(Arc::default());
         self.log.push(Op::Make(file));
         self.name(NameOp::Put(path.to_owned(), Node::File(file)))?;
         Ok(file)
@@ -251,7 +251,7 @@ impl FileSystem for SimulatedDisk {
     fn reader(&self, path: &Path) -> io::Result<Box<dyn Read + '_>> {
         let inner = self.inner();
         let file = inner.file(path)?;
-        Ok(Box::new(Cursor::new(inner.tree.contents[file].clone())))
+        Ok(Box::new(Cursor::new(Whole(inner.tree.contents[file].clone()))))
     }
 
     fn open(&self, path: &Path, opening: Opening) -> io::Result<Box<dyn DiskFile>> {
@@ -356,6 +356,15 @@ impl DiskFile for SimulatedFile {
                 Err(error_of(failure))
             }
         }
+    }
+}
+
+/// A content that nobody changes any more.
+struct Whole(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
-use keel_core::units::{MILLIS, MonoNanos};
+use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
 use keel_net::driver::tls::RootsError;
@@ -23,6 +23,7 @@ use crate::affinity::{Cores, Idle, PlacementError};
 use crate::agent::Duty;
 use crate::agent::journal::Records;
 use crate::clock::{Clock, VenueClock};
+use crate::cold::daily::utc_text;
 use crate::cold::door::Target;
 use crate::cold::line::Line;
 use crate::cold::recorder::{RecordError, Recorder, Run};
@@ -144,8 +145,8 @@ impl Running {
 pub fn start(setup: Setup) -> Result<Running, StartError> {
     let cores = Cores::list();
     let placement = cores.place(setup.threading, setup.idle, &setup.cores)?;
-    let access = Access::of(&setup)?;
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
+    let access = Access::of(&setup, clock.utc())?;
     let identity = Identity {
         venue: access.label.clone(),
         uid: access.uid,
@@ -155,18 +156,22 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         Some(dir) => state::claim(dir, &setup.instruments)?,
         None => Vec::new(),
     };
-    let (state, recovered) = StateDir::open(&setup.state_dir, &identity)?;
     let anchor = clock.anchor();
-    let restored = recovered.events(&state, &setup.instruments, anchor.utc)?;
+    let (state, recovered) = StateDir::open(&setup.state_dir, &identity, anchor.utc)?;
     let venue = VenueClock::default();
     venue.set(anchor.utc, anchor.mono);
 
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
-    let (line, rules) = open_line(&setup, &access, &mut cold, &clock, &venue)?;
+    let epoch = recovered.epoch;
+    let (mut line, rules) = open_line(&setup, &access, (&mut cold, epoch), &clock, &venue)?;
+    if line.rest().is_behind() {
+        return Err(StateError::Behind { path: setup.state_dir, epoch }.into());
+    }
+    let restored = recovered.events(&state, &rules, venue.utc(clock.now()))?;
 
     let boot = Boot {
         config_hash: setup.config_hash,
-        epoch: recovered.epoch,
+        epoch,
         instruments: rules.len() as u16,
         seed: setup.seed,
         mode: setup.mode,
@@ -202,7 +207,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
 fn open_line(
     setup: &Setup,
     access: &Access,
-    cold: &mut Duty,
+    (cold, epoch): (&mut Duty, u32),
     clock: &Clock,
     venue: &VenueClock,
 ) -> Result<(Line, Vec<Instrument>), StartError> {
@@ -214,7 +219,7 @@ fn open_line(
         venue.clone(),
     );
     let mut line = Line::new(rest, access.targets.rest.clone(), clock.clone(), LINE_KEY);
-    let rules = line.begin(cold.poller()).map_err(StartError::Venue)?;
+    let rules = line.begin(cold.poller(), epoch).map_err(StartError::Venue)?;
     check_account(line.rest().uid(), access.uid)?;
     let now = clock.now();
     if setup.venue.clock_speed() == 1 {
@@ -292,10 +297,10 @@ struct Access {
 }
 
 impl Access {
-    fn of(setup: &Setup) -> Result<Self, StartError> {
+    fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
         assert!(setup.mode == Mode::Sim, "the command line lets no other mode through");
         match &setup.venue {
-            Venue::Embedded(market) => Self::embedded(*market, setup),
+            Venue::Embedded(market) => Self::embedded(*market, setup, now),
             Venue::Remote(remote) => {
                 let urls = [&remote.rest, &remote.ws_public, &remote.ws_private];
                 let targets = targets(urls.map(String::as_str), remote.ca.as_deref())?;
@@ -312,7 +317,7 @@ impl Access {
         }
     }
 
-    fn embedded(market: Market, setup: &Setup) -> Result<Self, StartError> {
+    fn embedded(market: Market, setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
         let options = ExchangeOptions {
             run_dir: Some(setup.run_dir.clone()),
             seed: market.seed,
@@ -329,7 +334,8 @@ impl Access {
             .ok_or_else(|| StartError::Venue("the embedded venue has no account".to_owned()))?;
         let key = [account.key.clone(), account.secret.clone(), account.passphrase.clone()];
         let uid = account.uid.parse().unwrap_or(0);
-        Ok(Self { label: "embedded".to_owned(), uid, key, targets, exchange: Some(exchange) })
+        let label = format!("{} since {}", state::EMBEDDED, utc_text(now));
+        Ok(Self { label, uid, key, targets, exchange: Some(exchange) })
     }
 
     fn credentials(&self) -> Credentials {

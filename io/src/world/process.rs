@@ -31,6 +31,8 @@ use crate::cold::rest::Rest;
 use crate::journal::Tap;
 use crate::memory::{self, Limits, RiskEngine};
 use crate::mode::sim::first_events;
+use crate::state::ledger::Kept;
+use crate::state::{Latch, events_of};
 
 /// What a process is started with.
 #[derive(Clone)]
@@ -45,7 +47,7 @@ pub(super) struct Start {
     pub(super) dirty: bool,
     pub(super) seed: u64,
     /// What the last process left.
-    pub(super) restored: Vec<Event>,
+    pub(super) restored: Option<(Kept, Option<Latch>)>,
 }
 
 /// A process at work.
@@ -96,7 +98,7 @@ impl Process {
         let credentials = credentials(&start.key);
         let mut rest =
             Rest::new(start.instance, HOST, Some(credentials), &start.symbols, venue.clone());
-        rest.begin();
+        rest.begin(start.epoch);
         let seed = chance.draw();
         Self {
             start,
@@ -368,6 +370,12 @@ impl Process {
             mode: Mode::World,
             dirty: start.dirty,
         };
+        let restored = match &start.restored {
+            Some((kept, latch)) => {
+                events_of(kept, *latch, &rules).expect("a world's grids do not change")
+            }
+            None => Vec::new(),
+        };
         let session = |path: &str, login, chance: &mut Chance| {
             Session::new(Settings::new(HOST, path, login), chance.seed())
         };
@@ -390,7 +398,7 @@ impl Process {
             cancel: Port::new(Route::Cancel, Client::new(BODY_BYTES_MAX)),
             queries: to_cold,
             to_engine: outside,
-            backlog: first_events(boot, &start.params, &rules, start.restored.clone()),
+            backlog: first_events(boot, &start.params, &rules, restored),
             journal,
         });
     }

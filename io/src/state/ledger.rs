@@ -1,0 +1,348 @@
+//! The ledger: what a restart needs of all that was recorded, in the order in which it was.
+//!
+//! One file that only grows: every execution that was booked, the day after each change, and each
+//! stop for good and its end. A record is a length, a number, the CRC of the record before it, a
+//! body, and a CRC over all that; so no record can be changed, dropped or moved unseen. What
+//! `daily_state.json` vouches for is durable: damage there is refused. A damaged tail behind it was
+//! never durable and is cut off; the venue tells its executions again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use keel_core::command::{Booked, CommandView, Day, GuardChanged};
+use keel_core::event::{Event, FeeSource, Rules};
+use keel_core::guard::{GuardState, Reasons};
+use keel_core::instrument::{Instrument, InstrumentId};
+use keel_core::layout::{SLOT_BYTES, Slot};
+use keel_core::position::Position;
+use keel_core::reconcile;
+use keel_core::units::UnixNanos;
+
+use super::{Latch, StateError, corrupt};
+use crate::cold::csv::FillContext;
+use crate::disk::{self, DiskFile, Entry as Stands, FileSystem, Opening, Refused, refused};
+
+/// The ledger's file, open to be appended to.
+#[derive(Debug)]
+pub(super) struct LedgerFile {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    records: u64,
+    last_crc: u32,
+    buffer: Vec<u8>,
+}
+
+/// What is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An execution was booked.
+    Booked(Booked, FillContext),
+    /// The day changed.
+    Day(Day),
+    /// The guard stopped for good, or was rearmed.
+    Guard(GuardChanged),
+}
+
+/// What the records of a ledger come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What this state speaks for began then.
+    pub began: UnixNanos,
+    /// The day as it was.
+    pub day: Option<Day>,
+    /// The stop that is in force.
+    pub stopped: Option<Latch>,
+    /// Positions by the name of the instrument.
+    pub positions: BTreeMap<String, KeptPosition>,
+    /// Executions as far back as the venue will be asked for them again, and a few more.
+    pub fills: VecDeque<(Booked, Instrument)>,
+}
+
+/// A position, and the rules in whose ticks and lots it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptPosition {
+    /// Size and cost.
+    pub position: Position,
+    /// The rules.
+    pub rules: Instrument,
+    /// The newest execution.
+    pub last_trade_id: u64,
+    /// Its time.
+    pub last_trade_at: UnixNanos,
+}
+
+/// A ledger that was read.
+pub(super) struct Found {
+    pub(super) kept: Kept,
+    /// Executions that no row may be durable of yet.
+    pub(super) unwritten: Vec<(Booked, FillContext)>,
+    records: u64,
+    bytes: u64,
+    last_crc: u32,
+}
+
+impl Kept {
+    /// Takes a record in. `at` is when it was made.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn take(&mut self, record: &Record, at: UnixNanos) -> Result<(), &'static str> {
+        match record {
+            Record::Booked(booked, context) => self.booked(booked, &context.rules)?,
+            Record::Day(day) => self.day = Some(*day),
+            Record::Guard(change) if change.to == GuardState::HardStop => {
+                let reasons = Reasons(change.soft).union(Reasons(change.hard));
+                let since = self.stopped.map_or(at, |stopped| stopped.since);
+                self.stopped = Some(Latch { incident: change.incident, reasons, since });
+            }
+            Record::Guard(_) => self.stopped = None,
+        }
+        Ok(())
+    }
+
+    fn booked(&mut self, booked: &Booked, rules: &Instrument) -> Result<(), &'static str> {
+        let name = rules.symbol.as_str().to_owned();
+        let held = self.positions.entry(name).or_insert(KeptPosition {
+            position: Position::FLAT,
+            rules: *rules,
+            last_trade_id: 0,
+            last_trade_at: self.began,
+        });
+        *held = held.on_rules(rules).ok_or("an execution is in lots that the position is not")?;
+        let position = &mut held.position;
+        let filled = position.fill(booked.side, booked.price, booked.lots);
+        filled.ok_or("an execution is out of range")?;
+        if booked.ts >= held.last_trade_at {
+            held.last_trade_id = booked.trade_id;
+            held.last_trade_at = booked.ts;
+        }
+        // The record of the day that follows may not have become durable with this one.
+        if let Some(day) = &mut self.day {
+            day.traded += rules.notional(booked.price, booked.lots);
+            day.realized += booked.realized;
+            day.fees += booked.fee;
+            day.fills += 1;
+        }
+        self.fills.push_back((*booked, *rules));
+        let newest = self.positions.values().map(|held| held.last_trade_at).max();
+        let since = reconcile::window_from(newest.unwrap_or(self.began));
+        while self.fills.front().is_some_and(|(booked, _)| booked.ts < since) {
+            self.fills.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl KeptPosition {
+    /// The same in the ticks and lots of `rules`; `None` when it is no whole number there.
+    pub fn on_rules(&self, rules: &Instrument) -> Option<Self> {
+        let same = self.rules.tick == rules.tick && self.rules.lot == rules.lot;
+        let position =
+            if same { self.position } else { self.position.on_grid(&self.rules, rules)? };
+        Some(Self { position, rules: *rules, ..*self })
+    }
+}
+
+impl LedgerFile {
+    /// Makes an empty ledger for what begins now.
+    pub(super) fn create(
+        fs: &dyn FileSystem,
+        path: &Path,
+        uid: u64,
+        now: UnixNanos,
+    ) -> Result<(), Refused> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&uid.to_le_bytes());
+        bytes.extend_from_slice(&now.0.to_le_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        disk::replace(fs, path, &bytes)
+    }
+
+    /// Reads the ledger; `None` when there is none. Of its first `vouched` records all that they
+    /// mean is durable.
+    pub(super) fn read(
+        fs: &dyn FileSystem,
+        path: &Path,
+        uid: u64,
+        vouched: u64,
+    ) -> Result<Option<Found>, StateError> {
+        match refused("read", path, fs.entry(path))? {
+            Stands::Nothing => return Ok(None),
+            Stands::Other => return Err(corrupt(path, "is no regular file")),
+            Stands::File(_) => {}
+        }
+        let mut reader = BufReader::new(refused("read", path, fs.reader(path))?);
+        let mut header = [0; HEADER_BYTES];
+        let whole = refused("read", path, fill(&mut reader, &mut header))? == HEADER_BYTES;
+        let (began, last_crc) = header_of(&header, uid)
+            .filter(|_| whole)
+            .ok_or_else(|| corrupt(path, "does not begin as the ledger of this account"))?;
+        let kept = Kept { began, ..Kept::default() };
+        let bytes = HEADER_BYTES as u64;
+        let mut found = Found { kept, unwritten: Vec::new(), records: 0, bytes, last_crc };
+        let mut body = Vec::new();
+        while let Some((at, record, crc)) =
+            refused("read", path, next(&mut reader, &mut body, found.records, found.last_crc))?
+        {
+            found.kept.take(&record, at).map_err(|what| corrupt(path, what))?;
+            found.records += 1;
+            found.bytes += (HEAD_BYTES + body.len() + CRC_BYTES) as u64;
+            found.last_crc = crc;
+            if let (Record::Booked(booked, context), true) = (record, found.records > vouched) {
+                found.unwritten.push((booked, context));
+            }
+        }
+        if found.records < vouched {
+            let what = format!("ends after {} records, and {vouched} were durable", found.records);
+            return Err(corrupt(path, &what));
+        }
+        Ok(Some(found))
+    }
+
+    /// Opens the ledger behind its last whole record, which becomes its end.
+    pub(super) fn open(fs: &dyn FileSystem, path: &Path, found: &Found) -> Result<Self, Refused> {
+        let mut file = refused("open", path, fs.open(path, Opening::Appending))?;
+        refused("truncate", path, file.set_len(found.bytes))?;
+        refused("sync", path, file.sync())?;
+        let (records, last_crc) = (found.records, found.last_crc);
+        Ok(Self { file, path: path.to_owned(), records, last_crc, buffer: Vec::new() })
+    }
+
+    /// Appends a record, to be durable after the next [`LedgerFile::commit`].
+    pub(super) fn append(&mut self, record: &Record, at: UnixNanos) {
+        let mut body = Vec::with_capacity(BODY_BYTES_MAX);
+        encode(record, &mut body);
+        let length = u32::try_from(body.len()).expect("a few hundred bytes");
+        let from = self.buffer.len();
+        self.buffer.extend_from_slice(&length.to_le_bytes());
+        self.buffer.extend_from_slice(&(self.records + 1).to_le_bytes());
+        self.buffer.extend_from_slice(&at.0.to_le_bytes());
+        self.buffer.extend_from_slice(&self.last_crc.to_le_bytes());
+        self.buffer.extend_from_slice(&body);
+        self.last_crc = crc32fast::hash(&self.buffer[from..]);
+        self.buffer.extend_from_slice(&self.last_crc.to_le_bytes());
+        self.records += 1;
+    }
+
+    /// Makes everything appended durable. Does nothing when everything is.
+    pub(super) fn commit(&mut self) -> Result<(), Refused> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        refused("write", &self.path, self.file.write(&self.buffer))?;
+        refused("sync", &self.path, self.file.sync())?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Records so far.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+}
+
+/// When it began, and the CRC that the first record repeats.
+fn header_of(header: &[u8; HEADER_BYTES], uid: u64) -> Option<(UnixNanos, u32)> {
+    let (content, crc) = header.split_last_chunk::<CRC_BYTES>()?;
+    let good = content.starts_with(MAGIC)
+        && content[8..16] == uid.to_le_bytes()
+        && crc32fast::hash(content).to_le_bytes() == *crc;
+    let began = i64::from_le_bytes(content[16..24].try_into().ok()?);
+    good.then_some((UnixNanos(began), u32::from_le_bytes(*crc)))
+}
+
+/// The record after `records` others, when it was made, and its CRC; `None` where none stands
+/// whole. Its body is left in `body`.
+fn next(
+    reader: &mut impl Read,
+    body: &mut Vec<u8>,
+    records: u64,
+    last_crc: u32,
+) -> io::Result<Option<(UnixNanos, Record, u32)>> {
+    let mut head = [0; HEAD_BYTES];
+    if fill(reader, &mut head)? < HEAD_BYTES {
+        return Ok(None);
+    }
+    let word = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
+    let long = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
+    let length = word(0) as usize;
+    if length > BODY_BYTES_MAX || long(4) != records + 1 || word(20) != last_crc {
+        return Ok(None);
+    }
+    body.resize(length, 0);
+    let mut crc = [0; CRC_BYTES];
+    if fill(reader, body)? < length || fill(reader, &mut crc)? < CRC_BYTES {
+        return Ok(None);
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&head);
+    hasher.update(body);
+    let sum = hasher.finalize();
+    let at = UnixNanos(long(12).cast_signed());
+    let record = if sum.to_le_bytes() == crc { decode(body) } else { None };
+    Ok(record.map(|record| (at, record, sum)))
+}
+
+/// Reads until `bytes` is full or the file has ended; gives how many were read.
+fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match reader.read(&mut bytes[read..]) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+fn encode(record: &Record, body: &mut Vec<u8>) {
+    let mut slot: Slot = [0; SLOT_BYTES];
+    match record {
+        Record::Booked(booked, context) => {
+            CommandView::Booked(*booked).encode(&mut slot);
+            body.extend_from_slice(&slot);
+            let rules = Rules { id: booked.instrument, instrument: context.rules };
+            Event::Rules(rules).encode(&mut slot);
+            body.extend_from_slice(&slot);
+            body.push(context.fee_source as u8);
+            body.extend_from_slice(&context.latency_ns.unwrap_or(u64::MAX).to_le_bytes());
+        }
+        Record::Day(day) => {
+            CommandView::Day(*day).encode(&mut slot);
+            body.extend_from_slice(&slot);
+        }
+        Record::Guard(change) => {
+            CommandView::GuardChanged(*change).encode(&mut slot);
+            body.extend_from_slice(&slot);
+        }
+    }
+}
+
+fn decode(body: &[u8]) -> Option<Record> {
+    let (slot, rest) = body.split_first_chunk::<SLOT_BYTES>()?;
+    match (CommandView::decode(slot).ok()?, rest) {
+        (CommandView::Booked(booked), rest) => {
+            let (slot, rest) = rest.split_first_chunk::<SLOT_BYTES>()?;
+            let Event::Rules(rules) = Event::decode(slot).ok()? else { return None };
+            let (source, latency) = rest.split_first()?;
+            let fee_source = *FeeSource::ALL.get(usize::from(*source))?;
+            let latency = u64::from_le_bytes(latency.try_into().ok()?);
+            let latency_ns = (latency != u64::MAX).then_some(latency);
+            let context = FillContext { rules: rules.instrument, fee_source, latency_ns };
+            Some(Record::Booked(Booked { instrument: InstrumentId(0), ..booked }, context))
+        }
+        (CommandView::Day(day), []) => Some(Record::Day(day)),
+        (CommandView::GuardChanged(change), []) => Some(Record::Guard(change)),
+        _ => None,
+    }
+}
+
+const MAGIC: &[u8; 8] = b"KEELLED1";
+const CRC_BYTES: usize = 4;
+const HEADER_BYTES: usize = 8 + 8 + 8 + CRC_BYTES;
+/// Length, number, time, CRC of the record before.
+const HEAD_BYTES: usize = 4 + 8 + 8 + 4;
+const BODY_BYTES_MAX: usize = 2 * SLOT_BYTES + 9;
