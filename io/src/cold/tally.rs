@@ -29,6 +29,8 @@ pub struct Tally {
     day: Option<Day>,
     /// The day that the run began with.
     restored: Option<RestoreDay>,
+    /// Equity when each of the days before that began, newest first.
+    week: [Quote; 6],
     guard: Guard,
     /// What the run's orders took.
     pub total: Latency,
@@ -100,6 +102,7 @@ impl Tally {
             tracked: tracked.collect(),
             day: None,
             restored: None,
+            week: [Quote::ZERO; 6],
             guard: Guard {
                 state: GuardState::SoftPause,
                 reasons: Reasons::NONE,
@@ -230,7 +233,14 @@ impl Tally {
                 }
             }
             Event::ClockSync(sync) => self.clock = Some((*sync, now)),
-            Event::RestoreDay(day) => self.restored = Some(*day),
+            Event::RestoreWeek(week) => self.week = week.opens,
+            Event::RestoreDay(day) => {
+                self.restored = Some(*day);
+                // Zero is the day of a stop that came before the first one.
+                if day.day != 0 {
+                    self.day = Some(self.day_of(day));
+                }
+            }
             Event::RestorePosition(held) => {
                 if let Some(tracked) = self.tracked.get_mut(held.instrument.index()) {
                     tracked.position = Position { lots: held.lots, entry_value: held.entry_value };
@@ -242,6 +252,23 @@ impl Tally {
                 self.headroom = Some(Rate(health.value));
             }
             _ => {}
+        }
+    }
+
+    fn day_of(&self, day: &RestoreDay) -> Day {
+        Day {
+            day: day.day,
+            equity_open: day.equity_open,
+            equity_peak: day.equity_peak,
+            high_water: day.high_water,
+            traded: day.traded,
+            realized: day.realized,
+            fees: day.fees,
+            funding: day.funding,
+            fills: day.fills,
+            cancel_episodes: day.cancel_episodes,
+            rolled: false,
+            week: self.week,
         }
     }
 
@@ -409,8 +436,8 @@ fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> St
 }
 
 /// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `RestoreDay`,
-/// `RestorePosition`, `Health`.
-const EVENTS_WANTED: [u8; 6] = [3, 4, 5, 18, 19, 21];
+/// `RestorePosition`, `Health`, `RestoreWeek`.
+const EVENTS_WANTED: [u8; 7] = [3, 4, 5, 18, 19, 21, 25];
 /// The kind of [`CommandView::Booked`]; records have the numbers from there on.
 const FIRST_RECORD: u8 = 134;
 const NOTICES_KEPT: usize = 8;
