@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use keel_io::disk::OsFiles;
 use serde_json::{Value, json};
 
 use super::key::{PublicKey, SigningKey};
@@ -157,7 +158,7 @@ impl Bundle {
             "signature": key.sign(&message),
         });
         let path = self.dir.join(SIGNATURE_FILE);
-        keel_io::state::replace(&path, text_of(&sign_off).as_bytes())
+        keel_io::disk::replace(&OsFiles, &path, text_of(&sign_off).as_bytes())
             .map_err(|error| malformed_signature(&error))?;
         self.signature()
     }
@@ -251,7 +252,7 @@ pub fn seal(dir: &Path, mut body: Value) -> Result<Bundle, BundleError> {
         item["link"] = json!(link);
     }
     body["head"] = json!(link);
-    keel_io::state::replace(&dir.join(BUNDLE_FILE), text_of(&body).as_bytes())
+    keel_io::disk::replace(&OsFiles, &dir.join(BUNDLE_FILE), text_of(&body).as_bytes())
         .map_err(|error| malformed(&error))?;
     Bundle::open(dir)
 }
