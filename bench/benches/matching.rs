@@ -167,6 +167,7 @@ fn request(side: Side, behind: i64, size: i64, time_in_force: TimeInForce) -> Pl
         time_in_force,
         reduce_only: false,
         stp: StpMode::None,
+        margin_mode: None,
         client_id: None,
     }
 }

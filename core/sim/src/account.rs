@@ -216,7 +216,9 @@ impl Account {
 
     /// Moves money and keeps a record of it.
     pub(crate) fn book(&mut self, bill: Bill) {
-        self.balance += bill.amount - bill.fee;
+        if bill.moves_money() {
+            self.balance += bill.amount - bill.fee;
+        }
         push_bounded(&mut self.bills, Bill { balance: self.balance, ..bill }, BILLS_MAX);
     }
 
@@ -229,9 +231,11 @@ impl Account {
 /// An account's settings, positions and order sums in one contract.
 #[derive(Clone, Debug)]
 pub struct Holding {
-    /// The leverage it has chosen.
+    /// The leverage it has chosen for crossed margin.
     pub leverage: u32,
-    /// Crossed or isolated.
+    /// The leverages it has chosen for isolated margin, of longs and of shorts.
+    pub isolated_leverage: [u32; 2],
+    /// Crossed or isolated: what its positions and orders here have.
     pub margin_mode: MarginMode,
     /// The positions, at the places of [`PosSide::index`].
     pub positions: [Position; 3],
@@ -241,12 +245,22 @@ pub struct Holding {
 
 impl Holding {
     pub(crate) fn new(rules: &Rules) -> Self {
+        let leverage = LEVERAGE_DEFAULT.clamp(rules.leverage_min, rules.leverage_max);
         Self {
-            leverage: LEVERAGE_DEFAULT.clamp(rules.leverage_min, rules.leverage_max),
+            leverage,
+            isolated_leverage: [leverage; 2],
             margin_mode: MarginMode::Crossed,
             positions: Default::default(),
             opening: Default::default(),
             orders: 0,
+        }
+    }
+
+    /// The leverages in force, of longs and of shorts.
+    pub const fn leverages(&self) -> [u32; 2] {
+        match self.margin_mode {
+            MarginMode::Crossed => [self.leverage; 2],
+            MarginMode::Isolated => self.isolated_leverage,
         }
     }
 
@@ -284,7 +298,10 @@ pub struct Bill {
     pub kind: BillKind,
     /// The contract, when one was concerned.
     pub instrument: Option<InstrumentId>,
-    /// Money without the fee; positive came.
+    /// Whether it concerned a position with a margin of its own.
+    pub isolated: bool,
+    /// Money without the fee; positive came. A margin that moves between the wallet and a position
+    /// leaves `balance` as it is, which holds both.
     pub amount: Quote,
     /// The fee; positive is paid.
     pub fee: Quote,
@@ -295,12 +312,18 @@ pub struct Bill {
 }
 
 impl Bill {
+    /// Whether it changed the wallet; a margin that moves within it does not.
+    pub const fn moves_money(&self) -> bool {
+        !matches!(self.kind, BillKind::Margin | BillKind::LeverageMargin)
+    }
+
     /// A record of nothing, at an instant; the venue gives it its number and balance.
     pub(crate) const fn blank(at: UnixNanos) -> Self {
         Self {
             id: 0,
             kind: BillKind::TransferIn,
             instrument: None,
+            isolated: false,
             amount: Quote::ZERO,
             fee: Quote::ZERO,
             balance: Quote::ZERO,
@@ -324,6 +347,10 @@ pub enum BillKind {
     FundingIn,
     /// Funding paid (`CONTRACT_MAIN_SETTLE_FEE_USER_OUT`).
     FundingOut,
+    /// Margin that its owner gave to an isolated position, or took back when `amount` is positive.
+    Margin,
+    /// Margin that went to an isolated position because its leverage was lowered.
+    LeverageMargin,
     /// The insurance fund made up for a wallet below zero after a liquidation.
     Insurance,
 }
@@ -366,6 +393,8 @@ pub struct ClosedPosition {
     pub id: u64,
     /// The contract.
     pub instrument: InstrumentId,
+    /// Crossed or isolated.
+    pub margin_mode: MarginMode,
     /// Which position it was; for [`PosSide::Net`] the sign of `size` says the direction.
     pub pos_side: PosSide,
     /// Lots opened in its life; negative for a short.
@@ -415,11 +444,14 @@ pub struct PositionView {
     pub value: Quote,
     /// Profit at the mark.
     pub unrealized: Quote,
-    /// Value over leverage.
+    /// Value over leverage; the position's own margin in isolated mode.
     pub initial_margin: Quote,
     /// Maintenance rate of its tier.
     pub mmr: Rate,
-    /// The mark at which the account would be liquidated, all else standing still; none when no
+    /// Maintenance over what bears it, 1 is liquidation: the position's margin and profit in isolated
+    /// mode, the account's equity in crossed mode. [`i64::MAX`] when that is not positive.
+    pub margin_ratio: Rate,
+    /// The mark at which it would be liquidated, all else standing still; none when no
     /// positive mark would.
     pub liquidation_price: Option<Price>,
     /// The price at which closing with a taker fee leaves nothing lost; zero without a position.
@@ -452,15 +484,17 @@ pub struct AccountView {
     pub unrealized: Quote,
     /// Wallet and unrealized profit.
     pub equity: Quote,
-    /// Margin that positions and opening orders hold.
+    /// Margin that positions and opening orders hold, that of isolated positions included.
     pub initial_margin: Quote,
     /// The part of it that opening orders hold, with their frozen fees.
     pub order_margin: Quote,
-    /// Margin below which positions are liquidated.
+    /// Margin below which crossed positions are liquidated.
     pub maintenance_margin: Quote,
     /// Equity that is free; never negative.
     pub available: Quote,
-    /// Maintenance over equity, 1 is liquidation; zero without positions, and [`i64::MAX`] when
+    /// What could be taken out: free, and no profit that is not realized.
+    pub withdrawable: Quote,
+    /// Maintenance over the equity of crossed margin, 1 is liquidation; zero without positions, and [`i64::MAX`] when
     /// equity is not positive.
     pub margin_ratio: Rate,
     /// When.

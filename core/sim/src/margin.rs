@@ -4,25 +4,34 @@ use keel_core::units::{Price, Quote, Rate, Side};
 
 use crate::account::{Fees, Holding, OpenSum};
 use crate::instrument::Rules;
-use crate::order::{HoldMode, PosSide};
+use crate::order::{HoldMode, MarginMode, PosSide};
 
 /// What one contract asks of an account, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Margin {
-    /// Profit at the mark.
+    /// Profit of crossed positions at the mark.
     pub unrealized: Quote,
-    /// Value of the positions over leverage.
+    /// Value of the crossed positions over leverage.
     pub positions: Quote,
     /// What opening orders add to that, and the fees frozen for them.
     pub orders: Quote,
-    /// Maintenance margin of the positions.
+    /// Maintenance margin of the crossed positions.
     pub maintenance: Quote,
+    /// What isolated positions keep for themselves.
+    pub isolated: Quote,
+    /// Profit of isolated positions at the mark.
+    pub isolated_unrealized: Quote,
 }
 
 impl Margin {
-    /// What positions and orders hold together.
+    /// What crossed positions and orders hold together.
     pub fn initial(&self) -> Quote {
         self.positions + self.orders
+    }
+
+    /// What bears crossed positions and orders, out of a wallet of `balance`.
+    pub fn equity(&self, balance: Quote) -> Quote {
+        balance - self.isolated + self.unrealized
     }
 
     /// This and `other` together.
@@ -32,6 +41,8 @@ impl Margin {
             positions: self.positions + other.positions,
             orders: self.orders + other.orders,
             maintenance: self.maintenance + other.maintenance,
+            isolated: self.isolated + other.isolated,
+            isolated_unrealized: self.isolated_unrealized + other.isolated_unrealized,
         }
     }
 }
@@ -45,23 +56,59 @@ pub(crate) struct Case<'a> {
     pub(crate) hold_mode: HoldMode,
     pub(crate) holding: &'a Holding,
     pub(crate) opening: [OpenSum; 2],
-    pub(crate) leverage: u32,
+    /// Of longs and of shorts.
+    pub(crate) leverages: [u32; 2],
 }
 
 impl Case<'_> {
     pub(crate) fn margin(&self) -> Margin {
+        match self.holding.margin_mode {
+            MarginMode::Crossed => self.crossed(),
+            MarginMode::Isolated => self.isolated(),
+        }
+    }
+
+    fn crossed(&self) -> Margin {
         let exposure = self.exposure();
-        let positions = over(exposure.held, self.leverage);
-        let frozen = self.opening[0].value + self.opening[1].value;
-        let taker = Rate(self.fees.taker.0.max(0));
-        let fee = frozen.times_rounded_up(taker);
-        let reserve = fee + fee.times_rounded_up(self.rules.fee_up);
+        let [leverage, _] = self.leverages;
+        let positions = over(exposure.held, leverage);
         Margin {
             unrealized: self.unrealized(),
             positions,
-            orders: over(exposure.worst, self.leverage) - positions + reserve,
+            orders: over(exposure.worst, leverage) - positions + self.reserve(),
             maintenance: self.maintenance(),
+            ..Margin::default()
         }
+    }
+
+    /// Positions hold what they were given; orders hold what they will be given.
+    fn isolated(&self) -> Margin {
+        let [long, short] = self.leverages;
+        let orders = match self.hold_mode {
+            HoldMode::OneWay => {
+                let exposure = self.exposure();
+                over(exposure.worst - exposure.held, long.min(short))
+            }
+            HoldMode::Hedge => {
+                let [buys, sells] = self.opening.map(|sum| sum.value);
+                over(buys, long) + over(sells, short)
+            }
+        };
+        let kept = self.holding.positions.iter();
+        Margin {
+            orders: orders + self.reserve(),
+            isolated: kept.fold(Quote::ZERO, |sum, position| sum + position.margin),
+            isolated_unrealized: self.unrealized(),
+            ..Margin::default()
+        }
+    }
+
+    /// The fees frozen for opening orders.
+    fn reserve(&self) -> Quote {
+        let frozen = self.opening[0].value + self.opening[1].value;
+        let taker = Rate(self.fees.taker.0.max(0));
+        let fee = frozen.times_rounded_up(taker);
+        fee + fee.times_rounded_up(self.rules.fee_up)
     }
 
     /// What is held and what may come to be held when the orders of the worse side fill.
@@ -97,11 +144,16 @@ impl Case<'_> {
         PosSide::ALL.into_iter().fold(Quote::ZERO, |sum, side| sum + self.unrealized_of(side))
     }
 
+    /// What one position asks by itself.
+    pub(crate) fn maintenance_of(&self, side: PosSide) -> Quote {
+        let value = self.value(side).abs();
+        value.times_rounded_up(self.rules.tier(value).mmr)
+    }
+
     /// Of both sides of a hedge the larger one counts (crossed margin).
     fn maintenance(&self) -> Quote {
-        let largest = PosSide::ALL.map(|side| self.value(side).abs()).into_iter().max();
-        let value = largest.unwrap_or(Quote::ZERO);
-        value.times_rounded_up(self.rules.tier(value).mmr)
+        let largest = PosSide::ALL.into_iter().max_by_key(|side| self.value(*side).abs());
+        largest.map_or(Quote::ZERO, |side| self.maintenance_of(side))
     }
 }
 

@@ -37,6 +37,9 @@ pub struct PlaceRequest {
     pub reduce_only: bool,
     /// What to do when it would trade with its own owner.
     pub stp: StpMode,
+    /// How margin is to be kept: none means as the contract's positions and orders have it, and
+    /// crossed when there are none.
+    pub margin_mode: Option<MarginMode>,
     /// Unique among the open orders of the account; given by the venue when absent.
     pub client_id: Option<String>,
 }

@@ -12,6 +12,8 @@ pub struct Position {
     pub lots: Lots,
     /// What was paid for it, in 1e-8 USDT; negative for a short.
     pub entry: i128,
+    /// The margin that it keeps for itself in isolated mode; zero in crossed mode.
+    pub margin: Quote,
     /// Profit realized since it was opened, without fees.
     pub realized: Quote,
     /// Funding received less paid since it was opened.
@@ -48,6 +50,26 @@ impl Position {
         self.closed_value += i128::from(value.0);
         self.realized += profit;
         profit
+    }
+
+    /// The share of its margin that `lots` of it have, rounded down.
+    ///
+    /// # Panics
+    /// Without a position.
+    pub(crate) fn margin_of(&self, lots: Lots) -> Quote {
+        let share = i128::from(self.margin.0) * i128::from(lots.abs().0);
+        let share = share.div_euclid(i128::from(self.lots.abs().0));
+        Quote(i64::try_from(share).expect("a share is no more than the whole"))
+    }
+
+    /// Gives back `share` of its margin for a part that was closed with `result` (profit less fee).
+    /// A loss beyond the share comes off the rest; gives what even that could not bear.
+    pub(crate) fn release(&mut self, share: Quote, result: Quote) -> Quote {
+        self.margin -= share;
+        let loss = Quote((-(share + result)).0.max(0));
+        let borne = Quote(loss.0.min(self.margin.0.max(0)));
+        self.margin -= borne;
+        loss - borne
     }
 
     /// Opens or adds: `lots` signed as the position is, worth `value` (never negative).

@@ -92,9 +92,13 @@ impl Reject {
     /// A position or an order exists, the position mode cannot change (40920).
     pub const HOLD_MODE_BUSY: Self =
         Self::new(40920, "Position or order exists, the position mode switching is not supported");
-    /// Isolated margin is not offered (22005 names the same for crossed).
-    pub const MARGIN_MODE: Self =
-        Self::new(22005, "This trading pair does not support this margin mode");
+    /// A position or an order exists, the margin mode cannot change (45117 of the shared table).
+    pub const MARGIN_MODE_BUSY: Self =
+        Self::new(45117, "Position or order exists, the margin mode cannot be adjusted");
+    /// The position keeps no margin of its own (25236).
+    pub const NOT_ISOLATED: Self = Self::new(25236, "Incorrect position open type");
+    /// There is no such position (25226).
+    pub const NO_POSITION: Self = Self::new(25226, "Insufficient total position quantity");
     /// A price that is no multiple of the tick (25244).
     pub const PRICE_OFF_GRID: Self = Self::new(25244, "The price must be a multiple of the tick");
     /// A size that is no multiple of the lot (22038).

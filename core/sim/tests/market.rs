@@ -128,6 +128,7 @@ impl World {
             time_in_force,
             reduce_only: false,
             stp: StpMode::None,
+            margin_mode: None,
             client_id: None,
         };
         self.venue.place(client, &request, self.now).expect("a sound order").order

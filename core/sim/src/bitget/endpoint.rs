@@ -112,6 +112,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/v3/position/history-position", 20, position::history),
     read("/api/v3/position/adlRank", 10, position::adl_rank),
     write("/api/v3/account/set-leverage", 10, account::set_leverage),
+    write("/api/v3/account/set-margin", 10, account::set_margin),
     write("/api/v3/account/set-hold-mode", 10, account::set_hold_mode),
     write("/api/v3/trade/place-order", 10, trade::place_order),
     write("/api/v3/trade/cancel-order", 10, trade::cancel_order),

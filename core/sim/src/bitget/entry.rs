@@ -4,13 +4,12 @@ use keel_core::units::{Side, UnixNanos};
 
 use super::params::Params;
 use super::reject;
-use super::rest_position::require_crossed;
 use super::shape::CATEGORY;
 use crate::account::AccountId;
 use crate::instrument::InstrumentId;
 use crate::order::{
-    Ack, HoldMode, ModifyRequest, OrderId, OrderKind, OrderRef, PlaceRequest, PosSide, StpMode,
-    TimeInForce,
+    Ack, HoldMode, MarginMode, ModifyRequest, OrderId, OrderKind, OrderRef, PlaceRequest, PosSide,
+    StpMode, TimeInForce,
 };
 use crate::reject::Reject;
 use crate::venue::Venue;
@@ -30,7 +29,6 @@ pub(super) fn place(
     params: &Params,
     now: UnixNanos,
 ) -> Result<Ack, Reject> {
-    require_crossed(params)?;
     let request = PlaceRequest {
         instrument: instrument(venue, params)?,
         side: params.word("side", &SIDES)?.ok_or_else(|| reject::empty("side"))?,
@@ -41,6 +39,7 @@ pub(super) fn place(
         time_in_force: params.word("timeInForce", &FORCES)?.unwrap_or(TimeInForce::Gtc),
         reduce_only: params.word("reduceOnly", &YES_NO)?.unwrap_or(false),
         stp: params.word("stpMode", &STP_MODES)?.unwrap_or(StpMode::None),
+        margin_mode: params.word("marginMode", &MARGIN_MODES)?,
         client_id: client_id(params, "clientOid")?,
     };
     let window = params.parsed::<i64>("receiveWindow")?;
@@ -191,6 +190,9 @@ const STP_MODES: [(&str, StpMode); 4] = [
 /// The words of a position mode.
 pub(super) const HOLD_MODES: [(&str, HoldMode); 2] =
     [("one_way_mode", HoldMode::OneWay), ("hedge_mode", HoldMode::Hedge)];
+/// The words of a margin mode.
+pub(super) const MARGIN_MODES: [(&str, MarginMode); 2] =
+    [("crossed", MarginMode::Crossed), ("isolated", MarginMode::Isolated)];
 /// The words of a flag.
 pub(super) const YES_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
 /// Products of the real venue that are not here.

@@ -502,3 +502,45 @@ fn whoever_is_deleveraged_for_another_is_notified_and_has_the_venues_words_in_it
     let (kind, fee) = (&last["type"], &last["fee"]);
     assert_eq!((kind, fee), (&json!("ADL_BUY_IN_SINGLE_SIDE_MODE"), &json!("0")));
 }
+
+#[test]
+fn isolated_margin_is_set_given_and_shown_over_the_wire() {
+    let mut client = Client::new(&["position"]);
+    let key = client.key.clone();
+    let named = |more: &Value| {
+        let mut body = json!({ "category": "USDT-FUTURES", "symbol": "BTCUSDT" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let leverage = "/api/v3/account/set-leverage";
+    let both = json!({ "leverage": "10", "marginMode": "isolated" });
+    assert_eq!(client.stage.post(&key, leverage, &named(&both)), "success");
+    let one = json!({ "leverage": "20", "posSide": "short" });
+    assert_eq!(client.stage.post(&key, leverage, &named(&one)), "success");
+    let mut order = with_category(client.order());
+    order["orderType"] = json!("market");
+    order["marginMode"] = json!("isolated");
+    client.stage.post(&key, PLACE, &order);
+    let pushed = client.stage.heard(client.conn).pop().expect("a position")["data"][0].clone();
+    assert_eq!((&pushed["marginMode"], &pushed["leverage"]), (&json!("isolated"), &json!("10")));
+    let margin = "/api/v3/account/set-margin";
+    let add = json!({ "posSide": "long", "operation": "add", "amount": "50" });
+    assert_eq!(client.stage.post(&key, margin, &named(&add)), "success");
+    let size = |row: &Value, name: &str| row[name].as_str().unwrap().parse::<f64>().unwrap();
+    let path = "/api/v3/position/current-position?category=USDT-FUTURES";
+    let row = client.stage.get(Some(&key), path)["list"][0].clone();
+    let more = size(&row, "positionBalance") - size(&pushed, "marginSize");
+    assert!((more - 50.0).abs() < 1e-6, "{row} {pushed}");
+    let settings = client.stage.get(Some(&key), "/api/v3/account/settings");
+    let shown = &settings["symbolConfigList"][0];
+    assert_eq!((&shown["marginMode"], &shown["leverage"]), (&json!("isolated"), &json!("10")));
+    let records = "/api/v3/account/financial-records?category=USDT-FUTURES";
+    let records = client.stage.get(Some(&key), records)["list"].clone();
+    let words: Vec<_> = records.as_array().unwrap().iter().map(|row| &row["type"]).collect();
+    assert_eq!(words[..2], ["FIXED_INCREASE_MARGIN", "FIXED_BUY_DEAL"]);
+    let other = json!({ "posSide": "short", "operation": "add", "amount": "50" });
+    let code = client.stage.refused(Some(&key), "POST", margin, &named(&other).to_string());
+    assert_eq!(code, "25226", "it points the other way");
+    order["marginMode"] = json!("crossed");
+    assert_eq!(client.stage.refused(Some(&key), "POST", PLACE, &order.to_string()), "45117");
+}

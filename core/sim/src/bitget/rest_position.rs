@@ -6,9 +6,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::endpoint::Call;
-use super::entry::{instrument, instrument_if_any, is_futures, require_futures};
+use super::entry::{SIDES, instrument, instrument_if_any, is_futures, require_futures};
 use super::hall::Hall;
-use super::params::Params;
 use super::reject;
 use super::rest_market::{limit, time_of};
 use super::rest_trade::page;
@@ -16,7 +15,7 @@ use super::shape::{CATEGORY, MARGIN_COIN, PositionRow, direction_word};
 use super::text::{Text, json as text_of};
 use crate::account::{ClosedPosition, PositionView};
 use crate::instrument::Rules;
-use crate::order::{HoldMode, MarginMode, PosSide};
+use crate::order::{HoldMode, PosSide};
 use crate::reject::Reject;
 
 /// Open positions; `list` is null when there is none, as recorded.
@@ -98,7 +97,7 @@ pub(super) fn max_open_available(hall: &mut Hall, call: &Call) -> Result<String,
     require_futures(params)?;
     let id = instrument(&hall.venue, params)?;
     params.required("orderType")?;
-    params.required("side")?;
+    let side = params.word("side", &SIDES)?.ok_or_else(|| reject::empty("side"))?;
     let market = hall.venue.instrument(id);
     let price = match params.decimal("price")? {
         Some(price) => Price(price.e8().map_err(|_| Reject::NUMBER_RANGE)?),
@@ -108,7 +107,7 @@ pub(super) fn max_open_available(hall: &mut Hall, call: &Call) -> Result<String,
         return Err(Reject::PRICE_NOT_POSITIVE);
     }
     let account = hall.venue.account(call.account());
-    let leverage = account.holding(id).leverage;
+    let leverage = account.holding(id).leverages()[side.index()];
     let free = hall.venue.account_view(call.account()).available;
     let grid = market.rules.grids.size;
     let lots = |money: Quote| {
@@ -163,7 +162,7 @@ pub(super) fn max_transferable(hall: &mut Hall, call: &Call) -> Result<String, R
     let coin = call.params.required("coin")?.to_ascii_uppercase();
     let view = hall.venue.account_view(call.account());
     let free = match coin.as_str() {
-        MARGIN_COIN => view.available.min(view.balance),
+        MARGIN_COIN => view.withdrawable,
         _ => Quote::ZERO,
     };
     Ok(json!({
@@ -172,18 +171,6 @@ pub(super) fn max_transferable(hall: &mut Hall, call: &Call) -> Result<String, R
         "borrowMaxTransfer": Text::from(free),
     })
     .to_string())
-}
-
-/// Whether a request asks for crossed margin, or for none in particular.
-///
-/// # Errors
-/// For isolated margin, which is not offered here, and for any other word.
-pub(super) fn require_crossed(params: &Params) -> Result<(), Reject> {
-    let modes = [("crossed", MarginMode::Crossed), ("isolated", MarginMode::Isolated)];
-    match params.word("marginMode", &modes)? {
-        Some(MarginMode::Isolated) => Err(Reject::MARGIN_MODE),
-        Some(MarginMode::Crossed) | None => Ok(()),
-    }
 }
 
 const fn side_of(lots: Lots) -> Side {
@@ -229,7 +216,7 @@ impl<'a> ClosedRow<'a> {
             margin_coin: MARGIN_COIN,
             hold_mode: mode.word(),
             pos_side: direction_word(closed.pos_side, side_of(closed.size)),
-            margin_mode: MarginMode::Crossed.word(),
+            margin_mode: closed.margin_mode.word(),
             open_price_avg: closed.open_price.into(),
             close_price_avg: closed.close_price.into(),
             open_total_pos: size,

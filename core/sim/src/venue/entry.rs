@@ -9,8 +9,8 @@ use super::{Ids, Venue};
 use crate::account::{AccountId, OpenSum};
 use crate::instrument::{InstrumentId, Status, VALUE_MAX};
 use crate::order::{
-    Ack, CancelReason, HoldMode, ModifyRequest, Order, OrderId, OrderKind, OrderRef, OrderSource,
-    OrderStatus, PlaceRequest, PosSide, StpMode, TimeInForce,
+    Ack, CancelReason, HoldMode, MarginMode, ModifyRequest, Order, OrderId, OrderKind, OrderRef,
+    OrderSource, OrderStatus, PlaceRequest, PosSide, StpMode, TimeInForce,
 };
 use crate::reject::Reject;
 
@@ -133,6 +133,7 @@ impl Venue {
                     time_in_force: TimeInForce::Ioc,
                     reduce_only: side == PosSide::Net,
                     stp: StpMode::None,
+                    margin_mode: None,
                     client_id: None,
                 };
                 let source = OrderSource::ClosePosition;
@@ -184,7 +185,7 @@ impl Venue {
         source: OrderSource,
     ) -> Result<(Order, Ack), Reject> {
         assert!(!self.account(account).house, "agents place by their own door");
-        let draft = self.check(account, request, replaced, source)?;
+        let draft = self.check_in_mode(account, request, replaced, source)?;
         if let Some(old) = replaced {
             self.cancel_resting(old, CancelReason::Modify);
         }
@@ -215,7 +216,7 @@ impl Venue {
             reduce_only: request.reduce_only,
             stp: request.stp,
             margin_mode: holding.margin_mode,
-            leverage: holding.leverage,
+            leverage: holding.leverages()[request.side.index()],
             source,
             filled: Lots::ZERO,
             filled_value: Quote::ZERO,
@@ -230,17 +231,44 @@ impl Venue {
         Ok((order, Ack { order: id, client_id, displaced, at: self.now }))
     }
 
-    /// All checks, in the venue's order.
+    /// All checks, with margin kept as the request says; a refused one leaves it as it was.
+    fn check_in_mode(
+        &mut self,
+        account: AccountId,
+        request: &PlaceRequest,
+        replaced: Option<OrderId>,
+        source: OrderSource,
+    ) -> Result<Draft, Reject> {
+        let instrument = request.instrument;
+        let holding = self.account(account).holding(instrument);
+        let (before, idle) = (holding.margin_mode, !holding.is_held() && holding.orders == 0);
+        let mode = match request.margin_mode {
+            Some(mode) => mode,
+            None if idle => MarginMode::Crossed,
+            None => before,
+        };
+        let freed = u32::from(replaced.is_some());
+        let refused = self.set_margin_mode(account, instrument, mode, freed).err();
+        let draft = self.check(account, request, replaced, source, refused);
+        if draft.is_err() {
+            self.accounts[account.index()].holdings[instrument.index()].margin_mode = before;
+        }
+        draft
+    }
+
+    /// All checks, in the venue's order; `mode` is what stands against the margin mode.
     fn check(
         &self,
         account: AccountId,
         request: &PlaceRequest,
         replaced: Option<OrderId>,
         source: OrderSource,
+        mode: Option<Reject>,
     ) -> Result<Draft, Reject> {
         let closes = request.pos_side.closes(request.side, request.reduce_only);
         self.check_status(request.instrument, closes)?;
         self.check_pos_side(account, request.pos_side)?;
+        mode.map_or(Ok(()), Err)?;
         self.check_client_id(account, request, replaced)?;
         let price = self.check_price(request)?;
         let size = self.check_size(request)?;
@@ -472,12 +500,13 @@ impl Venue {
         }
         let tier = market.rules.tier(exposure.largest);
         let last = market.rules.tiers.last().expect("checked rules have a tier");
-        if after.leverage > tier.leverage_max || exposure.largest > last.end {
+        if after.leverages[request.side.index()] > tier.leverage_max || exposure.largest > last.end
+        {
             return Err(Reject::POSITION_TIER);
         }
         let others = self.margin_without(account, instrument);
         let whole = others.plus(after.margin());
-        let equity = self.account(account).balance + whole.unrealized;
+        let equity = whole.equity(self.account(account).balance);
         if whole.initial() > equity { Err(Reject::MARGIN) } else { Ok(()) }
     }
 }
@@ -524,6 +553,7 @@ fn replacement(old: &Order, request: &ModifyRequest) -> Result<PlaceRequest, Rej
         time_in_force: old.time_in_force,
         reduce_only: old.reduce_only,
         stp: old.stp,
+        margin_mode: Some(old.margin_mode),
         client_id: Some(request.client_id.clone().unwrap_or_else(|| old.client_id.to_string())),
     })
 }

@@ -18,9 +18,10 @@ use crate::event::{Liquidation, VenueEvent};
 use crate::instrument::InstrumentId;
 use crate::margin::fee_on;
 use crate::order::{
-    CancelReason, HoldMode, Order, OrderId, OrderKind, OrderSource, OrderStatus, PosSide, Role,
+    CancelReason, MarginMode, Order, OrderId, OrderKind, OrderSource, OrderStatus, PosSide, Role,
     StpMode, TimeInForce, TradeId,
 };
+use crate::position::Position;
 use crate::reject::Reject;
 
 /// A position of an account.
@@ -31,7 +32,22 @@ struct Held {
     pos_side: PosSide,
 }
 
-/// What is done next to an account that is due.
+/// What bears a loss: the account for its crossed positions, an isolated one for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bearer {
+    Crossed(AccountId),
+    Isolated(Held),
+}
+
+impl Bearer {
+    const fn account(self) -> AccountId {
+        match self {
+            Self::Crossed(account) | Self::Isolated(Held { account, .. }) => account,
+        }
+    }
+}
+
+/// What is done next to one that is due.
 enum Relief {
     Net(InstrumentId, Lots),
     Reduce(Held, Lots),
@@ -68,45 +84,74 @@ impl Venue {
 
     /// Liquidates until nobody is due: deleveraging may have brought others down.
     pub(super) fn liquidate_due(&mut self) {
-        while let Some(account) = self.find_due_account() {
-            self.liquidate(account);
+        while let Some(bearer) = self.find_bearer() {
+            self.liquidate(bearer);
         }
     }
 
-    fn find_due_account(&self) -> Option<AccountId> {
-        let clients = self.accounts.iter().filter(|account| !account.house);
-        clients.filter(|a| a.is_exposed()).map(|a| a.id).find(|id| self.is_due(*id))
+    fn find_bearer(&self) -> Option<Bearer> {
+        let clients = self.accounts.iter().filter(|account| !account.house && account.is_exposed());
+        clients.map(|account| account.id).find_map(|account| {
+            let crossed = Bearer::Crossed(account);
+            if self.is_due(crossed) {
+                return Some(crossed);
+            }
+            let isolated = self.positions_kept(account, MarginMode::Isolated);
+            isolated.map(Bearer::Isolated).find(|bearer| self.is_due(*bearer))
+        })
     }
 
-    fn is_due(&self, account: AccountId) -> bool {
-        let margin = self.margin(account);
-        !margin.maintenance.is_zero() && margin.maintenance >= self.equity(account)
+    fn is_due(&self, bearer: Bearer) -> bool {
+        let maintenance = match bearer {
+            Bearer::Crossed(account) => self.margin(account).maintenance,
+            Bearer::Isolated(held) => self.maintenance_of(held),
+        };
+        !maintenance.is_zero() && maintenance >= self.equity(bearer)
     }
 
-    fn equity(&self, account: AccountId) -> Quote {
-        self.account(account).balance + self.margin(account).unrealized
+    /// The money that bears it, without profit.
+    fn cash(&self, bearer: Bearer) -> Quote {
+        match bearer {
+            Bearer::Crossed(account) => {
+                self.account(account).balance - self.margin(account).isolated
+            }
+            Bearer::Isolated(held) => self.position_of(held).margin,
+        }
     }
 
-    fn liquidate(&mut self, account: AccountId) {
-        self.cancel_open(account, None, CancelReason::Burst);
-        while self.is_due(account) {
-            let Some(relief) = self.relief(account) else { break };
+    fn equity(&self, bearer: Bearer) -> Quote {
+        let profit = |held: &Held| {
+            let market = self.instrument(held.instrument);
+            self.case(held.account, market).unrealized_of(held.pos_side)
+        };
+        self.borne(bearer).iter().fold(self.cash(bearer), |sum, held| sum + profit(held))
+    }
+
+    fn liquidate(&mut self, bearer: Bearer) {
+        let account = bearer.account();
+        let scope = match bearer {
+            Bearer::Crossed(_) => None,
+            Bearer::Isolated(held) => Some(held.instrument),
+        };
+        self.cancel_open(account, scope, CancelReason::Burst);
+        while self.is_due(bearer) {
+            let Some(relief) = self.relief(bearer) else { break };
             match relief {
                 Relief::Net(instrument, lots) => self.net(account, instrument, lots),
                 Relief::Reduce(held, lots) => self.force(held, lots, OrderSource::Reduce),
-                Relief::TakeOver(held) => self.take_over(held),
+                Relief::TakeOver(held) => self.take_over(bearer, held),
             }
         }
         self.cover(account);
         self.publish_account(account);
     }
 
-    /// The next step: netting, then reduction by tiers, then taking over. An account that is
-    /// bankrupt at the mark gains nothing by being reduced; its largest position goes last.
-    fn relief(&self, account: AccountId) -> Option<Relief> {
-        let positions = self.exposures(account);
-        if self.account(account).hold_mode == HoldMode::Hedge {
-            for (held, _) in positions.iter().filter(|(held, _)| held.pos_side == PosSide::Long) {
+    /// The next step: netting, then reduction by tiers, then taking over. Who is bankrupt at the
+    /// mark gains nothing by being reduced; the largest position then goes last.
+    fn relief(&self, bearer: Bearer) -> Option<Relief> {
+        let positions = self.borne(bearer);
+        if matches!(bearer, Bearer::Crossed(_)) {
+            for held in positions.iter().filter(|held| held.pos_side == PosSide::Long) {
                 let other = Held { pos_side: PosSide::Short, ..*held };
                 let both = self.lots_of(*held).0.min(self.lots_of(other).0.abs());
                 if both > 0 {
@@ -114,33 +159,44 @@ impl Venue {
                 }
             }
         }
-        let costs = positions.iter().fold(Quote::ZERO, |sum, (held, _)| sum + self.cost_of(*held));
-        if self.equity(account) < costs {
-            let smallest = positions.iter().min_by_key(|(_, maintenance)| *maintenance)?;
-            return Some(Relief::TakeOver(smallest.0));
+        let weight = |held: &&Held| self.maintenance_of(**held);
+        let costs = positions.iter().fold(Quote::ZERO, |sum, held| sum + self.cost_of(*held));
+        if self.equity(bearer) < costs {
+            return positions.iter().min_by_key(weight).copied().map(Relief::TakeOver);
         }
-        let by_weight = |(_, maintenance): &&(Held, Quote)| Reverse(*maintenance);
-        let reducible = positions.iter().filter(|(held, _)| self.excess(*held).is_some());
-        if let Some((held, _)) = reducible.min_by_key(by_weight) {
+        let reducible = positions.iter().filter(|held| self.excess(**held).is_some());
+        if let Some(held) = reducible.max_by_key(weight) {
             return Some(Relief::Reduce(*held, self.excess(*held)?));
         }
-        positions.iter().min_by_key(by_weight).map(|(held, _)| Relief::TakeOver(*held))
+        positions.iter().max_by_key(weight).copied().map(Relief::TakeOver)
     }
 
-    /// The account's positions with their maintenance margins.
-    fn exposures(&self, account: AccountId) -> Vec<(Held, Quote)> {
-        let mut out = Vec::new();
-        for market in &self.instruments {
-            for pos_side in PosSide::ALL {
-                let held = Held { account, instrument: market.id, pos_side };
-                if !self.lots_of(held).is_zero() {
-                    let value = self.case(account, market).value(pos_side).abs();
-                    let mmr = market.rules.tier(value).mmr;
-                    out.push((held, value.times_rounded_up(mmr)));
-                }
-            }
+    /// The positions that it bears.
+    fn borne(&self, bearer: Bearer) -> Vec<Held> {
+        match bearer {
+            Bearer::Crossed(account) => self.positions_kept(account, MarginMode::Crossed).collect(),
+            Bearer::Isolated(held) if self.lots_of(held).is_zero() => Vec::new(),
+            Bearer::Isolated(held) => vec![held],
         }
-        out
+    }
+
+    /// The account's positions whose margin is kept in this mode.
+    fn positions_kept(
+        &self,
+        account: AccountId,
+        mode: MarginMode,
+    ) -> impl Iterator<Item = Held> + '_ {
+        let holdings = self.account(account).holdings.iter().zip(&self.instruments);
+        let kept = holdings.filter(move |(holding, _)| holding.margin_mode == mode);
+        kept.flat_map(move |(holding, market)| {
+            let held =
+                PosSide::ALL.into_iter().filter(|side| !holding.position(*side).lots.is_zero());
+            held.map(move |pos_side| Held { account, instrument: market.id, pos_side })
+        })
+    }
+
+    fn maintenance_of(&self, held: Held) -> Quote {
+        self.case(held.account, self.instrument(held.instrument)).maintenance_of(held.pos_side)
     }
 
     /// What of a position lies above the next lower tier, signed as the position; none in the
@@ -181,20 +237,20 @@ impl Venue {
     }
 
     /// Takes a position over whole, or has the other side bear what the fund cannot.
-    fn take_over(&mut self, held: Held) {
-        let others = self.exposures(held.account).len() - 1;
-        let after = self.equity(held.account) - self.cost_of(held);
-        if others == 0 && after < Quote::ZERO && self.fund.balance() < -after {
-            return self.deleverage_others(held);
+    fn take_over(&mut self, bearer: Bearer, held: Held) {
+        let last = self.borne(bearer).len() == 1;
+        let after = self.equity(bearer) - self.cost_of(held);
+        if last && after < Quote::ZERO && self.fund.balance() < -after {
+            return self.deleverage_others(bearer, held);
         }
         self.force(held, self.lots_of(held), OrderSource::Liquidation);
     }
 
-    /// Closes a position at the price at which nothing is left of its account, against the
+    /// Closes a position at the price at which nothing is left of what bears it, against the
     /// positions of the other side: those of clients by rank, then those of agents, which bear it
     /// in silence. The rest, if there is any, the fund takes.
-    fn deleverage_others(&mut self, held: Held) {
-        let price = self.bankruptcy_tick(held);
+    fn deleverage_others(&mut self, bearer: Bearer, held: Held) {
+        let price = self.bankruptcy_tick(bearer, held);
         let lots = self.lots_of(held);
         let id = self.forced_order(held, lots, OrderSource::Bankruptcy);
         let mut left = lots.abs().0;
@@ -207,8 +263,8 @@ impl Venue {
             let against = Lots(-lots.0.signum() * part);
             let reduced = self.forced_order(other, against, OrderSource::Adl);
             let trade = TradeId(Ids::next(&mut self.ids.trade));
-            self.fill(id, trade, Role::Taker, price, Lots(part));
-            self.fill(reduced, trade, Role::Maker, price, Lots(part));
+            self.forced_fill(id, trade, Role::Taker, price, Lots(part));
+            self.forced_fill(reduced, trade, Role::Maker, price, Lots(part));
             self.events.push(VenueEvent::Adl(self.told(other, against, price)));
             self.cover(other.account);
             left -= part;
@@ -242,7 +298,7 @@ impl Venue {
                 position.lots += moved;
                 position.entry += i128::from(grids.value(price, moved).0);
                 let trade = TradeId(Ids::next(&mut self.ids.trade));
-                self.fill(order, trade, Role::Taker, price, Lots(part));
+                self.forced_fill(order, trade, Role::Taker, price, Lots(part));
                 left -= part;
             }
         }
@@ -267,28 +323,50 @@ impl Venue {
         ranked.into_iter().map(|(_, other)| other).collect()
     }
 
-    /// The tick at which closing an account's last position leaves it nothing, or a little.
-    fn bankruptcy_tick(&self, held: Held) -> Ticks {
+    /// The tick at which closing the last position leaves nothing of what bears it, or a little.
+    fn bankruptcy_tick(&self, bearer: Bearer, held: Held) -> Ticks {
         let quantum = i128::from(self.instrument(held.instrument).rules.grids.quantum());
-        let position = self.account(held.account).holding(held.instrument).position(held.pos_side);
+        let position = self.position_of(held);
         let lots = i128::from(position.lots.0);
-        // balance + price · lots − entry = 0, in whole ticks and in favor of the account.
-        let wanted = position.entry - i128::from(self.account(held.account).balance.0);
+        // cash + price · lots − entry = 0, in whole ticks and in favor of whoever is closed.
+        let wanted = position.entry - i128::from(self.cash(bearer).0);
         let ticks = wanted.div_euclid(quantum * lots);
         let ticks = if ticks * quantum * lots < wanted { ticks + lots.signum() } else { ticks };
         Ticks(i64::try_from(ticks).unwrap_or(i64::MAX).max(1))
     }
 
-    /// Lets the fund pay what an account without positions owes.
+    /// Lets the fund pay what an account without crossed positions owes.
     fn cover(&mut self, account: AccountId) {
-        let balance = self.account(account).balance;
-        if balance >= Quote::ZERO || self.account(account).is_exposed() {
-            return;
+        let cash = self.cash(Bearer::Crossed(account));
+        if cash < Quote::ZERO && self.borne(Bearer::Crossed(account)).is_empty() {
+            self.insure(account, -cash, false);
         }
-        self.fund.add(balance);
-        self.accounts[account.index()].totals.insurance -= balance;
+    }
+
+    /// Lets the fund pay `amount` for an account.
+    fn insure(&mut self, account: AccountId, amount: Quote, isolated: bool) {
+        self.fund.add(-amount);
+        self.accounts[account.index()].totals.insurance += amount;
         let kind = BillKind::Insurance;
-        self.book_bill(account, Bill { kind, amount: -balance, ..Bill::blank(self.now) });
+        self.book_bill(account, Bill { kind, isolated, amount, ..Bill::blank(self.now) });
+    }
+
+    /// Fills an order that the venue has made, and lets the fund bear what an isolated position's
+    /// margin cannot. Gives the fee.
+    fn forced_fill(
+        &mut self,
+        order: OrderId,
+        trade: TradeId,
+        role: Role,
+        price: Ticks,
+        size: Lots,
+    ) -> Quote {
+        let account = self.kept(order).order.account;
+        let cost = self.fill(order, trade, role, price, size);
+        if cost.short > Quote::ZERO {
+            self.insure(account, cost.short, true);
+        }
+        cost.fee
     }
 
     fn close_at_mark(&mut self, held: Held, lots: Lots, source: OrderSource) -> Liquidation {
@@ -312,7 +390,7 @@ impl Venue {
     fn hand_to_fund(&mut self, order: OrderId, instrument: InstrumentId, lots: Lots, price: Ticks) {
         let value = self.instrument(instrument).rules.grids.value(price, lots);
         let trade = TradeId(Ids::next(&mut self.ids.trade));
-        let fee = self.fill(order, trade, Role::Taker, price, lots.abs());
+        let fee = self.forced_fill(order, trade, Role::Taker, price, lots.abs());
         self.fund.take(instrument, lots, i128::from(value.0));
         self.fund.add(fee);
     }
@@ -332,15 +410,20 @@ impl Venue {
         }
     }
 
+    fn position_of(&self, held: Held) -> &Position {
+        self.account(held.account).holding(held.instrument).position(held.pos_side)
+    }
+
     fn lots_of(&self, held: Held) -> Lots {
-        self.account(held.account).holding(held.instrument).position(held.pos_side).lots
+        self.position_of(held).lots
     }
 
     /// Makes the order by which the venue closes `lots` of a position.
     fn forced_order(&mut self, held: Held, lots: Lots, source: OrderSource) -> OrderId {
         let Held { account, instrument, pos_side } = held;
         let holding = self.account(account).holding(instrument);
-        let (margin_mode, leverage) = (holding.margin_mode, holding.leverage);
+        let leverage = holding.leverages()[usize::from(lots.0 < 0)];
+        let margin_mode = holding.margin_mode;
         let id = OrderId(Ids::next(&mut self.ids.order));
         let at = self.now;
         self.register(Order {

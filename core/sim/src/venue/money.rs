@@ -131,8 +131,7 @@ impl Venue {
         if amount.0 <= 0 {
             return Err(Reject::AMOUNT_RANGE);
         }
-        let view = self.account_view(account);
-        if amount > view.available.min(view.balance) {
+        if amount > self.account_view(account).withdrawable {
             return Err(Reject::BALANCE);
         }
         self.transfer(account, -amount, BillKind::TransferOut);
@@ -150,7 +149,7 @@ impl Venue {
         self.accounts[account.index()].book(Bill { id, ..bill });
     }
 
-    /// Sets an account's leverage in a contract.
+    /// Sets an account's leverage for crossed margin in a contract.
     ///
     /// # Errors
     /// When it is out of the contract's range, above what the tier of the position allows, or
@@ -169,24 +168,145 @@ impl Venue {
             return Err(Reject::LEVERAGE_RANGE);
         }
         let mut case = self.case(account, market);
-        let lowers = leverage < case.leverage;
-        case.leverage = leverage;
-        let exposure = case.exposure();
-        if !exposure.worst.is_zero() && leverage > rules.tier(exposure.largest).leverage_max {
-            return Err(Reject::LEVERAGE_RANGE);
-        }
-        let whole = self.margin_without(account, instrument).plus(case.margin());
-        if lowers && whole.initial() > self.account(account).balance + whole.unrealized {
-            return Err(Reject::LEVERAGE_MARGIN);
+        if case.holding.margin_mode == MarginMode::Crossed {
+            let lowers = leverage < case.leverages[0];
+            case.leverages = [leverage; 2];
+            let exposure = case.exposure();
+            if !exposure.worst.is_zero() && leverage > rules.tier(exposure.largest).leverage_max {
+                return Err(Reject::LEVERAGE_RANGE);
+            }
+            let whole = self.margin_without(account, instrument).plus(case.margin());
+            if lowers && whole.initial() > whole.equity(self.account(account).balance) {
+                return Err(Reject::LEVERAGE_MARGIN);
+            }
         }
         self.accounts[account.index()].holdings[instrument.index()].leverage = leverage;
+        self.publish_holding(account, instrument);
+        Ok(())
+    }
+
+    /// Sets an account's leverages for isolated margin in a contract, of longs, of shorts, or of
+    /// both. A position whose leverage is lowered is given the margin that it then lacks.
+    ///
+    /// # Errors
+    /// As for [`Venue::set_leverage`].
+    pub fn set_isolated_leverage(
+        &mut self,
+        account: AccountId,
+        instrument: InstrumentId,
+        leverages: [Option<u32>; 2],
+        now: UnixNanos,
+    ) -> Result<(), Reject> {
+        self.advance(now);
+        let market = self.instrument(instrument);
+        let rules = &market.rules;
+        let mut case = self.case(account, market);
+        let mut wanted = case.holding.isolated_leverage;
+        for (wanted, leverage) in wanted.iter_mut().zip(leverages) {
+            *wanted = leverage.unwrap_or(*wanted);
+            if *wanted < rules.leverage_min || *wanted > rules.leverage_max {
+                return Err(Reject::LEVERAGE_RANGE);
+            }
+        }
+        let mut lacks = [Quote::ZERO; 3];
+        if case.holding.margin_mode == MarginMode::Isolated {
+            case.leverages = wanted;
+            let exposure = case.exposure();
+            let highest = wanted[0].max(wanted[1]);
+            if !exposure.worst.is_zero() && highest > rules.tier(exposure.largest).leverage_max {
+                return Err(Reject::LEVERAGE_RANGE);
+            }
+            for pos_side in PosSide::ALL {
+                let value = case.value(pos_side);
+                let asked = over(value.abs(), wanted[usize::from(value.0 < 0)]);
+                let kept = case.holding.position(pos_side).margin;
+                lacks[pos_side.index()] = Quote((asked - kept).0.max(0));
+            }
+            let more = lacks.iter().fold(Quote::ZERO, |sum, lack| sum + *lack);
+            let whole = self.margin_without(account, instrument).plus(case.margin());
+            let lowers = case.holding.isolated_leverage.iter().zip(wanted).any(|(is, to)| to < *is);
+            if lowers && whole.initial() + more > whole.equity(self.account(account).balance) {
+                return Err(Reject::LEVERAGE_MARGIN);
+            }
+            if !lowers {
+                lacks = [Quote::ZERO; 3];
+            }
+        }
+        let holding = &mut self.accounts[account.index()].holdings[instrument.index()];
+        holding.isolated_leverage = wanted;
+        for pos_side in PosSide::ALL {
+            let lack = lacks[pos_side.index()];
+            if !lack.is_zero() {
+                let kind = BillKind::LeverageMargin;
+                self.move_margin(account, instrument, pos_side, lack, kind);
+            }
+        }
+        self.publish_holding(account, instrument);
+        Ok(())
+    }
+
+    /// Gives margin to an isolated position, or takes it back when `amount` is negative.
+    ///
+    /// # Errors
+    /// Without such a position, in crossed mode, when so much is not free, or when the position
+    /// would keep less than its leverage asks at the mark, its loss counted.
+    pub fn set_margin(
+        &mut self,
+        account: AccountId,
+        instrument: InstrumentId,
+        pos_side: PosSide,
+        amount: Quote,
+        now: UnixNanos,
+    ) -> Result<(), Reject> {
+        self.advance(now);
+        let case = self.case(account, self.instrument(instrument));
+        if case.holding.position(pos_side).lots.is_zero() {
+            return Err(Reject::NO_POSITION);
+        }
+        if case.holding.margin_mode == MarginMode::Crossed {
+            return Err(Reject::NOT_ISOLATED);
+        }
+        if amount.0 > 0 && amount > self.account_view(account).available {
+            return Err(Reject::MARGIN);
+        }
+        let value = case.value(pos_side);
+        let asked = over(value.abs(), case.leverages[usize::from(value.0 < 0)]);
+        let loss = Quote(case.unrealized_of(pos_side).0.min(0));
+        let spare = case.holding.position(pos_side).margin + loss - asked;
+        if amount.0 < 0 && -amount > spare {
+            let text = format!("The maximum reducible amount is {} USDT", usdt(spare));
+            return Err(Reject::with(25242, text));
+        }
+        self.move_margin(account, instrument, pos_side, amount, BillKind::Margin);
+        self.publish_holding(account, instrument);
+        Ok(())
+    }
+
+    /// Moves money between the free part of a wallet and an isolated position.
+    fn move_margin(
+        &mut self,
+        account: AccountId,
+        instrument: InstrumentId,
+        pos_side: PosSide,
+        amount: Quote,
+        kind: BillKind,
+    ) {
+        let holding = &mut self.accounts[account.index()].holdings[instrument.index()];
+        holding.positions[pos_side.index()].margin += amount;
+        holding.positions[pos_side.index()].updated = self.now;
+        let (instrument, amount) = (Some(instrument), -amount);
+        let bill = Bill { kind, instrument, isolated: true, amount, ..Bill::blank(self.now) };
+        self.book_bill(account, bill);
+    }
+
+    /// Tells of the positions of an account in a contract, and of its money.
+    fn publish_holding(&mut self, account: AccountId, instrument: InstrumentId) {
         for side in PosSide::ALL {
             if !self.account(account).holding(instrument).position(side).lots.is_zero() {
                 self.publish_position(account, instrument, side);
             }
         }
         self.publish_account(account);
-        Ok(())
     }
 
     /// Sets one-way or hedge mode for all contracts.
@@ -205,20 +325,22 @@ impl Venue {
         Ok(())
     }
 
-    /// Sets how margin is kept in a contract. Only crossed margin is offered.
+    /// Sets how margin is kept in a contract. `replaced` orders of it are about to go.
     ///
     /// # Errors
-    /// For isolated margin.
-    pub fn set_margin_mode(
+    /// When a position or another order there is kept otherwise.
+    pub(super) fn set_margin_mode(
         &mut self,
         account: AccountId,
         instrument: InstrumentId,
         mode: MarginMode,
+        replaced: u32,
     ) -> Result<(), Reject> {
-        if mode == MarginMode::Isolated {
-            return Err(Reject::MARGIN_MODE);
+        let holding = &mut self.accounts[account.index()].holdings[instrument.index()];
+        if holding.margin_mode != mode && (holding.is_held() || holding.orders > replaced) {
+            return Err(Reject::MARGIN_MODE_BUSY);
         }
-        self.accounts[account.index()].holdings[instrument.index()].margin_mode = mode;
+        holding.margin_mode = mode;
         Ok(())
     }
 
@@ -226,20 +348,20 @@ impl Venue {
     pub fn account_view(&self, account: AccountId) -> AccountView {
         let margin = self.margin(account);
         let balance = self.account(account).balance;
-        let equity = balance + margin.unrealized;
+        let unrealized = margin.unrealized + margin.isolated_unrealized;
+        let equity = margin.equity(balance);
+        let available = Quote((equity - margin.initial()).0.max(0));
         AccountView {
             account,
             balance,
-            unrealized: margin.unrealized,
-            equity,
-            initial_margin: margin.initial(),
+            unrealized,
+            equity: balance + unrealized,
+            initial_margin: margin.initial() + margin.isolated,
             order_margin: margin.orders,
             maintenance_margin: margin.maintenance,
-            available: Quote((equity - margin.initial()).0.max(0)),
-            margin_ratio: match margin.maintenance.is_zero() {
-                true => Rate::ZERO,
-                false => margin.maintenance.share_of(equity).unwrap_or(Rate(i64::MAX)),
-            },
+            available,
+            withdrawable: available.min(balance - margin.isolated),
+            margin_ratio: ratio(margin.maintenance, equity),
             at: self.now,
         }
     }
@@ -274,48 +396,37 @@ impl Venue {
             .fold(0, |sum, order| sum + order.left().0);
         let grids = market.rules.grids;
         let mmr = market.rules.tier(value).mmr;
+        let own = case.maintenance_of(pos_side);
+        let isolated = case.holding.margin_mode == MarginMode::Isolated;
+        // What bears the position and what else that has to bear.
+        let (equity, others, initial_margin) = if isolated {
+            let unrealized = case.unrealized_of(pos_side);
+            (position.margin + unrealized, Quote::ZERO, position.margin)
+        } else {
+            let margin = self.margin(account);
+            let equity = margin.equity(self.account(account).balance);
+            (equity, margin.maintenance - own, over(value, case.leverages[0]))
+        };
         PositionView {
             account,
             instrument,
             pos_side,
             position: position.clone(),
             locked: keel_core::units::Lots(closing.min(position.lots.abs().0)),
-            leverage: case.leverage,
+            leverage: case.leverages[usize::from(signed.0 < 0)],
             margin_mode: case.holding.margin_mode,
             hold_mode: case.hold_mode,
             average_price: grids.average(position.entry, position.lots),
             mark: market.marks.mark,
             value,
             unrealized: case.unrealized_of(pos_side),
-            initial_margin: over(value, case.leverage),
+            initial_margin,
             mmr,
-            liquidation_price: self.liquidation_price(account, market.marks.mark, signed, mmr),
+            margin_ratio: ratio(others + own, equity),
+            liquidation_price: liquidation_price(market.marks.mark, signed, mmr, equity - others),
             break_even_price: break_even(&case, pos_side),
             at: self.now,
         }
-    }
-
-    /// Where the mark would have to go, all else standing still and the tier staying, for
-    /// maintenance to reach equity: `equity + (m/M − 1)·V = others + r·|V|·m/M` solved for `m`.
-    fn liquidation_price(
-        &self,
-        account: AccountId,
-        mark: Price,
-        value: Quote,
-        mmr: Rate,
-    ) -> Option<Price> {
-        if value.is_zero() {
-            return None;
-        }
-        let margin = self.margin(account);
-        let own = value.abs().times_rounded_up(mmr);
-        let equity = self.account(account).balance + margin.unrealized;
-        let spare = i128::from((equity - (margin.maintenance - own)).0);
-        let signed = i128::from(value.0);
-        let top = (signed - spare) * i128::from(E8);
-        let bottom = signed * i128::from(E8) - i128::from(mmr.0) * signed.abs();
-        let price = i128::from(mark.0).checked_mul(top)? / bottom;
-        i64::try_from(price).ok().filter(|price| *price > 0).map(Price)
     }
 
     pub(super) fn margin(&self, account: AccountId) -> Margin {
@@ -341,7 +452,7 @@ impl Venue {
             hold_mode: account.hold_mode,
             holding,
             opening: holding.opening,
-            leverage: holding.leverage,
+            leverages: holding.leverages(),
         }
     }
 
@@ -359,6 +470,33 @@ impl Venue {
         let view = self.position_view(account, instrument, side);
         self.events.push(VenueEvent::Position(Box::new(view)));
     }
+}
+
+/// Maintenance over what bears it; the highest rate when that is not positive.
+fn ratio(maintenance: Quote, equity: Quote) -> Rate {
+    match maintenance.is_zero() {
+        true => Rate::ZERO,
+        false => maintenance.share_of(equity).unwrap_or(Rate(i64::MAX)),
+    }
+}
+
+/// Where the mark would have to go, all else standing still and the tier staying, for maintenance to
+/// use up what is `spare` for it: `spare + (m/M − 1)·V = r·|V|·m/M` solved for `m`.
+fn liquidation_price(mark: Price, value: Quote, mmr: Rate, spare: Quote) -> Option<Price> {
+    if value.is_zero() {
+        return None;
+    }
+    let signed = i128::from(value.0);
+    let top = (signed - i128::from(spare.0)) * i128::from(E8);
+    let bottom = signed * i128::from(E8) - i128::from(mmr.0) * signed.abs();
+    let price = i128::from(mark.0).checked_mul(top)? / bottom;
+    i64::try_from(price).ok().filter(|price| *price > 0).map(Price)
+}
+
+/// Money as a client reads it, to the cent that is there for certain.
+fn usdt(money: Quote) -> String {
+    let cents = money.0.max(0) / 1_000_000;
+    format!("{}.{:02}", cents / 100, cents % 100)
 }
 
 /// The price at which closing with a taker fee brings the position's whole life to zero:

@@ -187,6 +187,7 @@ impl Venue {
             time_in_force: TimeInForce::Gtc,
             reduce_only: order.reduce_only,
             stp: StpMode::None,
+            margin_mode: None,
             client_id: None,
         };
         let made = self.enter_request(order.account, &request, None, OrderSource::Strategy);

@@ -14,6 +14,7 @@ use crate::order::{
     OrderStatus, PlaceRequest, PosSide, Role, StpMode, TimeInForce,
 };
 
+mod isolated;
 mod liquidation;
 
 const BTC: InstrumentId = InstrumentId(0);
@@ -135,6 +136,7 @@ fn limit(side: Side, price: &str, size: &str) -> PlaceRequest {
         time_in_force: TimeInForce::Gtc,
         reduce_only: false,
         stp: StpMode::None,
+        margin_mode: None,
         client_id: None,
     }
 }
@@ -800,10 +802,6 @@ fn leverage_keeps_to_its_range_its_tier_and_its_margin() {
     floor.placed(floor.ann, &buy("50000", "2.9"));
     assert_eq!(set(&mut floor, 20), Ok(()));
     assert_eq!(set(&mut floor, 14), Err(25228));
-    assert_eq!(
-        floor.venue.set_margin_mode(floor.ann, BTC, MarginMode::Isolated),
-        Err(Reject::MARGIN_MODE)
-    );
 }
 
 #[test]
@@ -1088,6 +1086,7 @@ enum Act {
     Mark { price: i64, rate: i64 },
     Wait { minutes: i64 },
     Move { who: usize, amount: i64 },
+    Margin { who: usize, amount: i64, leverage: u32 },
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -1118,6 +1117,9 @@ fn act() -> impl Strategy<Value = Act> {
         }),
         1 => (1i64..600).prop_map(|minutes| Act::Wait { minutes }),
         1 => (0usize..3, -2_000i64..2_000).prop_map(|(who, amount)| Act::Move { who, amount }),
+        1 => (0usize..3, -2_000i64..2_000, 1u32..60).prop_map(|(who, amount, leverage)| {
+            Act::Margin { who, amount, leverage }
+        }),
     ]
 }
 
@@ -1139,6 +1141,9 @@ impl Floor {
                         TimeInForce::PostOnly,
                     ][how];
                 }
+                // Bob keeps margin apart, and so does Cid while there is a fund.
+                let apart = who == 1 || who == 2 && self.venue.fund().balance().0 > 0;
+                request.margin_mode = apart.then_some(MarginMode::Isolated);
                 let hedged = self.venue.account(clients[who]).hold_mode == HoldMode::Hedge;
                 request.reduce_only = closes && !hedged;
                 if hedged {
@@ -1186,6 +1191,15 @@ impl Floor {
                     _ => self.venue.withdraw(account, Quote::usdt(-amount), self.now),
                 };
             }
+            Act::Margin { who, amount, leverage } => {
+                let account = clients[who];
+                for side in PosSide::ALL {
+                    let amount = Quote::usdt(amount);
+                    let _ = self.venue.set_margin(account, BTC, side, amount, self.now);
+                }
+                let leverages = [Some(leverage), None];
+                let _ = self.venue.set_isolated_leverage(account, BTC, leverages, self.now);
+            }
         }
     }
 }
@@ -1218,7 +1232,12 @@ fn audit(floor: &Floor, clients: [AccountId; 3]) {
         for (side, sign) in [(PosSide::Long, 1), (PosSide::Short, -1)] {
             assert!(holding.position(side).lots.0 * sign >= 0);
         }
-        let bills = account.bills().iter().fold(Quote::ZERO, |sum, b| sum + b.amount - b.fee);
+        for position in &holding.positions {
+            let apart = holding.margin_mode == MarginMode::Isolated && !position.lots.is_zero();
+            assert!(apart || position.margin.is_zero(), "only isolated positions keep margin");
+        }
+        let moving = account.bills().iter().filter(|bill| bill.moves_money());
+        let bills = moving.fold(Quote::ZERO, |sum, bill| sum + bill.amount - bill.fee);
         assert_eq!(bills, account.balance(), "the records are whole");
     }
     conservation(venue, clients);

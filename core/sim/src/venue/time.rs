@@ -8,7 +8,7 @@ use crate::account::{AccountId, Bill, BillKind, push_bounded};
 use crate::event::{Funding, VenueEvent};
 use crate::funding;
 use crate::instrument::InstrumentId;
-use crate::order::{CancelReason, PosSide};
+use crate::order::{CancelReason, MarginMode, PosSide};
 use crate::reject::Reject;
 
 impl Venue {
@@ -90,6 +90,8 @@ impl Venue {
                 continue;
             }
             let account = self.accounts[i].id;
+            let holding = self.account(account).holding(instrument);
+            let isolated = holding.margin_mode == MarginMode::Isolated;
             for side in PosSide::ALL {
                 let position =
                     &mut self.accounts[i].holdings[instrument.index()].positions[side.index()];
@@ -99,13 +101,16 @@ impl Venue {
                 }
                 let amount = funding::payment(&grids, lots, mark, rate);
                 position.funding += amount;
+                if isolated {
+                    position.margin += amount;
+                }
                 self.accounts[i].totals.funding += amount;
                 let kind = match amount.0 {
                     0.. => BillKind::FundingIn,
                     _ => BillKind::FundingOut,
                 };
-                let instrument_of = Some(instrument);
-                let bill = Bill { kind, instrument: instrument_of, amount, ..Bill::blank(at) };
+                let of = Some(instrument);
+                let bill = Bill { kind, instrument: of, isolated, amount, ..Bill::blank(at) };
                 self.book_bill(account, bill);
                 let position = lots;
                 let settled = Funding { account, instrument, position, rate, mark, amount, at };

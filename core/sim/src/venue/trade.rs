@@ -11,11 +11,11 @@ use crate::account::{
 };
 use crate::event::{Print, VenueEvent};
 use crate::instrument::{Grids, InstrumentId};
-use crate::margin::fee_on;
+use crate::margin::{fee_on, over};
 use crate::matching::{Resting, Step, Taker, Trade};
 use crate::order::{
-    CancelReason, Fill, Order, OrderId, OrderKind, OrderSource, OrderStatus, PosSide, Role,
-    TimeInForce, TradeId,
+    CancelReason, Fill, MarginMode, Order, OrderId, OrderKind, OrderSource, OrderStatus, PosSide,
+    Role, TimeInForce, TradeId,
 };
 
 use super::contract::PRINTS_MAX;
@@ -206,7 +206,7 @@ impl Venue {
         self.events.push(VenueEvent::Trade(print));
     }
 
-    /// Books one party's part of a trade and tells of it; gives the fee.
+    /// Books one party's part of a trade and tells of it; gives what it cost.
     pub(super) fn fill(
         &mut self,
         id: OrderId,
@@ -214,7 +214,7 @@ impl Venue {
         role: Role,
         price: Ticks,
         size: Lots,
-    ) -> Quote {
+    ) -> Cost {
         let at = self.now;
         let Self { instruments, accounts, orders, ids, events, .. } = self;
         let Kept { order, key } = orders.get_mut(&id).expect("a filled order is kept");
@@ -238,6 +238,8 @@ impl Venue {
             rate,
             source: order.source,
             reduce_only: order.reduce_only,
+            isolated: (order.margin_mode == MarginMode::Isolated)
+                .then(|| account.holdings[instrument.index()].leverages()[order.side.index()]),
         };
         let booked = part.settle(account, ids, at);
         if key.is_some() && !order.closes() {
@@ -268,7 +270,7 @@ impl Venue {
         if booked.turned {
             self.cancel_roomless(account_id, instrument, pos_side);
         }
-        booked.fee
+        Cost { fee: booked.fee, short: booked.short }
     }
 
     /// Cancels what rests; the book forgets it.
@@ -382,6 +384,17 @@ struct Part {
     rate: Rate,
     source: OrderSource,
     reduce_only: bool,
+    /// The leverage at which it opens, when the position keeps a margin of its own.
+    isolated: Option<u32>,
+}
+
+/// What a fill cost its owner.
+#[derive(Clone, Copy)]
+pub(super) struct Cost {
+    /// The fee; positive is paid.
+    pub(super) fee: Quote,
+    /// What an isolated position's margin could not bear.
+    pub(super) short: Quote,
 }
 
 /// What it did to the account.
@@ -391,6 +404,8 @@ struct Booked {
     realized: Quote,
     closed: Lots,
     position: Lots,
+    /// What an isolated position's margin could not bear.
+    short: Quote,
     /// The position is gone, or is of the other sign than before.
     turned: bool,
 }
@@ -407,9 +422,9 @@ impl Part {
             true => fee,
             false => fee_on(self.grids.value(self.price, closed), self.rate),
         };
-        let mut realized = Quote::ZERO;
+        let (mut realized, mut short) = (Quote::ZERO, Quote::ZERO);
         if !closed.is_zero() {
-            realized = self.close(account, ids, closed, close_fee, at);
+            (realized, short) = self.close(account, ids, closed, close_fee, at);
         }
         if !opened.is_zero() {
             self.open(account, ids, opened, fee - close_fee, at);
@@ -419,7 +434,7 @@ impl Part {
         account.totals.turnover += i128::from(value.0);
         let position = self.position(account).lots;
         let turned = !closed.is_zero() && position.0.signum() != before.0.signum();
-        Booked { value, fee, realized, closed, position, turned }
+        Booked { value, fee, realized, closed, position, short, turned }
     }
 
     fn close(
@@ -429,16 +444,22 @@ impl Part {
         lots: Lots,
         fee: Quote,
         at: UnixNanos,
-    ) -> Quote {
+    ) -> (Quote, Quote) {
         let value = self.grids.value(self.price, lots);
         let position = self.position(account);
+        let share = position.margin_of(lots);
         let realized = position.close(Lots(lots.0 * self.side.sign()), value);
         position.close_fee += fee;
         position.updated = at;
+        let short = match self.isolated {
+            Some(_) => position.release(share, realized - fee),
+            None => Quote::ZERO,
+        };
         let over = position.lots.is_zero().then(|| std::mem::take(position));
         account.book(Bill {
             id: Ids::next(&mut ids.bill),
             kind: BillKind::Closed(self.deal()),
+            isolated: self.isolated.is_some(),
             instrument: Some(self.instrument),
             amount: realized,
             fee,
@@ -449,6 +470,10 @@ impl Part {
             let closed = ClosedPosition {
                 id: position.id,
                 instrument: self.instrument,
+                margin_mode: match self.isolated {
+                    Some(_) => MarginMode::Isolated,
+                    None => MarginMode::Crossed,
+                },
                 pos_side: self.pos_side,
                 size,
                 open_price: self.grids.average(position.opened_value, position.opened_lots),
@@ -462,7 +487,7 @@ impl Part {
             };
             push_bounded(&mut account.closed, closed, CLOSED_MAX);
         }
-        realized
+        (realized, short)
     }
 
     fn open(&self, account: &mut Account, ids: &mut Ids, lots: Lots, fee: Quote, at: UnixNanos) {
@@ -475,6 +500,9 @@ impl Part {
         position.open(Lots(lots.0 * self.side.sign()), value);
         position.open_fee += fee;
         position.updated = at;
+        if let Some(leverage) = self.isolated {
+            position.margin += over(value, leverage);
+        }
         let sound = match self.pos_side {
             PosSide::Net => true,
             PosSide::Long => position.lots.0 >= 0,
@@ -484,6 +512,7 @@ impl Part {
         account.book(Bill {
             id: Ids::next(&mut ids.bill),
             kind: BillKind::Opened(self.deal()),
+            isolated: self.isolated.is_some(),
             instrument: Some(self.instrument),
             fee,
             ..Bill::blank(at)

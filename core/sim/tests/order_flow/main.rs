@@ -345,6 +345,7 @@ fn request(wish: &Wish) -> PlaceRequest {
         time_in_force: wish.force,
         reduce_only: wish.reduce_only,
         stp: wish.stp,
+        margin_mode: None,
         client_id: wish.name.map(|name| format!("c{name}")),
     }
 }
