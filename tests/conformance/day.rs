@@ -23,18 +23,25 @@ pub(crate) struct Day {
     /// Orders: one that rests, one that was filled at once, one that may be canceled.
     resting: String,
     filled: String,
+    /// A sub-account, and a key of it.
+    sub: String,
+    sub_key: String,
 }
 
 impl Day {
     /// Trades.
     pub(crate) fn new() -> Self {
-        let mut stage = Stage::new(vec![AccountPlan::maker(), AccountPlan::manual(), small()]);
+        let permissions = Permissions { manage: true, ..Permissions::TRADE };
+        let main = AccountPlan { permissions, ..AccountPlan::maker() };
+        let mut stage = Stage::new(vec![main, AccountPlan::manual(), small()]);
         let key = stage.key("keel");
         let private = stage.private(&key);
         let public = stage.socket("/v3/ws/public");
         let (said, pushed) = (BTreeMap::new(), BTreeMap::new());
-        let (resting, filled) = (String::new(), String::new());
-        let mut day = Self { stage, key, private, public, said, pushed, resting, filled };
+        let [resting, filled, sub, sub_key] = [const { String::new() }; 4];
+        let mut day =
+            Self { stage, key, private, public, said, pushed, resting, filled, sub, sub_key };
+        day.open_sub();
         day.subscribe();
         day.trade_over_the_socket();
         day.trade_over_rest();
@@ -118,9 +125,13 @@ impl Day {
         let product = "category=USDT-FUTURES";
         let symbol = "category=USDT-FUTURES&symbol=BTCUSDT";
         Some(match endpoint {
-            "account-assets" | "account-settings" | "account-info" | "position-adlRank" => {
-                String::new()
-            }
+            "account-assets"
+            | "account-settings"
+            | "account-info"
+            | "position-adlRank"
+            | "account-sub-unified-assets"
+            | "user-sub-list" => String::new(),
+            "user-sub-api-list" => format!("subUid={}", self.sub),
             "account-fee-rate"
             | "account-open-interest-limit"
             | "market-open-interest"
@@ -152,6 +163,18 @@ impl Day {
         Some(match endpoint {
             // The mode cannot change while a position is held, but it may be set again.
             "account-set-hold-mode" => json!({ "holdMode": "one_way_mode" }),
+            "user-create-sub" => json!({ "username": "other", "note": "second" }),
+            "user-freeze-sub" => json!({ "subUid": self.sub, "operation": "freeze" }),
+            "user-create-sub-api" => self.new_key(),
+            "user-update-sub-api" => json!({
+                "apiKey": self.sub_key, "type": "read_write", "passphrase": "88888888",
+                "permissions": ["uta_trade"],
+            }),
+            "user-delete-sub-api" => {
+                let (key, body) = (self.key.clone(), self.new_key());
+                let made = self.stage.post(&key, "/api/v3/user/create-sub-api", &body);
+                json!({ "apiKey": made["apiKey"] })
+            }
             "trade-place-batch" => json!([self.limit("buy", -2), self.limit("buy", -3)]),
             "trade-cancel-order" => json!({ "orderId": self.extra() }),
             "trade-cancel-batch" => {
@@ -175,6 +198,24 @@ impl Day {
                 json!({ "orderId": self.stage.post(&key, path, &order)["orderId"].clone() })
             }
             _ => return None,
+        })
+    }
+
+    /// Opens a sub-account with a key.
+    fn open_sub(&mut self) {
+        let key = self.key.clone();
+        let sub = json!({ "username": "quiet", "note": "resting" });
+        let made = self.stage.post(&key, "/api/v3/user/create-sub", &sub);
+        self.sub = made["subUid"].as_str().expect("a text").to_owned();
+        let body = self.new_key();
+        let made = self.stage.post(&key, "/api/v3/user/create-sub-api", &body);
+        self.sub_key = made["apiKey"].as_str().expect("a text").to_owned();
+    }
+
+    fn new_key(&self) -> Value {
+        json!({
+            "subUid": self.sub, "note": "test", "type": "read_only", "permissions": ["uta_trade"],
+            "passphrase": "1234567Aa", "ips": ["127.0.0.1"],
         })
     }
 

@@ -196,18 +196,8 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "Accounts, sub-accounts and keys are made by `exchange.toml` or by the administration, not \
-         over the API.",
-        &[
-            "v3-account-sub-unified-assets",
-            "v3-user-create-sub",
-            "v3-user-create-sub-api",
-            "v3-user-delete-sub-api",
-            "v3-user-freeze-sub",
-            "v3-user-sub-api-list",
-            "v3-user-sub-list",
-            "v3-user-update-sub-api",
-        ],
+        "The documentation's sample of the request writes the path twice.",
+        &["rest_v3/v3-user-sub-api-list-request__bitgetdocs__1"],
     ),
 ];
 
@@ -228,7 +218,18 @@ pub(crate) const CHOICES: &[(&str, &str)] = &[
         "End with `delegated_risk_order_cancel`; the order that displaced them keeps its id in the \
          answer, where the real one may leave it out.",
     ),
-    ("Isolated margin", "Is not offered: 22005 for the setting and for an order that asks for it."),
+    (
+        "Isolated margin",
+        "`marginMode` of an order counts; without it an order is as the contract's positions and \
+         orders are, and crossed when there are none. Another mode than theirs is refused with \
+         45117. `set-margin` is taken from a current client; its answer is `success`. The wallet's \
+         balance holds the margin of isolated positions too.",
+    ),
+    (
+        "Sub-accounts",
+        "A frozen one reads and does not trade (25006). Money moves between unified accounts, in \
+         USDT. A sub-account that asks for what is its parent's gets 25620, a stranger's number 25005.",
+    ),
     (
         "Liquidation",
         "Happens at the tick next to the mark, without touching the book, and costs 0.06% at every \
@@ -272,7 +273,8 @@ pub(crate) const CHOICES: &[(&str, &str)] = &[
     ("A revoked key", "Ends the sockets that are logged in with it."),
     (
         "HTTP 429 and a blocked address",
-        "The JSON envelope with code 429. A blocked address gets 403 with a page of HTML.",
+        "The JSON envelope with code 429, for a window and for the five minutes after 6,000 requests \
+         in one. The ban that the administration imposes answers 403 with a page of HTML.",
     ),
 ];
 

@@ -73,8 +73,14 @@ pub struct ApiKey {
     pub secret: String,
     /// What accompanies the signature; never printed.
     pub passphrase: String,
-    /// What the key may do.
+    /// What the key may do, unless it only reads.
     pub permissions: Permissions,
+    /// Whether it reads only, whatever its permissions are called.
+    pub read_only: bool,
+    /// What its owner calls it.
+    pub note: String,
+    /// When it was made.
+    pub created: UnixNanos,
     /// The addresses it may be used from; all when empty.
     pub ips: Vec<String>,
     /// Whether it works only with `paptrading: 1`.
@@ -89,6 +95,28 @@ impl std::fmt::Debug for ApiKey {
             .field("ips", &self.ips)
             .field("demo", &self.demo)
             .finish_non_exhaustive()
+    }
+}
+
+impl ApiKey {
+    /// A key that is bound to no address, made at the beginning of time.
+    pub fn new(key: &str, secret: &str, passphrase: &str, permissions: Permissions) -> Self {
+        Self {
+            key: key.into(),
+            secret: secret.into(),
+            passphrase: passphrase.into(),
+            permissions,
+            read_only: permissions == Permissions::READ,
+            note: String::new(),
+            created: UnixNanos(0),
+            ips: Vec::new(),
+            demo: false,
+        }
+    }
+
+    /// What the key may really do.
+    pub const fn granted(&self) -> Permissions {
+        if self.read_only { Permissions::READ } else { self.permissions }
     }
 }
 
@@ -121,6 +149,8 @@ pub struct Account {
     pub uid: u64,
     /// The account above this one.
     pub parent: Option<AccountId>,
+    /// What its parent has made of it; none for accounts that were not made over the API.
+    pub sub: Option<SubAccount>,
     /// An anonymous agent of the market: no margin, no fees, no records, no private events.
     pub house: bool,
     /// When it was opened.
@@ -140,6 +170,17 @@ pub struct Account {
     pub(crate) totals: Totals,
     pub(crate) countdown: Option<UnixNanos>,
     pub(crate) strategies: Strategies,
+}
+
+/// What the parent of a sub-account says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubAccount {
+    /// What its parent calls it.
+    pub note: String,
+    /// Whether it may not trade.
+    pub frozen: bool,
+    /// When its parent last changed it.
+    pub updated: UnixNanos,
 }
 
 /// An account's strategy orders.

@@ -82,6 +82,8 @@ impl Reject {
         Self::new(25230, "The position exceeds the maximum of the current leverage");
     /// Margin does not suffice (25202).
     pub const MARGIN: Self = Self::new(25202, "Insufficient margin");
+    /// A transfer above what is free (43117).
+    pub const TRANSFER_MAX: Self = Self::new(43117, "Exceeded Max. transferable quantity");
     /// A withdrawal above what is free (43012 of the shared table).
     pub const BALANCE: Self = Self::new(43012, "Insufficient balance");
     /// Leverage out of the contract's range (25223).

@@ -119,6 +119,11 @@ impl Venue {
         self.keys.remove(key).is_some()
     }
 
+    /// Whether an account may not trade because its parent has frozen it.
+    pub fn is_frozen(&self, account: AccountId) -> bool {
+        self.account(account).sub.as_ref().is_some_and(|sub| sub.frozen)
+    }
+
     /// The account of a key, and the key.
     pub fn key(&self, key: &str) -> Option<(AccountId, &ApiKey)> {
         self.keys.get(key).map(|(account, key)| (*account, key))

@@ -14,6 +14,7 @@ use super::hall::{Answer, Hall, Maintenance, Manner};
 use super::http::Request;
 use super::params::Params;
 use super::reject;
+use super::rest_user::ACCOUNTS_MAX;
 use super::shape::side_word;
 use super::text::Text;
 use crate::account::{Account, AccountId, Fees, NewAccount, Permissions};
@@ -45,7 +46,7 @@ fn change(hall: &mut Hall, path: &str, body: &Value, now: UnixNanos) -> Result<V
     let params = &Params::of_value(body.clone());
     match path {
         "/admin/account" => open_account(hall, params, now),
-        "/admin/key" => make_key(hall, params, body),
+        "/admin/key" => make_key(hall, params, body, now),
         "/admin/revoke-key" => {
             let key = params.required("key")?.into_owned();
             let revoked = hall.venue.revoke_key(&key);
@@ -173,7 +174,12 @@ fn open_account(hall: &mut Hall, params: &Params, now: UnixNanos) -> Result<Valu
     Ok(json!({ "uid": uid.to_string() }))
 }
 
-fn make_key(hall: &mut Hall, params: &Params, body: &Value) -> Result<Value, Reject> {
+fn make_key(
+    hall: &mut Hall,
+    params: &Params,
+    body: &Value,
+    now: UnixNanos,
+) -> Result<Value, Reject> {
     let account = account(&hall.venue, params)?;
     let texts = |name: &str| -> Vec<String> {
         let list = body[name].as_array().into_iter().flatten();
@@ -188,7 +194,7 @@ fn make_key(hall: &mut Hall, params: &Params, body: &Value) -> Result<Value, Rej
             other => return Err(reject::wrong("permissions", other)),
         }
     }
-    let mut key = auth::drawn_key(permissions, texts("ips"), &mut hall.random);
+    let mut key = auth::drawn_key(permissions, texts("ips"), &mut hall.random, now);
     key.demo = body["demo"] == json!(true);
     let made = json!({ "key": key.key, "secret": key.secret, "passphrase": key.passphrase });
     hall.venue.add_key(account, key);
@@ -418,8 +424,6 @@ fn fees(params: &Params) -> Result<Fees, Reject> {
 }
 
 const MILLIS: i64 = 1_000_000;
-/// Accounts of the venue at most.
-const ACCOUNTS_MAX: usize = 256;
 /// The farthest that time is moved in one request, milliseconds: a month.
 const ADVANCE_MS_MAX: i64 = 31 * 24 * 3_600_000;
 

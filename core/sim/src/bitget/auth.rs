@@ -36,18 +36,13 @@ pub(super) fn drawn_key(
     permissions: Permissions,
     ips: Vec<String>,
     random: &mut impl Rng,
+    now: UnixNanos,
 ) -> ApiKey {
     let mut hex = |digits: usize| -> String {
         (0..digits).map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)])).collect()
     };
-    ApiKey {
-        key: format!("bg_{}", hex(32)),
-        secret: hex(64),
-        passphrase: hex(16),
-        permissions,
-        ips,
-        demo: false,
-    }
+    let (key, secret, passphrase) = (format!("bg_{}", hex(32)), hex(64), hex(16));
+    ApiKey { ips, created: now, ..ApiKey::new(&key, &secret, &passphrase, permissions) }
 }
 
 /// The venue's words for permissions, as `account/info` gives them.
@@ -100,7 +95,7 @@ pub(super) fn rest(
     if !admits(api, peer) {
         return Err(reject::IP_NOT_BOUND);
     }
-    Ok(Caller { account, permissions: api.permissions })
+    Ok(Caller { account, permissions: api.granted() })
 }
 
 /// Who logs in over the WebSocket. `Ok(None)` is a login that the venue ignores in silence: one
@@ -134,7 +129,7 @@ pub(super) fn login(
     if !admits(api, peer) || api.demo != demo {
         return Err(WsError::LOGIN_FAILED);
     }
-    Ok(Some(Caller { account, permissions: api.permissions }))
+    Ok(Some(Caller { account, permissions: api.granted() }))
 }
 
 /// The fields of a WebSocket login.
@@ -195,14 +190,7 @@ mod tests {
 
     fn venue(secret: &str, ips: Vec<String>) -> Venue {
         let mut venue = Venue::new(UnixNanos(0));
-        let key = ApiKey {
-            key: "k".into(),
-            secret: secret.into(),
-            passphrase: "p".into(),
-            permissions: Permissions::TRADE,
-            ips,
-            demo: false,
-        };
+        let key = ApiKey { ips, ..ApiKey::new("k", secret, "p", Permissions::TRADE) };
         venue.add_key(AccountId(7), key);
         venue
     }

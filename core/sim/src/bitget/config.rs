@@ -64,7 +64,8 @@ impl AccountPlan {
         }
     }
 
-    /// `manual`: another user, for orders that are not the engine's; ordinary fees.
+    /// `manual`: another user, for orders that are not the engine's; ordinary fees, and a key that
+    /// also manages sub-accounts.
     pub fn manual() -> Self {
         Self {
             name: "manual".into(),
@@ -72,7 +73,7 @@ impl AccountPlan {
             deposit: Quote::usdt(1_000_000),
             fees: Fees::vip(0),
             leverage: None,
-            permissions: Permissions::TRADE,
+            permissions: Permissions { manage: true, ..Permissions::TRADE },
             ips: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ use super::http::Request;
 use super::params::Params;
 use super::{
     rest_account as account, rest_market as market, rest_position as position,
-    rest_strategy as strategy, rest_trade as trade,
+    rest_strategy as strategy, rest_trade as trade, rest_user as user,
 };
 use crate::account::AccountId;
 use crate::reject::Reject;
@@ -40,6 +40,8 @@ pub(super) enum Access {
     Read,
     /// A key with `uta_trade`.
     Trade,
+    /// A key with `uta_mgt`.
+    Manage,
 }
 
 /// A request that has passed authentication and limits.
@@ -114,6 +116,16 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     write("/api/v3/account/set-leverage", 10, account::set_leverage),
     write("/api/v3/account/set-margin", 10, account::set_margin),
     write("/api/v3/account/set-hold-mode", 10, account::set_hold_mode),
+    read("/api/v3/account/sub-unified-assets", 1, user::sub_assets),
+    manage("/api/v3/account/sub-transfer", 5, user::sub_transfer),
+    manage("/api/v3/account/sub-master-transfer", 5, user::master_transfer),
+    manage("/api/v3/user/create-sub", 10, user::create_sub),
+    manage("/api/v3/user/freeze-sub", 10, user::freeze_sub),
+    read("/api/v3/user/sub-list", 10, user::sub_list),
+    manage("/api/v3/user/create-sub-api", 10, user::create_key),
+    manage("/api/v3/user/update-sub-api", 10, user::update_key),
+    manage("/api/v3/user/delete-sub-api", 10, user::delete_key),
+    read("/api/v3/user/sub-api-list", 10, user::key_list),
     write("/api/v3/trade/place-order", 10, trade::place_order),
     write("/api/v3/trade/cancel-order", 10, trade::cancel_order),
     write("/api/v3/trade/modify-order", 10, trade::modify_order),
@@ -147,6 +159,10 @@ const fn read(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
 /// A question that is a POST.
 const fn ask(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
     Endpoint { method: "POST", path, per_second, access: Access::Read, answer }
+}
+
+const fn manage(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {
+    Endpoint { method: "POST", path, per_second, access: Access::Manage, answer }
 }
 
 const fn write(path: &'static str, per_second: u32, answer: Answer) -> Endpoint {

@@ -312,14 +312,7 @@ fn a_revoked_key_ends_its_sockets_and_signs_no_more() {
 fn a_demo_key_works_on_the_demo_side_only() {
     let mut client = Client::new(&[]);
     let account = client.stage.exchange.keys().next().expect("a key").0.id;
-    let demo = ApiKey {
-        key: "d".into(),
-        secret: "s".into(),
-        passphrase: "p".into(),
-        permissions: Permissions::TRADE,
-        ips: Vec::new(),
-        demo: true,
-    };
+    let demo = ApiKey { demo: true, ..ApiKey::new("d", "s", "p", Permissions::TRADE) };
     client.stage.exchange.venue_mut().add_key(account, demo.clone());
     let path = "/api/v3/account/assets";
     assert_eq!(client.stage.refused(Some(&demo), "GET", path, ""), "40099");

@@ -120,17 +120,19 @@ impl Hall {
         };
         let (caller, subject) = match endpoint.access {
             Access::Public => (None, Subject::Ip(peer)),
-            Access::Read | Access::Trade => match auth::rest(&self.venue, request, peer, clock) {
-                Ok(caller) => (Some(caller), Subject::Uid(self.uid(caller.account))),
-                Err(reject) => return Answer::refused(400, &reject, now),
-            },
+            Access::Read | Access::Trade | Access::Manage => {
+                match auth::rest(&self.venue, request, peer, clock) {
+                    Ok(caller) => (Some(caller), Subject::Uid(self.uid(caller.account))),
+                    Err(reject) => return Answer::refused(400, &reject, now),
+                }
+            }
         };
         let remain = match self.take_window(place, subject, now) {
             Ok(remain) => remain,
             Err(reject) => return Answer::refused(429, &reject, now),
         };
         let call =
-            permitted(caller, endpoint.access).and_then(|()| read_call(request, caller, now));
+            self.permitted(caller, endpoint.access).and_then(|()| read_call(request, caller, now));
         let mut answer = match call {
             Ok(call) => self.worked(place, call, clock, now),
             Err(reject) => Answer::refused(400, &reject, clock),
@@ -243,6 +245,21 @@ impl Hall {
         self.windows.take(place, subject, limit, now).map_err(|_| reject::TOO_MANY_REQUESTS)
     }
 
+    /// Whether a key may use an endpoint. A frozen account reads only.
+    fn permitted(&self, caller: Option<Caller>, access: Access) -> Result<(), Reject> {
+        let Some(caller) = caller else { return Ok(()) };
+        let (granted, word) = match access {
+            Access::Public | Access::Read => return Ok(()),
+            Access::Trade => (caller.permissions.trade, "uta_trade"),
+            Access::Manage => (caller.permissions.manage, "uta_mgt"),
+        };
+        match granted {
+            false => Err(reject::permission(word)),
+            true if self.venue.is_frozen(caller.account) => Err(reject::FROZEN),
+            true => Ok(()),
+        }
+    }
+
     /// The venue's number of the user of an account.
     pub(super) fn uid(&self, account: AccountId) -> u64 {
         self.venue.account(account).uid
@@ -352,15 +369,6 @@ fn halved(body: &str) -> String {
         rows.truncate(rows.len().div_ceil(2));
     }
     envelope.to_string()
-}
-
-fn permitted(caller: Option<Caller>, access: Access) -> Result<(), Reject> {
-    match (access, caller) {
-        (Access::Trade, Some(caller)) if !caller.permissions.trade => {
-            Err(reject::permission("uta_trade"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Reads the parameters of a request: the query, or a JSON body, which is an object or a list.

@@ -28,12 +28,15 @@ mod rest_market;
 mod rest_position;
 mod rest_strategy;
 mod rest_trade;
+mod rest_user;
 #[cfg(test)]
 mod scripted;
 mod session;
 mod shape;
 mod text;
 mod topic;
+#[cfg(test)]
+mod users;
 mod window;
 mod ws;
 
@@ -110,7 +113,7 @@ impl Exchange {
             for (id, leverage) in contracts.into_iter().zip(plan.leverage.into_iter().cycle()) {
                 venue.set_leverage(account, id, leverage, now).expect("leverage that can be set");
             }
-            let key = auth::drawn_key(plan.permissions, plan.ips.clone(), &mut random);
+            let key = auth::drawn_key(plan.permissions, plan.ips.clone(), &mut random, now);
             venue.add_key(account, key);
         }
         let feeds = venue

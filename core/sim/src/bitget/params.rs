@@ -69,6 +69,21 @@ impl Params {
             .transpose()
     }
 
+    /// A list of texts; `None` when absent.
+    ///
+    /// # Errors
+    /// 40020 when it is no list, or has something else in it.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Reject> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(list)) => {
+                let texts = list.iter().map(|value| value.as_str().map(str::to_owned));
+                texts.collect::<Option<_>>().map(Some).ok_or_else(|| reject::wrong(name, "list"))
+            }
+            Some(_) => Err(reject::wrong(name, "no list")),
+        }
+    }
+
     /// One of some words, in any letter case; `None` when absent.
     ///
     /// # Errors

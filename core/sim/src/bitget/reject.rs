@@ -49,6 +49,13 @@ pub(super) fn permission(word: &str) -> Reject {
     Reject::with(40014, format!("Incorrect permissions, need {word} permissions"))
 }
 
+/// Only a main account may ask this (25620 of the V3 table).
+pub(super) const NOT_MAIN: Reject = Reject::new(25620, "permission denied");
+/// No such sub-account (25005).
+pub(super) const USER_UNKNOWN: Reject = Reject::new(25005, "User does not exist");
+/// The account has been frozen (25006).
+pub(super) const FROZEN: Reject = Reject::new(25006, "Abnormal account status");
+
 /// A required parameter is missing or empty.
 pub(super) fn empty(parameter: &str) -> Reject {
     Reject::with(40019, format!("Parameter {parameter} cannot be empty"))

@@ -62,7 +62,7 @@ pub(super) fn settings(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
 pub(super) fn info(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     let account = hall.venue.account(call.account());
     let (_, key) = hall.venue.key(&call.key).ok_or(reject::KEY_UNKNOWN)?;
-    let reads_only = key.permissions == Permissions::READ;
+    let reads_only = key.granted() == Permissions::READ;
     let parent = account.parent.map(|id| hall.venue.account(id).uid.to_string());
     Ok(json!({
         "userId": account.uid.to_string(),

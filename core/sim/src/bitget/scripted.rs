@@ -387,14 +387,7 @@ fn what_a_key_may_not_do_is_refused_with_the_venues_codes() {
     key.secret.push('x');
     assert_eq!(stage.refused(Some(&key), "GET", path, ""), "40009");
     let account = stage.exchange.keys().next().expect("a key").0.id;
-    let reads = ApiKey {
-        key: "r".into(),
-        secret: "s".into(),
-        passphrase: "p".into(),
-        permissions: crate::account::Permissions::READ,
-        ips: Vec::new(),
-        demo: false,
-    };
+    let reads = ApiKey::new("r", "s", "p", crate::account::Permissions::READ);
     stage.exchange.venue_mut().add_key(account, reads.clone());
     assert_eq!(stage.get(Some(&reads), "/api/v3/account/info")["permType"], "readonly");
     let body = with_category(limit_order("buy", "1", "1")).to_string();

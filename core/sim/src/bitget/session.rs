@@ -452,6 +452,9 @@ fn traded(
     if !caller.permissions.trade {
         return Err(reject::permission("uta_trade"));
     }
+    if hall.venue.is_frozen(caller.account) {
+        return Err(reject::FROZEN);
+    }
     if (entry.names_category || !category.is_empty()) && category != CATEGORY_LOWER {
         return Err(reject::category(category));
     }

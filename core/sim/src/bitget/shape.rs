@@ -560,9 +560,10 @@ pub(super) struct Assets {
     assets: [Asset; 1],
 }
 
+/// What an account has of its one coin.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Asset {
+pub(super) struct Asset {
     coin: &'static str,
     equity: Text,
     usd_value: Text,
@@ -594,15 +595,22 @@ impl Assets {
             imr: view.initial_margin.into(),
             mgn_ratio: view.margin_ratio.into(),
             position_mgn_ratio: view.margin_ratio.into(),
-            assets: [Asset {
-                coin: MARGIN_COIN,
-                equity: view.equity.into(),
-                usd_value: view.equity.into(),
-                balance: view.balance.into(),
-                available: view.available.into(),
-                debt: "0",
-                locked: "0",
-            }],
+            assets: [Asset::of(view)],
+        }
+    }
+}
+
+impl Asset {
+    /// The account's money.
+    pub(super) fn of(view: &AccountView) -> Self {
+        Self {
+            coin: MARGIN_COIN,
+            equity: view.equity.into(),
+            usd_value: view.equity.into(),
+            balance: view.balance.into(),
+            available: view.available.into(),
+            debt: "0",
+            locked: "0",
         }
     }
 }

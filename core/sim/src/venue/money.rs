@@ -8,7 +8,7 @@ use keel_core::units::{E8, Price, Quote, Rate, UnixNanos};
 use super::{Ids, Instrument, Venue};
 use crate::account::{
     Account, AccountId, AccountView, Bill, BillKind, DEPOSITS_MAX, Fees, Holding, NewAccount,
-    PositionView, Strategies, Totals,
+    PositionView, Strategies, SubAccount, Totals,
 };
 use crate::event::VenueEvent;
 use crate::instrument::{FEE_MAX, InstrumentId};
@@ -47,6 +47,7 @@ impl Venue {
             name: new.name,
             uid: new.uid,
             parent: new.parent,
+            sub: None,
             house,
             opened: self.now,
             hold_mode: HoldMode::OneWay,
@@ -136,6 +137,36 @@ impl Venue {
         }
         self.transfer(account, -amount, BillKind::TransferOut);
         Ok(())
+    }
+
+    /// Moves money from one account to another; gives the number of the payer's record.
+    ///
+    /// # Errors
+    /// When the amount is not positive, or so much is not free.
+    pub fn transfer_between(
+        &mut self,
+        from: AccountId,
+        to: AccountId,
+        amount: Quote,
+        now: UnixNanos,
+    ) -> Result<u64, Reject> {
+        self.advance(now);
+        if amount.0 <= 0 {
+            return Err(Reject::AMOUNT_RANGE);
+        }
+        if amount > self.account_view(from).withdrawable {
+            return Err(Reject::TRANSFER_MAX);
+        }
+        self.transfer(from, -amount, BillKind::TransferOut);
+        self.transfer(to, amount, BillKind::TransferIn);
+        let bills = self.account(from).bills.iter().rev();
+        let mut out = bills.filter(|bill| bill.kind == BillKind::TransferOut);
+        Ok(out.next().expect("just booked").id)
+    }
+
+    /// Says what its parent makes of a sub-account.
+    pub fn set_sub(&mut self, account: AccountId, sub: SubAccount) {
+        self.accounts[account.index()].sub = Some(sub);
     }
 
     fn transfer(&mut self, id: AccountId, amount: Quote, kind: BillKind) {

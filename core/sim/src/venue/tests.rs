@@ -1057,14 +1057,7 @@ fn records_are_rings_of_stated_size() {
 #[test]
 fn a_key_is_found_by_its_name_and_its_secret_is_never_printed() {
     let mut floor = Floor::new();
-    let key = ApiKey {
-        key: "bg_1".into(),
-        secret: "do-not-print".into(),
-        passphrase: "nor-this".into(),
-        permissions: crate::account::Permissions::TRADE,
-        ips: vec![],
-        demo: false,
-    };
+    let key = ApiKey::new("bg_1", "do-not-print", "nor-this", crate::account::Permissions::TRADE);
     floor.venue.add_key(floor.ann, key.clone());
     assert_eq!(floor.venue.key("bg_1"), Some((floor.ann, &key)));
     let printed = format!("{:?}", floor.venue);
