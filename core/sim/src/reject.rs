@@ -31,17 +31,18 @@ impl Reject {
         Self::with(25100, format!("Trading pair {symbol} does not exist"))
     }
 
-    /// The contract does not trade (40309 of the shared table).
-    pub const SYMBOL_CLOSED: Self = Self::new(40309, "The contract has been removed");
-    /// Maintenance (40844 of the shared table).
+    /// The contract has been removed (25104).
+    pub const SYMBOL_CLOSED: Self = Self::new(25104, "Contract delisted");
+    /// The contract does not trade yet (25101).
+    pub const SYMBOL_LISTED: Self = Self::new(25101, "Trading pair not open for trading");
+    /// Maintenance (25102).
     pub const SYMBOL_MAINTAINED: Self =
-        Self::new(40844, "This contract is under temporary maintenance");
-    /// Only closing is allowed (22039 of the shared table).
+        Self::new(25102, "Trading pair temporarily closed for maintenance");
+    /// Only closing is allowed (25105).
     pub const OPENING_SUSPENDED: Self =
-        Self::new(22039, "The contract does not accept orders that open a position");
-    /// The contract is not open to keys (22004).
-    pub const SYMBOL_RESTRICTED: Self =
-        Self::new(22004, "This trading pair does not support API trading");
+        Self::new(25105, "This contract does not support opening positions");
+    /// The contract is not open to keys (25013).
+    pub const SYMBOL_RESTRICTED: Self = Self::new(25013, "Trading pair not support API trade");
     /// The order names a position side that the account's mode does not have (40774).
     pub const POSITION_MODE: Self = Self::new(
         40774,
@@ -75,13 +76,13 @@ impl Reject {
     /// Too many open orders in the account (25567).
     pub const PRODUCT_ORDERS: Self =
         Self::new(25567, "The number of open orders has reached the limit");
-    /// Too many contracts with a position (40921 of the shared table).
-    pub const POSITIONS: Self = Self::new(40921, "The number of positions has reached the limit");
+    /// Too many contracts with a position (25229).
+    pub const POSITIONS: Self = Self::new(25229, "Total positions exceed the current limit");
     /// The position would leave the tier of its leverage (25230).
     pub const POSITION_TIER: Self =
         Self::new(25230, "The position exceeds the maximum of the current leverage");
     /// Margin does not suffice (25202).
-    pub const MARGIN: Self = Self::new(25202, "Insufficient margin");
+    pub const MARGIN: Self = Self::new(25202, "Insufficient balance");
     /// A transfer above what is free (43117).
     pub const TRANSFER_MAX: Self = Self::new(43117, "Exceeded Max. transferable quantity");
     /// A withdrawal above what is free (43012 of the shared table).

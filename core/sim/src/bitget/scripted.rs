@@ -1096,7 +1096,7 @@ fn announced_maintenance_is_told_begins_and_ends() {
     let order = with_category(limit_order("buy", &near_mark(&stage, -3), "0.01")).to_string();
     let place = "/api/v3/trade/place-order";
     stage.pass(1_000 * MILLIS);
-    assert_eq!(stage.refused(Some(&key), "POST", place, &order), "40844");
+    assert_eq!(stage.refused(Some(&key), "POST", place, &order), "25102");
     stage.pass(2_000 * MILLIS);
     assert_eq!(stage.rest(Some(&key), "POST", place, &order).status, 200);
     assert_eq!(stage.get(None, path)[0]["maintainTime"], "");

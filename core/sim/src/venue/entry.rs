@@ -290,7 +290,8 @@ impl Venue {
             Status::LimitOpen => Err(Reject::OPENING_SUSPENDED),
             Status::Maintain => Err(Reject::SYMBOL_MAINTAINED),
             Status::RestrictedApi => Err(Reject::SYMBOL_RESTRICTED),
-            Status::Listed | Status::Offline => Err(Reject::SYMBOL_CLOSED),
+            Status::Listed => Err(Reject::SYMBOL_LISTED),
+            Status::Offline => Err(Reject::SYMBOL_CLOSED),
         }
     }
 

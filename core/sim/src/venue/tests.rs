@@ -462,13 +462,22 @@ fn checks_come_in_the_venues_order() {
     // Wrong in every way; each repair shows the next complaint.
     let mut request = named("taken", buy("60000.05", "1200.00015"));
     request.pos_side = PosSide::Short;
-    floor.venue.set_status(BTC, Status::Maintain, floor.now);
-    floor.events();
-    assert_eq!(floor.refused(floor.ann, &request), 40844);
+    for (status, code) in [
+        (Status::Maintain, 25102),
+        (Status::Listed, 25101),
+        (Status::RestrictedApi, 25013),
+        (Status::Offline, 25104),
+    ] {
+        floor.venue.set_status(BTC, status, floor.now);
+        floor.events();
+        assert_eq!(floor.refused(floor.ann, &request), code, "{status:?}");
+    }
     floor.venue.set_status(BTC, Status::Online, floor.now);
     floor.events();
     assert_eq!(floor.refused(floor.ann, &request), 40774);
     request.pos_side = PosSide::Net;
+    floor.placed(floor.ann, &named("taken", buy("49000", "0.01")));
+    floor.events();
     assert_eq!(floor.refused(floor.ann, &request), 25212);
     request.client_id = None;
     assert_eq!(floor.refused(floor.ann, &request), 25244);
@@ -515,13 +524,28 @@ fn open_orders_are_capped_by_contract_and_by_account() {
 }
 
 #[test]
+fn positions_are_capped_by_contracts() {
+    let mut floor = Floor::new();
+    let rules = Rules { positions_max: 1, ..Rules::btcusdt() };
+    floor.venue.change_rules(BTC, rules, floor.now).unwrap();
+    let ether = Rules { positions_max: 1, ..Rules::ethusdt() };
+    floor.venue.change_rules(ETH, ether, floor.now).unwrap();
+    floor.crowd(Side::Sell, 50_000, 100);
+    floor.placed(floor.ann, &buy("50000", "0.01"));
+    floor.events();
+    let second = PlaceRequest { instrument: ETH, ..buy("1900", "0.1") };
+    assert_eq!(floor.refused(floor.ann, &second), 25229);
+    assert!(floor.place(floor.ann, &buy("49000", "0.01")).is_ok(), "where one is held already");
+}
+
+#[test]
 fn limit_open_lets_only_closing_orders_in() {
     let mut floor = Floor::new();
     floor.crowd(Side::Sell, 50_000, 100);
     floor.placed(floor.ann, &buy("50000", "0.01"));
     floor.venue.set_status(BTC, Status::LimitOpen, floor.now);
     floor.events();
-    assert_eq!(floor.refused(floor.ann, &sell("50000", "0.01")), 22039);
+    assert_eq!(floor.refused(floor.ann, &sell("50000", "0.01")), 25105);
     assert!(floor.place(floor.ann, &reducing(sell("50000", "0.01"))).is_ok());
 }
 
@@ -1117,36 +1141,35 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 impl Floor {
+    fn act_place(&mut self, clients: [AccountId; 3], act: &Act) {
+        let Act::Place { who, side, price, size, how, closes, stp } = *act else { return };
+        let size = Decimal { mantissa: size, scale: 4 };
+        let mut request = limit(side, &price.to_string(), "1");
+        request.size = size;
+        request.stp = stp;
+        if how == 4 {
+            request.kind = OrderKind::Market;
+        } else {
+            request.time_in_force =
+                [TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok, TimeInForce::PostOnly][how];
+        }
+        // Bob keeps margin apart, and so does Cid while there is a fund.
+        let apart = who == 1 || who == 2 && self.venue.fund().balance().0 > 0;
+        request.margin_mode = apart.then_some(MarginMode::Isolated);
+        let hedged = self.venue.account(clients[who]).hold_mode == HoldMode::Hedge;
+        request.reduce_only = closes && !hedged;
+        if hedged {
+            request.pos_side = match (side, closes) {
+                (Side::Buy, false) | (Side::Sell, true) => PosSide::Long,
+                (Side::Sell, false) | (Side::Buy, true) => PosSide::Short,
+            };
+        }
+        let _ = self.place(clients[who], &request);
+    }
+
     fn act(&mut self, clients: [AccountId; 3], act: &Act) {
         match *act {
-            Act::Place { who, side, price, size, how, closes, stp } => {
-                let size = Decimal { mantissa: size, scale: 4 };
-                let mut request = limit(side, &price.to_string(), "1");
-                request.size = size;
-                request.stp = stp;
-                if how == 4 {
-                    request.kind = OrderKind::Market;
-                } else {
-                    request.time_in_force = [
-                        TimeInForce::Gtc,
-                        TimeInForce::Ioc,
-                        TimeInForce::Fok,
-                        TimeInForce::PostOnly,
-                    ][how];
-                }
-                // Bob keeps margin apart, and so does Cid while there is a fund.
-                let apart = who == 1 || who == 2 && self.venue.fund().balance().0 > 0;
-                request.margin_mode = apart.then_some(MarginMode::Isolated);
-                let hedged = self.venue.account(clients[who]).hold_mode == HoldMode::Hedge;
-                request.reduce_only = closes && !hedged;
-                if hedged {
-                    request.pos_side = match (side, closes) {
-                        (Side::Buy, false) | (Side::Sell, true) => PosSide::Long,
-                        (Side::Sell, false) | (Side::Buy, true) => PosSide::Short,
-                    };
-                }
-                let _ = self.place(clients[who], &request);
-            }
+            Act::Place { .. } => self.act_place(clients, act),
             Act::Crowd { side, price, size } => {
                 self.crowd(side, price, size);
             }
