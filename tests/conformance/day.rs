@@ -139,6 +139,7 @@ impl Day {
             | "market-fills"
             | "market-oi-limit"
             | "market-position-tier"
+            | "market-risk-reserve"
             | "market-history-fund-rate"
             | "position-current-position"
             | "trade-unfilled-orders" => symbol.to_owned(),

@@ -192,7 +192,6 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
             "v3-market-discount-rate",
             "v3-market-margin-loans",
             "v3-market-proof-of-reserves",
-            "v3-market-risk-reserve",
         ],
     ),
     (

@@ -489,8 +489,8 @@ pub struct PositionView {
     pub initial_margin: Quote,
     /// Maintenance rate of its tier.
     pub mmr: Rate,
-    /// Maintenance over what bears it, 1 is liquidation: the position's margin and profit in isolated
-    /// mode, the account's equity in crossed mode. [`i64::MAX`] when that is not positive.
+    /// Maintenance over what bears it, 1 is liquidation: the position's margin and profit in
+    /// isolated mode, the account's equity in crossed mode. [`i64::MAX`] when that is not positive.
     pub margin_ratio: Rate,
     /// The mark at which it would be liquidated, all else standing still; none when no
     /// positive mark would.
@@ -535,8 +535,8 @@ pub struct AccountView {
     pub available: Quote,
     /// What could be taken out: free, and no profit that is not realized.
     pub withdrawable: Quote,
-    /// Maintenance over the equity of crossed margin, 1 is liquidation; zero without positions, and [`i64::MAX`] when
-    /// equity is not positive.
+    /// Maintenance over the equity of crossed margin, 1 is liquidation; zero without positions, and
+    /// [`i64::MAX`] when equity is not positive.
     pub margin_ratio: Rate,
     /// When.
     pub at: UnixNanos,

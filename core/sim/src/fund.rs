@@ -1,7 +1,10 @@
 //! Fund: the venue's insurance fund, and the positions that it has taken over.
 
-use keel_core::units::{Lots, Quote};
+use std::collections::VecDeque;
 
+use keel_core::units::{Lots, Quote, UnixNanos};
+
+use crate::account::push_bounded;
 use crate::instrument::InstrumentId;
 
 /// The insurance fund. It earns what liquidations cost and pays what a ruined account cannot.
@@ -12,6 +15,18 @@ use crate::instrument::InstrumentId;
 pub struct Fund {
     balance: Quote,
     taken: Vec<Taken>,
+    days: VecDeque<FundDay>,
+}
+
+/// What a UTC day brought the fund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FundDay {
+    /// When the day began.
+    pub start: UnixNanos,
+    /// What was earned less what was paid.
+    pub change: Quote,
+    /// What the fund had after it.
+    pub balance: Quote,
 }
 
 /// What was taken over of one contract.
@@ -25,7 +40,7 @@ pub struct Taken {
 
 impl Fund {
     pub(crate) const fn new() -> Self {
-        Self { balance: FUND_DEFAULT, taken: Vec::new() }
+        Self { balance: FUND_DEFAULT, taken: Vec::new(), days: VecDeque::new() }
     }
 
     /// Its money. Negative is what the venue itself has had to bear.
@@ -42,9 +57,23 @@ impl Fund {
         self.balance = balance;
     }
 
+    /// The days on which something moved, oldest first; the latest [`DAYS_MAX`].
+    pub fn days(&self) -> impl DoubleEndedIterator<Item = &FundDay> {
+        self.days.iter()
+    }
+
     /// Earns a fee, or pays a shortfall when `amount` is negative.
-    pub(crate) fn add(&mut self, amount: Quote) {
+    pub(crate) fn add(&mut self, amount: Quote, now: UnixNanos) {
         self.balance += amount;
+        let start = UnixNanos(now.day() * UnixNanos::DAY);
+        let balance = self.balance;
+        match self.days.back_mut() {
+            Some(day) if day.start == start => {
+                day.change += amount;
+                day.balance = balance;
+            }
+            _ => push_bounded(&mut self.days, FundDay { start, change: amount, balance }, DAYS_MAX),
+        }
     }
 
     /// Takes `lots` over (negative: a short) that cost `value`, negative for a short.
@@ -58,5 +87,7 @@ impl Fund {
     }
 }
 
+/// Days that the fund keeps.
+pub const DAYS_MAX: usize = 90;
 /// What the fund of a new venue holds.
 pub const FUND_DEFAULT: Quote = Quote::usdt(1_000_000);

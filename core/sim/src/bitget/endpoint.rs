@@ -100,6 +100,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     public("/api/v3/market/open-interest", 20, market::open_interest),
     public("/api/v3/market/oi-limit", 10, market::interest_limit),
     public("/api/v3/market/index-components", 10, market::index_components),
+    public("/api/v3/market/risk-reserve", 20, market::risk_reserve),
     read("/api/v3/account/assets", 20, account::assets),
     read("/api/v3/account/settings", 20, account::settings),
     read("/api/v3/account/info", 10, account::info),

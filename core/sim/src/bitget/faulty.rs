@@ -537,3 +537,24 @@ fn isolated_margin_is_set_given_and_shown_over_the_wire() {
     order["marginMode"] = json!("crossed");
     assert_eq!(client.stage.refused(Some(&key), "POST", PLACE, &order.to_string()), "45117");
 }
+
+#[test]
+fn the_insurance_fund_is_told_day_by_day() {
+    let mut stage = Stage::unmetered();
+    let path = "/api/v3/market/risk-reserve?category=USDT-FUTURES&symbol=BTCUSDT";
+    assert_eq!(stage.get(None, path)["riskReserveRecords"], json!([]), "nothing has moved");
+    let key = stage.key("keel");
+    let mut buy = with_category(limit_order("buy", "0", "0.3"));
+    buy["orderType"] = json!("market");
+    stage.post(&key, PLACE, &buy);
+    let now = stage.now;
+    let venue = stage.exchange.venue_mut();
+    let id = venue.find("BTCUSDT").unwrap();
+    let mut marks = venue.instrument(id).marks;
+    marks.mark.0 = marks.mark.0 / 100 * 50;
+    venue.set_marks(id, marks, now).unwrap();
+    let fund = stage.exchange.venue().fund().balance();
+    let row = stage.get(None, path)["riskReserveRecords"][0].clone();
+    assert_eq!(row["balance"], super::text::Text::from(fund).as_str());
+    assert!(row["amount"].as_str().unwrap().starts_with('-'), "it paid more than it earned");
+}

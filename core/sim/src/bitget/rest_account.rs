@@ -243,8 +243,8 @@ const fn closed_word(deal: Deal) -> &'static str {
     words[word_place(deal.pos_side, deal.side)]
 }
 
-/// As [`closed_word`], where the words of isolated margin are others: those of one-way mode name the
-/// position that is closed.
+/// As [`closed_word`], where the words of isolated margin are others: those of one-way mode name
+/// the position that is closed.
 const fn isolated_closed_word(deal: Deal) -> &'static str {
     match (deal.source, deal.pos_side, deal.side, deal.reduce_only) {
         (OrderSource::Adl, _, Side::Sell, _) => "ADL_CLOSE_LONG",

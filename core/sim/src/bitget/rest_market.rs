@@ -10,7 +10,7 @@ use super::feed::{Quotes, levels, wide};
 use super::hall::Hall;
 use super::params::Params;
 use super::reject;
-use super::shape::{CATEGORY, side_word};
+use super::shape::{CATEGORY, MARGIN_COIN, side_word};
 use super::text::{Text, json as text_of};
 use super::topic::Interval;
 use crate::candle::Candle;
@@ -137,6 +137,33 @@ pub(super) fn history_fund_rate(hall: &mut Hall, call: &Call) -> Result<String, 
         })
         .collect();
     Ok(format!("{{\"resultList\":{}}}", text_of(&rows)))
+}
+
+/// What the insurance fund had on each day, the latest first. The documentation has two of the
+/// fields empty since July 2025.
+pub(super) fn risk_reserve(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
+    require_futures(&call.params)?;
+    instrument(&hall.venue, &call.params)?;
+    let rows: Vec<_> = hall
+        .venue
+        .fund()
+        .days()
+        .rev()
+        .map(|day| {
+            json!({
+                "type": "",
+                "amount": Text::from(day.change),
+                "balance": Text::from(day.balance),
+                "ts": Text::from(day.start),
+            })
+        })
+        .collect();
+    let data = json!({
+        "totalBalance": "",
+        "coin": MARGIN_COIN,
+        "riskReserveRecords": rows,
+    });
+    Ok(data.to_string())
 }
 
 /// The tiers of a contract.

@@ -345,7 +345,7 @@ impl Venue {
 
     /// Lets the fund pay `amount` for an account.
     fn insure(&mut self, account: AccountId, amount: Quote, isolated: bool) {
-        self.fund.add(-amount);
+        self.fund.add(-amount, self.now);
         self.accounts[account.index()].totals.insurance += amount;
         let kind = BillKind::Insurance;
         self.book_bill(account, Bill { kind, isolated, amount, ..Bill::blank(self.now) });
@@ -392,7 +392,7 @@ impl Venue {
         let trade = TradeId(Ids::next(&mut self.ids.trade));
         let fee = self.forced_fill(order, trade, Role::Taker, price, lots.abs());
         self.fund.take(instrument, lots, i128::from(value.0));
-        self.fund.add(fee);
+        self.fund.add(fee, self.now);
     }
 
     fn told(&self, held: Held, lots: Lots, price: Ticks) -> Liquidation {

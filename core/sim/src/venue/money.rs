@@ -511,8 +511,8 @@ fn ratio(maintenance: Quote, equity: Quote) -> Rate {
     }
 }
 
-/// Where the mark would have to go, all else standing still and the tier staying, for maintenance to
-/// use up what is `spare` for it: `spare + (m/M − 1)·V = r·|V|·m/M` solved for `m`.
+/// Where the mark would have to go, all else standing still and the tier staying, for maintenance
+/// to use up what is `spare` for it: `spare + (m/M − 1)·V = r·|V|·m/M` solved for `m`.
 fn liquidation_price(mark: Price, value: Quote, mmr: Rate, spare: Quote) -> Option<Price> {
     if value.is_zero() {
         return None;
