@@ -98,6 +98,34 @@ fn the_table_of_differences_is_the_one_in_the_documentation() {
     assert_eq!(written, table, "docs/venue-differences.md is out of date");
 }
 
+#[test]
+fn every_test_that_the_documentation_names_is_there() {
+    let page = std::fs::read_to_string(root().join("docs/venue-bitget.md")).expect("the page");
+    let table = page.split("### Which test shows which rule").nth(1).expect("the table");
+    let table = table.split("\n### ").next().expect("its end");
+    let mut sources = String::new();
+    for directory in ["core/sim/src", "io/src/exchange", "tests"] {
+        read_all(&root().join(directory), &mut sources);
+    }
+    let named = table.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3);
+    let named: Vec<_> = named.collect();
+    assert!(named.len() > 50, "{} tests", named.len());
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}(")), "no test is named {name}");
+    }
+}
+
+fn read_all(directory: &Path, out: &mut String) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_all(&path, out);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            out.push_str(&std::fs::read_to_string(&path).expect("a text"));
+        }
+    }
+}
+
 /// All recorded payloads: `directory/file` without its ending, and its JSON.
 fn payloads() -> Vec<(String, Value)> {
     let mut out = Vec::new();

@@ -458,7 +458,7 @@ impl World {
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             stp: StpMode::None,
-        margin_mode: None,
+            margin_mode: None,
             client_id: None,
         };
         let placed = venue.place(self.account, &request, utc).is_ok();

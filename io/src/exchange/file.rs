@@ -20,6 +20,10 @@ pub struct ExchangeFile {
     /// How connections are kept.
     #[serde(default)]
     pub transport: TransportEntry,
+    /// After how many hours a WebSocket is ended, 0 for never; 24 when it is absent.
+    pub disconnect_hours: Option<u16>,
+    /// What the insurance fund holds at first, in whole USDT; 1,000,000 when it is absent.
+    pub insurance_usdt: Option<u32>,
     /// The accounts; those of the default exchange when there are none.
     #[serde(default)]
     pub accounts: Vec<AccountEntry>,
@@ -118,6 +122,12 @@ impl ExchangeFile {
             config.limits = Limits::unmetered();
         }
         self.transport.apply(&mut config.limits)?;
+        if let Some(hours) = self.disconnect_hours {
+            config.limits.session_age_ns = (hours > 0).then(|| i64::from(hours) * HOUR_NS);
+        }
+        if let Some(usdt) = self.insurance_usdt {
+            config.insurance = Quote::usdt(i64::from(usdt));
+        }
         if !self.accounts.is_empty() {
             config.accounts =
                 self.accounts.iter().map(AccountEntry::plan).collect::<Result<_, _>>()?;
@@ -203,3 +213,5 @@ impl AccountEntry {
         })
     }
 }
+
+const HOUR_NS: i64 = 3_600_000_000_000;

@@ -187,6 +187,8 @@ fn a_file_makes_its_accounts_and_what_is_wrong_in_it_is_named() {
     let handle = start(options).unwrap();
     assert_eq!(handle.announcement().accounts.len(), 1);
     assert_eq!(file("{}").unwrap().config().unwrap(), ExchangeConfig::default());
+    let chosen = file(r#"{"disconnect_hours":0,"insurance_usdt":5}"#).unwrap().config().unwrap();
+    assert_eq!((chosen.limits.session_age_ns, chosen.insurance.0), (None, 500_000_000));
     for (more, key) in [
         (r#","vip":8"#, "vip"),
         (r#","taker_ppm":10001"#, "taker_ppm"),
@@ -209,3 +211,73 @@ fn a_file_makes_its_accounts_and_what_is_wrong_in_it_is_named() {
     let twins = format!(r#"{{"accounts":[{twin},{twin}]}}"#);
     assert!(matches!(file(&twins).unwrap().config(), Err(FileError::Twice(name)) if name == "a"));
 }
+
+/// Asks the administration on its socket.
+fn ask_admin(admin: &mut TcpStream, path: &str, body: &Value) -> Value {
+    let (method, body) =
+        if body.is_null() { ("GET", String::new()) } else { ("POST", body.to_string()) };
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+    admin.write_all((head + &body).as_bytes()).unwrap();
+    let reply = answer(admin);
+    assert!(reply["error"].is_null(), "{path}: {reply}");
+    reply
+}
+
+#[test]
+fn forty_eight_hours_with_six_fundings_pass_through_the_admin_socket() {
+    let options = ExchangeOptions { plaintext: true, ..ExchangeOptions::default() };
+    let handle = start(options).unwrap();
+    let mut rest = stream(handle.announcement().rest.strip_prefix("http://").unwrap());
+    let mut admin = stream(handle.announcement().admin.strip_prefix("http://").unwrap());
+    let mut ask = |path: &str, body: Value| ask_admin(&mut admin, path, &body);
+    let order = serde_json::json!({
+        "account": "keel", "symbol": "BTCUSDT", "side": "buy", "orderType": "market", "qty": "0.01",
+    });
+    ask("/admin/order", order);
+    ask("/admin/freeze", serde_json::json!({}));
+    let number = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+    let before = ask("/admin/state", Value::Null);
+    let start_ms = number(&before["now"]) as i64;
+    for _ in 0..6 {
+        ask("/admin/advance", serde_json::json!({ "ms": 8 * HOUR_MS }));
+    }
+    let after = ask("/admin/state", Value::Null);
+    let now_ms = number(&after["now"]) as i64;
+    assert_eq!(now_ms - start_ms, 48 * HOUR_MS, "to the millisecond");
+    let keel = |state: &Value| state["accounts"][0].clone();
+    assert_eq!(keel(&after)["positions"][0]["size"], "0.01");
+    let moved = number(&keel(&after)["balance"]) - number(&keel(&before)["balance"]);
+    let funding = number(&keel(&after)["funding"]);
+    assert!(funding != 0.0 && (moved - funding).abs() < 1e-6, "{moved} {funding}");
+
+    let mut get = |path: &str| {
+        rest.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        answer(&mut rest)
+    };
+    assert_eq!(number(&get("/api/v3/public/time")["data"]["serverTime"]) as i64, now_ms);
+    let of = "category=USDT-FUTURES&symbol=BTCUSDT";
+    let paid = get(&format!("/api/v3/market/history-fund-rate?{of}"));
+    let rows = paid["data"]["resultList"].as_array().unwrap();
+    let instants = rows.iter().map(|row| number(&row["fundingRateTimestamp"]) as i64);
+    let instants: Vec<i64> = instants.filter(|at| *at > start_ms).collect();
+    assert_eq!(instants.len(), 6, "{instants:?}");
+    assert!(instants.iter().all(|at| at % (8 * HOUR_MS) == 0 && *at <= now_ms));
+    let bars = get(&format!("/api/v3/market/candles?{of}&interval=1H&limit=100"));
+    let starts: Vec<i64> =
+        bars["data"].as_array().unwrap().iter().map(|row| number(&row[0]) as i64).collect();
+    for hour in 1..48 {
+        let start = (start_ms / HOUR_MS + hour) * HOUR_MS;
+        assert!(starts.contains(&start), "hour {hour}");
+    }
+
+    ask("/admin/speed", serde_json::json!({ "speed": "1000" }));
+    std::thread::sleep(Duration::from_millis(300));
+    // The old connection has idled for more than a minute.
+    let mut fresh = stream(handle.announcement().rest.strip_prefix("http://").unwrap());
+    fresh.write_all(TIME).unwrap();
+    let later = number(&answer(&mut fresh)["data"]["serverTime"]) as i64;
+    assert!(later >= now_ms + 250_000, "its time runs a thousand times as fast: {later} {now_ms}");
+}
+
+const HOUR_MS: i64 = 3_600_000;

@@ -9,6 +9,7 @@ use keel_core::units::{E8, Lots, Quote, Rate, Side, UnixNanos};
 use serde_json::{Value, json};
 
 use super::auth;
+use super::clock::Turn;
 use super::entry;
 use super::hall::{Answer, Hall, Maintenance, Manner};
 use super::http::Request;
@@ -19,7 +20,7 @@ use super::shape::side_word;
 use super::text::Text;
 use crate::account::{Account, AccountId, Fees, NewAccount, Permissions};
 use crate::fault::{Act, Damage, Fault, FaultId, Scope};
-use crate::instrument::{Rules, Status};
+use crate::instrument::{BandReference, Rules, Status};
 use crate::order::{Order, PosSide};
 use crate::reject::Reject;
 use crate::venue::Venue;
@@ -27,7 +28,7 @@ use crate::venue::Venue;
 /// Answers a request to the administration.
 pub(super) fn answer(hall: &mut Hall, request: &Request, now: UnixNanos) -> Answer {
     let outcome = match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/admin/state") => Ok(state(&hall.venue, now)),
+        ("GET", "/admin/state") => Ok(state(hall, now)),
         ("GET", "/admin/faults") => Ok(faults(hall)),
         ("POST", path) => match serde_json::from_slice(&request.body) {
             Ok(body) => change(hall, path, &body, now),
@@ -72,6 +73,15 @@ fn change(hall: &mut Hall, path: &str, body: &Value, now: UnixNanos) -> Result<V
             hall.advance_ns = hall.advance_ns.saturating_add(ms * MILLIS);
             Ok(json!({}))
         }
+        "/admin/freeze" => turn(hall, Turn::Freeze),
+        "/admin/resume" => turn(hall, Turn::Resume),
+        "/admin/speed" => {
+            let speed_e8 = e8(params, "speed")?;
+            if !(SPEED_LEAST_E8..=SPEED_MOST_E8).contains(&speed_e8) {
+                return Err(reject::wrong("speed", "0.001 to 10000"));
+            }
+            turn(hall, Turn::Speed(speed_e8))
+        }
         "/admin/fault" => inject(hall, params, now),
         "/admin/clear-fault" => {
             let cleared = match params.parsed::<u64>("fault")? {
@@ -86,6 +96,11 @@ fn change(hall: &mut Hall, path: &str, body: &Value, now: UnixNanos) -> Result<V
         }
         _ => trade(&mut hall.venue, path, params, now),
     }
+}
+
+fn turn(hall: &mut Hall, turn: Turn) -> Result<Value, Reject> {
+    hall.turn = Some(turn);
+    Ok(json!({}))
 }
 
 fn trade(venue: &mut Venue, path: &str, params: &Params, now: UnixNanos) -> Result<Value, Reject> {
@@ -241,6 +256,9 @@ fn change_rules(venue: &mut Venue, params: &Params, now: UnixNanos) -> Result<Va
     ] {
         *count = params.parsed(name)?.unwrap_or(*count);
     }
+    let references = [("mark", BandReference::Mark), ("last", BandReference::Last)];
+    let reference = params.word("bandReference", &references)?;
+    rules.band_reference = reference.unwrap_or(rules.band_reference);
     if params.text("minOrderAmount").is_some() {
         rules.notional_min = Quote(e8(params, "minOrderAmount")?);
     }
@@ -338,7 +356,8 @@ fn faults(hall: &Hall) -> Value {
     json!({ "faults": rows })
 }
 
-fn state(venue: &Venue, now: UnixNanos) -> Value {
+fn state(hall: &Hall, now: UnixNanos) -> Value {
+    let venue = &hall.venue;
     let contracts: Vec<Value> = venue
         .instruments()
         .iter()
@@ -360,6 +379,7 @@ fn state(venue: &Venue, now: UnixNanos) -> Value {
     let accounts: Vec<Value> = clients.map(|account| account_state(venue, account)).collect();
     json!({
         "now": Text::from(now),
+        "speed": Text::e8(hall.speed_e8),
         "insuranceFund": Text::from(venue.fund().balance()),
         "contracts": contracts,
         "accounts": accounts,
@@ -374,7 +394,12 @@ fn account_state(venue: &Venue, account: &Account) -> Value {
         .map(|view| {
             let rules = &venue.instrument(view.instrument).rules;
             let size = Text::steps(rules.grids.size, view.position.lots.0);
-            json!({ "symbol": rules.symbol, "size": size })
+            json!({
+                "symbol": rules.symbol,
+                "size": size,
+                "marginMode": view.margin_mode.word(),
+                "marginRatio": Text::from(view.margin_ratio),
+            })
         })
         .collect();
     let orders = account.open_orders().filter_map(|id| venue.order(id));
@@ -384,6 +409,8 @@ fn account_state(venue: &Venue, account: &Account) -> Value {
         "uid": account.uid.to_string(),
         "balance": Text::from(money.balance),
         "equity": Text::from(money.equity),
+        "funding": Text::from(account.totals().funding),
+        "fees": Text::from(account.totals().fees),
         "openOrders": account.open_orders().count(),
         "orders": orders,
         "fills": account.fills().len(),
@@ -424,6 +451,9 @@ fn fees(params: &Params) -> Result<Fees, Reject> {
 }
 
 const MILLIS: i64 = 1_000_000;
+/// The slowest and the fastest that time may run, in 1e-8 of its caller's.
+const SPEED_LEAST_E8: i64 = E8 / 1_000;
+const SPEED_MOST_E8: i64 = 10_000 * E8;
 /// The farthest that time is moved in one request, milliseconds: a month.
 const ADVANCE_MS_MAX: i64 = 31 * 24 * 3_600_000;
 

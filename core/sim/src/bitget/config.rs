@@ -5,6 +5,7 @@ use keel_core::units::{Quote, Rate};
 use super::feed::Cadence;
 use super::window::NANOS_PER_SECOND;
 use crate::account::{Fees, Permissions};
+use crate::fund::FUND_DEFAULT;
 
 /// Everything that can be chosen about an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct ExchangeConfig {
     pub limits: Limits,
     /// How often public topics push.
     pub cadence: Cadence,
+    /// What the insurance fund holds at first.
+    pub insurance: Quote,
     /// Whether `books` carries a checksum. The real venue's frames of 2026 have none.
     pub checksum: bool,
 }
@@ -25,6 +28,7 @@ impl Default for ExchangeConfig {
             accounts: vec![AccountPlan::maker(), AccountPlan::manual()],
             limits: Limits::default(),
             cadence: Cadence::default(),
+            insurance: FUND_DEFAULT,
             checksum: false,
         }
     }
@@ -96,7 +100,8 @@ pub struct Limits {
     pub channels_max: usize,
     /// How long a socket lives without a text `ping`, nanoseconds; none for ever.
     pub ping_silence_ns: Option<i64>,
-    /// How long a socket lives at all, nanoseconds; none for ever. 24 h were documented in 2024.
+    /// How long a socket lives at all, nanoseconds; none for ever. 24 h were documented in 2024,
+    /// and a client must be able to bear it.
     pub session_age_ns: Option<i64>,
     /// WebSockets that one address may open in five minutes; none for any number. The same is 300
     /// on the real venue.
@@ -125,7 +130,7 @@ impl Default for Limits {
             subscriptions_per_hour: 240,
             channels_max: 1_000,
             ping_silence_ns: Some(120 * NANOS_PER_SECOND),
-            session_age_ns: None,
+            session_age_ns: Some(24 * 3_600 * NANOS_PER_SECOND),
             connects_per_window: Some(300),
             connections_per_address: 100,
             connections_max: 512,

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::ConnId;
 use super::auth::{self, Caller};
+use super::clock::Turn;
 use super::config::ExchangeConfig;
 use super::endpoint::{self, Access, Call, ENDPOINTS};
 use super::feed::{self, Feed};
@@ -55,6 +56,10 @@ pub(super) struct Hall {
     pub maintenance: Vec<Maintenance>,
     /// How far the administration wants time to be moved, nanoseconds.
     pub advance_ns: i64,
+    /// How the administration wants time to run from now on.
+    pub turn: Option<Turn>,
+    /// How fast time runs, in 1e-8 of its caller's.
+    pub speed_e8: i64,
     /// Keys that are gone; whoever is logged in with one is cut off.
     pub revoked: Vec<String>,
     /// Connections with more requests than were answered in their turn.

@@ -10,6 +10,7 @@
 
 mod admin;
 mod auth;
+mod clock;
 mod config;
 mod conn;
 mod endpoint;
@@ -20,6 +21,8 @@ mod feed;
 mod hall;
 mod http;
 mod late;
+#[cfg(test)]
+mod limits;
 mod outbound;
 mod params;
 mod reject;
@@ -49,6 +52,7 @@ use rand_pcg::Pcg64Mcg;
 use tungstenite::Utf8Bytes;
 
 pub use self::auth::permission_words;
+use self::clock::Clock;
 pub use self::config::{AccountPlan, ExchangeConfig, Limits};
 use self::conn::Conn;
 pub use self::feed::Cadence;
@@ -90,8 +94,7 @@ pub struct Exchange {
     events: Vec<VenueEvent>,
     /// When accounts are pushed next without a cause.
     accounts_due: UnixNanos,
-    /// How far the venue's time has been moved ahead of its caller's, nanoseconds.
-    ahead_ns: i64,
+    clock: Clock,
 }
 
 impl Exchange {
@@ -103,6 +106,7 @@ impl Exchange {
     pub fn new(config: ExchangeConfig, seed: u64, now: UnixNanos) -> Self {
         let mut random = Pcg64Mcg::seed_from_u64(seed);
         let mut venue = Venue::new(now);
+        venue.set_fund(config.insurance);
         let market = Market::open(&mut venue, &Settings::new(seed), now);
         for plan in &config.accounts {
             let new = NewAccount { name: plan.name.clone(), uid: plan.uid, parent: None };
@@ -133,6 +137,8 @@ impl Exchange {
             late: LateQueue::default(),
             maintenance: Vec::new(),
             advance_ns: 0,
+            turn: None,
+            speed_e8: keel_core::units::E8,
             revoked: Vec::new(),
             unserved: Vec::new(),
             random,
@@ -144,7 +150,7 @@ impl Exchange {
             ready: BTreeSet::new(),
             events: Vec::new(),
             accounts_due: UnixNanos(now.0 + ACCOUNT_PUSH_NS),
-            ahead_ns: 0,
+            clock: Clock::new(now),
         }
     }
 
@@ -213,7 +219,7 @@ impl Exchange {
     /// Takes bytes that a client sent, and does what they ask. Bytes for a connection that is gone
     /// or closing are dropped.
     pub fn receive(&mut self, conn: ConnId, bytes: &[u8], now: UnixNanos) {
-        let now = self.time(now);
+        let (caller, now) = (now, self.time(now));
         let Some(mut taken) = self.conns.remove(&conn) else { return };
         if !taken.is_closing() {
             taken.receive(bytes, &mut self.hall, now);
@@ -222,9 +228,7 @@ impl Exchange {
         self.ready.insert(conn);
         self.enforce(now);
         self.publish(now);
-        if self.hall.advance_ns > 0 {
-            self.advance(now);
-        }
+        self.obey(caller, now);
     }
 
     /// Takes it that a client will send no more. The connection closes once it has been answered
@@ -284,19 +288,31 @@ impl Exchange {
         };
         let due = feeds.chain(conns).chain(settled).chain(late).chain(maintained);
         let first = due.min().map_or(always, |first| first.min(always));
-        UnixNanos(first.0 - self.ahead_ns)
+        self.clock.caller_at(first)
     }
 
     /// Lets time pass to `now`: the market moves, the venue settles, pushes go out, clients that
     /// have been silent or slow for too long are cut off.
     pub fn step(&mut self, now: UnixNanos) {
-        let now = self.time(now);
+        let (caller, now) = (now, self.time(now));
         self.step_to(now);
+        self.obey(caller, now);
     }
 
     /// The venue's time when its caller's is `now`.
     fn time(&self, now: UnixNanos) -> UnixNanos {
-        UnixNanos(now.0 + self.ahead_ns)
+        self.clock.time(now)
+    }
+
+    /// Moves time, or changes how it runs, as the administration has asked.
+    fn obey(&mut self, caller: UnixNanos, now: UnixNanos) {
+        if self.hall.advance_ns > 0 {
+            self.advance(now);
+        }
+        if let Some(turn) = self.hall.turn.take() {
+            self.clock.turn(turn, caller);
+            self.hall.speed_e8 = self.clock.speed_e8();
+        }
     }
 
     /// Moves the venue's time ahead as the administration has asked, in strides, so that fundings
@@ -307,11 +323,12 @@ impl Exchange {
         let mut at = now;
         while at < end {
             at = UnixNanos((at.0 + ADVANCE_STRIDE_NS).min(end.0));
-            // Nobody could have said anything meanwhile.
+            // Nobody could have said anything meanwhile; what ends by its age ends.
             self.conns.values_mut().for_each(|conn| conn.heard(at));
             self.step_to(at);
+            self.hall.venue.touch_candles(at);
         }
-        self.ahead_ns += ahead_ns;
+        self.clock.skip(ahead_ns);
     }
 
     fn step_to(&mut self, now: UnixNanos) {

@@ -206,7 +206,7 @@ impl Reply {
         Self { status, head: head.to_owned(), body }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let line = self.head.lines().find(|line| line.starts_with(name))?;
         Some(line.split_once(": ")?.1)
     }
@@ -1123,8 +1123,46 @@ fn two_days_of_fundings_pass_when_time_is_moved_ahead() {
     let page = Reply::of(&stage.take(rest)).body["data"]["list"].clone();
     let funding = |row: &&Value| row["type"].as_str().unwrap().contains("SETTLE_FEE");
     assert_eq!(page.as_array().unwrap().iter().filter(funding).count(), 6);
-    assert!(!stage.exchange.is_closing(conn), "sockets stay");
     assert!(!stage.heard(conn).is_empty());
+    assert!(stage.exchange.is_closing(conn), "a socket lives a day");
+}
+
+#[test]
+fn time_is_frozen_stepped_resumed_and_sped_up_by_the_administration() {
+    let mut stage = Stage::unmetered();
+    let told = |stage: &mut Stage| {
+        let time = stage.get(None, "/api/v3/public/time")["serverTime"].clone();
+        time.as_str().unwrap().parse::<i64>().unwrap()
+    };
+    let start = told(&mut stage);
+    ask_admin(&mut stage, "/admin/freeze", &json!({}));
+    stage.pass(3_600 * SECONDS);
+    assert_eq!(told(&mut stage), start, "it stands still");
+    assert_eq!(stage.exchange.deadline(), UnixNanos(i64::MAX), "and nothing is due");
+    ask_admin(&mut stage, "/admin/advance", &json!({ "ms": 61_500 }));
+    assert_eq!(told(&mut stage), start + 61_500, "it is stepped");
+    ask_admin(&mut stage, "/admin/resume", &json!({}));
+    stage.pass(SECONDS);
+    assert_eq!(told(&mut stage), start + 62_500, "it goes on");
+    ask_admin(&mut stage, "/admin/speed", &json!({ "speed": "60" }));
+    stage.pass(SECONDS);
+    assert_eq!(told(&mut stage), start + 122_500, "a minute in a second");
+    ask_admin(&mut stage, "/admin/freeze", &json!({}));
+    ask_admin(&mut stage, "/admin/resume", &json!({}));
+    stage.pass(SECONDS);
+    assert_eq!(told(&mut stage), start + 182_500, "as fast as before");
+    let state = ask_admin(&mut stage, "/admin/state", &Value::Null);
+    assert_eq!(
+        (&state["speed"], &state["now"]),
+        (&json!("60"), &json!((start + 182_500).to_string()))
+    );
+    for speed in ["0", "-1", "10001"] {
+        let body = json!({ "speed": speed }).to_string();
+        let conn = stage.exchange.open(ConnKind::Admin, PEER, stage.now).unwrap();
+        let request = request(None, "POST", "/admin/speed", &body, stage.now);
+        stage.send(conn, request.as_bytes());
+        assert_eq!(Reply::of(&stage.take(conn)).status, 400, "{speed}");
+    }
 }
 
 #[test]

@@ -221,6 +221,19 @@ impl Venue {
         }
     }
 
+    /// Books the middle of each book into its bars, without a trade: for time that is moved ahead, in
+    /// which the market leaps and nobody trades.
+    pub(crate) fn touch_candles(&mut self, now: UnixNanos) {
+        for market in &mut self.instruments {
+            let best =
+                |side| market.book.best(side).map(|price| market.rules.grids.price_of(price));
+            let middle = best(Side::Buy).zip(best(Side::Sell));
+            let middle = middle.map_or(market.last, |(bid, ask)| Price((bid.0 + ask.0) / 2));
+            let tick = market.rules.grids.floor_to_tick(middle);
+            market.candles.touch(market.rules.grids.price_of(tick), now);
+        }
+    }
+
     /// Gives a contract its history of funding rates, ascending; the latest are kept.
     ///
     /// # Panics
