@@ -555,6 +555,7 @@ fn a_latch_that_was_restored_is_told_to_the_files() {
         funding: Quote::ZERO,
         fills: 0,
         cancel_episodes: 0,
+        creates: 0,
         latched: true,
         incident: 77,
         reasons: 1 << 6,
@@ -858,4 +859,48 @@ fn a_disk_that_has_refused_a_write_stops_for_good() {
             if Reasons(change.hard).contains(Reason::JournalFailed))
     };
     assert!(bench.said.iter().any(|view| changed(&view)));
+}
+
+#[test]
+fn the_days_creates_outlive_a_restart_and_end_quoting_until_midnight() {
+    let mut bench = Bench::waiting(false);
+    // Midnight comes in 20 s; the day's durable record counts one create fewer than nine tenths.
+    let day = bench.utc().day();
+    bench.utc0 = (day + 1) * UnixNanos::DAY - 20 * SECONDS as i64 - bench.now.0 as i64;
+    bench.sync();
+    bench.step(Event::RestoreDay(RestoreDay {
+        day,
+        equity_open: Quote::usdt(10_000),
+        high_water: Quote::usdt(10_000),
+        traded: Quote::ZERO,
+        realized: Quote::ZERO,
+        fees: Quote::ZERO,
+        funding: Quote::ZERO,
+        fills: 0,
+        cancel_episodes: 0,
+        creates: 44_999,
+        latched: false,
+        incident: 0,
+        reasons: 0,
+        equity_peak: Quote::usdt(10_000),
+    }));
+    bench.settings(5);
+    bench.connect();
+    bench.quiet_seconds(6);
+    let placed = bench.placed();
+    assert_eq!(placed.len(), 1, "the last of the day: {placed:?}");
+    assert_eq!(bench.engine.account().creates_today, 45_000);
+    assert_eq!(bench.engine.state(), GuardState::SoftPause);
+    let ends = |view: &CommandView| matches!(view, CommandView::Cancel(_));
+    assert!(bench.said.iter().any(ends), "a cancel is never held back");
+    bench.step(Event::OrderUpdate(bench.update(&placed[0], OrderStatus::Canceled)));
+    bench.quiet_seconds(20);
+    assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+    assert_eq!(bench.placed().len(), 3, "a new day, both sides");
+    assert_eq!(bench.engine.account().creates_today, 2);
+    let counted = bench.said.iter().rev().find_map(|view| match view {
+        CommandView::Day(day) => Some(day.creates),
+        _ => None,
+    });
+    assert!(counted.is_some_and(|counted| counted >= 2 + 64), "{counted:?}");
 }

@@ -373,6 +373,8 @@ slot_struct! {
         pub fills: u32,
         /// Cancel episodes today.
         pub cancel_episodes: u32,
+        /// Creates today, counted ahead: never fewer than were sent when this is read again.
+        pub creates: u32,
         /// A new UTC day began with this record.
         pub rolled: bool,
         /// Equity when each of the days before began, newest first; zero where it is not known.

@@ -427,6 +427,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         account.position_drift = self.reconcile.position_drift();
         account.drift_unexplained = self.reconcile.drift_unexplained();
         account.cancel_episodes = self.ledger.cancel_episodes();
+        account.creates_today = self.ledger.creates();
     }
 
     /// Begins the ledger with the balance that the venue states, once its fills and ours agree.

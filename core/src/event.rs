@@ -655,6 +655,8 @@ slot_struct! {
         pub fills: u32,
         /// Cancel episodes today.
         pub cancel_episodes: u32,
+        /// Creates today, as the durable day counts them: no fewer than were sent.
+        pub creates: u32,
         /// The guard was latched.
         pub latched: bool,
         /// The incident that latched it.

@@ -237,6 +237,8 @@ pub struct AccountView {
     pub cancel_episodes: u32,
     /// The pause of the last cancel episode ends then.
     pub cancel_pause_until: MonoNanos,
+    /// Creates sent this UTC day, in this run and earlier ones.
+    pub creates_today: u32,
     /// Foreign orders that have not been canceled yet.
     pub foreign_orders: u32,
     /// Post-only orders of ours executed as taker today.
@@ -340,6 +342,7 @@ impl AccountView {
         drift_unexplained: false,
         cancel_episodes: 0,
         cancel_pause_until: MonoNanos::ZERO,
+        creates_today: 0,
         foreign_orders: 0,
         taker_fills: 0,
     };

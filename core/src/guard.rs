@@ -322,6 +322,8 @@ slot_enum! {
         JournalFailed = 31 "journal_failed",
         /// The venue knows orders of ours that come after everything in this state.
         StateBehind = 32 "state_behind",
+        /// Nine tenths of the UTC day's creates are sent.
+        CreatesPerDay = 33 "creates_per_day",
     }
 }
 

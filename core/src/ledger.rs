@@ -69,7 +69,13 @@ struct Today {
     funding: Quote,
     fills: u32,
     cancel_episodes: u32,
+    creates: u32,
 }
+
+/// The durable day counts creates ahead by one to two of these blocks, and is written anew at the
+/// begin of each. So a crash never forgets a create, as long as a record is durable before another
+/// block has been sent: the journal may lag by a second, in which far fewer are.
+pub const CREATES_BLOCK: u32 = 64;
 
 /// What booking a fill did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +182,7 @@ impl<'m> Ledger<'m> {
             funding: day.funding,
             fills: day.fills,
             cancel_episodes: day.cancel_episodes,
+            creates: day.creates,
         });
     }
 
@@ -294,6 +301,18 @@ impl<'m> Ledger<'m> {
         today.cancel_episodes
     }
 
+    /// Counts a create; true when the durable day is to be written anew.
+    pub fn create_sent(&mut self) -> bool {
+        let Some(today) = &mut self.today else { return false };
+        today.creates = today.creates.saturating_add(1);
+        today.creates.is_multiple_of(CREATES_BLOCK)
+    }
+
+    /// Creates today.
+    pub fn creates(&self) -> u32 {
+        self.today.map_or(0, |today| today.creates)
+    }
+
     /// Cancel episodes today.
     pub fn cancel_episodes(&self) -> u32 {
         self.today.map_or(0, |today| today.cancel_episodes)
@@ -320,6 +339,7 @@ impl<'m> Ledger<'m> {
             funding: today.funding,
             fills: today.fills,
             cancel_episodes: today.cancel_episodes,
+            creates: (today.creates / CREATES_BLOCK).saturating_add(2) * CREATES_BLOCK,
             rolled,
             week: self.opens_before(today.day),
         }
@@ -426,6 +446,7 @@ impl<'m> Ledger<'m> {
         }
         day.week.iter().for_each(|open| digest.fold_signed(open.0));
         digest.fold(u64::from(day.fills) << 32 | u64::from(day.cancel_episodes));
+        digest.fold(u64::from(self.creates()));
         digest.fold(u64::from(self.fees_missing) << 32 | self.bills_len as u64);
     }
 
@@ -534,6 +555,7 @@ impl Today {
             funding: Quote::ZERO,
             fills: 0,
             cancel_episodes: 0,
+            creates: 0,
         }
     }
 }
@@ -729,6 +751,25 @@ mod tests {
     }
 
     #[test]
+    fn the_durable_day_never_counts_fewer_creates_than_were_sent() {
+        with_ledger(|mut ledger| {
+            ledger.mark(BTC, Price(77_000 * crate::units::E8));
+            ledger.start(Quote::usdt(10_000));
+            let mut durable = ledger.roll(day(10)).expect("a day").creates;
+            for sent in 1..=1_000 {
+                // The worst: a record becomes durable only once half a block more was sent.
+                let written = ledger.create_sent().then(|| ledger.day(false).creates);
+                assert!(durable >= sent + CREATES_BLOCK / 2, "{durable} of {sent}");
+                assert!(durable <= sent + 2 * CREATES_BLOCK, "{durable} of {sent}");
+                durable = written.unwrap_or(durable);
+            }
+            assert_eq!(ledger.creates(), 1_000);
+            assert_eq!(ledger.roll(day(11)).expect("a day").creates, 2 * CREATES_BLOCK);
+            assert_eq!(ledger.creates(), 0);
+        });
+    }
+
+    #[test]
     fn a_restart_goes_on_with_the_same_day() {
         let mut record = None;
         with_ledger(|mut ledger| {
@@ -750,6 +791,7 @@ mod tests {
                 funding: record.funding,
                 fills: record.fills,
                 cancel_episodes: record.cancel_episodes,
+                creates: record.creates,
                 latched: false,
                 incident: 0,
                 reasons: 0,

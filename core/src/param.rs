@@ -345,8 +345,9 @@ params! {
             [4 * E8 + E8 / 2], [4 * E8 + E8 / 2], e4(1_000), 100 * E8;
         /// Requests a second, creates and strategy cancels together.
         requests_per_s: Rate, Unit::Factor, one, [7 * E8], [7 * E8], e4(1_000), 200 * E8;
-        /// Creates a UTC day; at nine tenths no more are sent.
-        creates_per_day_max: u64, Unit::Count, one, [50_000], [50_000], 10, 10_000_000;
+        /// Creates a UTC day; at nine tenths quotes are pulled until 00:00 UTC. Cancels, and orders
+        /// that only reduce, are never held back.
+        creates_per_day_max: u64, Unit::Count, one, [50_000], [50_000], 1_000, 10_000_000;
         /// Age at which an intent is too old to be sent.
         intent_ttl_ms: u64, Unit::Millis, one, [ms(50)], [ms(50)], ms(1), ms(1_000);
         /// Light reconciliation: open orders and positions.
@@ -396,6 +397,12 @@ impl Params {
             self.0[place] = value;
         }
         allowed
+    }
+
+    /// Creates of a UTC day after which nothing new is begun: nine tenths of
+    /// [`Params::creates_per_day_max`].
+    pub fn creates_per_day_soft(&self) -> u64 {
+        self.creates_per_day_max() * 9 / 10
     }
 
     /// All values by place.

@@ -162,6 +162,10 @@ status! {
     equity_peak_quote: E8;
     /// Events stepped.
     events: Count;
+    /// Creates sent this UTC day.
+    creates_today: Count;
+    /// Share of the day's creates that is left before quotes are pulled.
+    creates_headroom_pct: E8;
 }
 
 /// How many values a row has.

@@ -322,19 +322,21 @@ impl Gateway {
             return;
         }
         let cancels = std::mem::take(&mut self.cancels);
-        if cancels.len() >= BATCH_MIN {
-            let (_, text) = self.encoder.cancel_batch(&cancels);
-            if session.is_none_or(|session| session.send(text, now).is_err()) {
-                cancels.iter().for_each(|cancel| self.divert(cancel, now));
+        let mut left = &cancels[..];
+        while !left.is_empty() {
+            let (count, text) = if left.len() >= BATCH_MIN {
+                let batch = self.encoder.cancel_batch(left);
+                (batch.count, batch.text)
+            } else {
+                (1, self.encoder.cancel(&left[0]))
+            };
+            let session = session.as_deref_mut();
+            let sent = session.is_some_and(|session| session.send(text, now).is_ok());
+            let (asked, rest) = left.split_at(count);
+            if !sent {
+                asked.iter().for_each(|cancel| self.divert(cancel, now));
             }
-        } else {
-            for cancel in &cancels {
-                let text = self.encoder.cancel(cancel);
-                let session = session.as_deref_mut();
-                if session.is_none_or(|session| session.send(text, now).is_err()) {
-                    self.divert(cancel, now);
-                }
-            }
+            left = rest;
         }
         self.cancels = cancels;
         self.cancels.clear();

@@ -5,7 +5,7 @@ use keel_core::event::{Event, FeeSource};
 use keel_core::gate::{Gate, InstrumentView, Intent, Purpose, Refusal, TimeInForce, View};
 use keel_core::guard::{GuardState, Opinion, Reason, Reasons};
 use keel_core::instrument::InstrumentId;
-use keel_core::units::{MonoNanos, UnixNanos};
+use keel_core::units::MonoNanos;
 
 use crate::throttle::{FillWindow, Throttle};
 use crate::{collar, health, limits, loss};
@@ -46,11 +46,6 @@ impl<'m> RiskGate<'m> {
             fee_missing_since: MonoNanos::NEVER,
             fee_oldest: MonoNanos::ZERO,
         }
-    }
-
-    /// Creates sent in this UTC day.
-    pub const fn creates_today(&self) -> u64 {
-        self.throttle.creates_today()
     }
 
     fn count_fill(&mut self, event: &Event, view: &View<'_>, now: MonoNanos) {
@@ -154,7 +149,7 @@ impl Gate for RiskGate<'_> {
         limits::worst_case(intent, instrument, &rules, params.max_position_quote())?;
         limits::gross(intent, &rules, view)?;
         limits::order_count(instrument, &rules, params.max_active_executors())?;
-        let may_create = self.throttle.allows_create(params, utc(view, now), now);
+        let may_create = self.throttle.allows_create(params, now) && limits::day(intent, view);
         refuse_unless(may_create, Refusal::MessageRate)?;
         limits::duplicate(intent, instrument)?;
         refuse_unless(fresh(intent, instrument, view, now), Refusal::Stale)?;
@@ -233,12 +228,6 @@ fn fresh(intent: &Intent, instrument: &InstrumentView, view: &View<'_>, now: Mon
         && view.account.utc_at != MonoNanos::ZERO
 }
 
-/// UTC now, from the last synchronization.
-fn utc(view: &View<'_>, now: MonoNanos) -> UnixNanos {
-    let since = i64::try_from(now.since(view.account.utc_at)).unwrap_or(i64::MAX);
-    UnixNanos(view.account.utc.0.saturating_add(since))
-}
-
 fn refuse_unless(allowed: bool, refusal: Refusal) -> Result<(), Refusal> {
     if allowed { Ok(()) } else { Err(refusal) }
 }
@@ -251,7 +240,7 @@ mod tests {
     use keel_core::gate::submit;
     use keel_core::instrument::InstrumentStatus;
     use keel_core::param::at;
-    use keel_core::units::{E8, Lots, Price, Quote, Rate, SECONDS, Side, Ticks};
+    use keel_core::units::{E8, Lots, Price, Quote, Rate, SECONDS, Side, Ticks, UnixNanos};
 
     const NOW: MonoNanos = Desk::NOW;
 
@@ -406,6 +395,24 @@ mod tests {
         assert_eq!(sent, 4, "4.5 creates a second are 4 whole ones at once");
         let refused = gate.check(&Desk::intent(), &desk.view(), NOW);
         assert_eq!(refused, Err(Refusal::MessageRate));
+    }
+
+    #[test]
+    fn g9_the_last_create_of_a_days_nine_tenths_passes_and_the_next_only_if_it_reduces() {
+        for (sent, passes) in [(44_998, true), (44_999, true), (45_000, false), (50_001, false)] {
+            let mut desk = Desk::fine();
+            desk.account.creates_today = sent;
+            let expected = if passes { Ok(()) } else { Err(Refusal::MessageRate) };
+            assert_eq!(check(&desk, Desk::intent()), expected, "after {sent}");
+            desk.instruments[0].position = Lots(1_000);
+            let reduce = Intent {
+                reduce_only: true,
+                side: Side::Sell,
+                price: Ticks(MID + 1),
+                ..Desk::intent()
+            };
+            assert_eq!(check(&desk, reduce), Ok(()), "what reduces, after {sent}");
+        }
     }
 
     #[test]

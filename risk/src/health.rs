@@ -27,6 +27,8 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     soft(account.cancel_pause_until > now, Reason::CancelBudget);
     soft(account.foreign_orders > 0, Reason::ForeignOrder);
     soft(u64::from(account.taker_fills) >= params.taker_fills_soft(), Reason::TakerFill);
+    let creates = u64::from(account.creates_today);
+    soft(creates >= params.creates_per_day_soft(), Reason::CreatesPerDay);
     soft(account.settings_fit.is_none(), Reason::Starting);
     soft(account.ready && account.leverage == 0, Reason::AccountUnknown);
     let mut hard = |cause: bool, reason: Reason| {
@@ -186,6 +188,14 @@ mod tests {
     fn orders_of_unknown_outcome_pause_beyond_two() {
         boundary(Reason::UnknownOrders, GuardState::SoftPause, |desk, beyond| {
             desk.account.unknown_orders = u32::try_from(2 + beyond).expect("small");
+        });
+    }
+
+    #[test]
+    fn nine_tenths_of_the_days_creates_pause() {
+        // The pause comes with the last one allowed: 45,000 of 50,000 are sent.
+        boundary(Reason::CreatesPerDay, GuardState::SoftPause, |desk, beyond| {
+            desk.account.creates_today = u32::try_from(44_999 + beyond).expect("small");
         });
     }
 

@@ -86,6 +86,12 @@ pub fn order_count(
     if open < max.min(u64::from(rules.orders_max)) { Ok(()) } else { Err(Refusal::OrderCount) }
 }
 
+/// G9, by the day: nine tenths of its creates are not sent yet, or the order only reduces.
+pub fn day(intent: &Intent, view: &View<'_>) -> bool {
+    let sent = u64::from(view.account.creates_today);
+    intent.reduce_only || sent < view.params.creates_per_day_soft()
+}
+
 /// G10: the level is free and the price does not meet an own order of the other side.
 pub fn duplicate(intent: &Intent, instrument: &InstrumentView) -> Result<(), Refusal> {
     let side = intent.side;

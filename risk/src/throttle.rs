@@ -2,7 +2,7 @@
 
 use keel_core::digest::Digest;
 use keel_core::param::Params;
-use keel_core::units::{E8, MonoNanos, Rate, SECONDS, UnixNanos};
+use keel_core::units::{E8, MonoNanos, Rate, SECONDS};
 
 /// A token bucket that holds one second's worth, and one token at least. It is kept as the time at
 /// which it will be full again, so that no fraction of a token is ever lost to rounding.
@@ -38,31 +38,22 @@ const fn cost_ns(per_s: Rate) -> u64 {
 pub struct Throttle {
     creates: Bucket,
     requests: Bucket,
-    day: i64,
-    creates_today: u64,
 }
 
 impl Throttle {
     /// Nothing sent yet.
-    pub const NEW: Self =
-        Self { creates: Bucket::FULL, requests: Bucket::FULL, day: i64::MIN, creates_today: 0 };
+    pub const NEW: Self = Self { creates: Bucket::FULL, requests: Bucket::FULL };
 
     /// True when one more create may be sent now.
-    pub fn allows_create(&mut self, params: &Params, utc: UnixNanos, now: MonoNanos) -> bool {
-        self.turn_day(utc);
-        // The last tenth of the day's creates stays unused: near the venue's cap nothing new is
-        // begun.
-        let today_max = params.creates_per_day_max() * 9 / 10;
+    pub fn allows_create(&self, params: &Params, now: MonoNanos) -> bool {
         self.creates.has_token(params.creates_per_s(), now)
             && self.requests.has_token(params.requests_per_s(), now)
-            && self.creates_today < today_max
     }
 
     /// Counts a create.
     pub fn created(&mut self, params: &Params, now: MonoNanos) {
         self.creates.take(params.creates_per_s(), now);
         self.requests.take(params.requests_per_s(), now);
-        self.creates_today += 1;
     }
 
     /// Counts a cancel.
@@ -70,25 +61,10 @@ impl Throttle {
         self.requests.take(params.requests_per_s(), now);
     }
 
-    /// Creates of this UTC day.
-    pub const fn creates_today(&self) -> u64 {
-        self.creates_today
-    }
-
-    fn turn_day(&mut self, utc: UnixNanos) {
-        // Only forward: a clock that steps back does not give a day's creates twice.
-        if utc.day() > self.day {
-            self.day = utc.day();
-            self.creates_today = 0;
-        }
-    }
-
     /// Folds the state.
     pub fn fold(&self, digest: &mut Digest) {
         digest.fold(self.creates.full_at.0);
         digest.fold(self.requests.full_at.0);
-        digest.fold_signed(self.day);
-        digest.fold(self.creates_today);
     }
 }
 
@@ -166,26 +142,11 @@ mod tests {
     fn cancels_use_the_allowance_of_creates_but_are_not_refused() {
         let params = Params::defaults(Profile::Wide);
         let mut throttle = Throttle::NEW;
-        assert!(throttle.allows_create(&params, UnixNanos(0), MonoNanos(1)));
+        assert!(throttle.allows_create(&params, MonoNanos(1)));
         for _ in 0..100 {
             throttle.canceled(&params, MonoNanos(1));
         }
-        assert!(!throttle.allows_create(&params, UnixNanos(0), MonoNanos(1)));
-    }
-
-    #[test]
-    fn at_nine_tenths_of_the_days_creates_nothing_new_is_sent_until_the_day_turns() {
-        let mut params = Params::defaults(Profile::Wide);
-        assert!(params.set(keel_core::param::at::creates_per_day_max, 10));
-        let mut throttle = Throttle::NEW;
-        let later = |n: u64| MonoNanos(n * SECONDS);
-        for n in 1..=9 {
-            assert!(throttle.allows_create(&params, UnixNanos(0), later(n)), "create {n}");
-            throttle.created(&params, later(n));
-        }
-        assert!(!throttle.allows_create(&params, UnixNanos(0), later(10)));
-        assert!(!throttle.allows_create(&params, UnixNanos(-1), later(11)), "the clock went back");
-        assert!(throttle.allows_create(&params, UnixNanos(UnixNanos::DAY), later(12)));
+        assert!(!throttle.allows_create(&params, MonoNanos(1)));
     }
 
     #[test]

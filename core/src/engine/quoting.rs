@@ -94,12 +94,15 @@ impl<G: Gate> Engine<'_, G> {
     }
 
     /// How far quoting may go on one instrument. A pause for too much inventory leaves the side
-    /// that shrinks it, or nothing but the market could ever end it.
+    /// that shrinks it, or nothing but the market could ever end it; so does one until midnight.
     fn stance(&self, id: InstrumentId, now: MonoNanos) -> Stance {
         if !self.account.ready || !self.reasons(id, now).is_empty() {
             return Stance::Nothing;
         }
-        let inventory = Reasons::NONE.with(Reason::BasePct).with(Reason::MarginRatio);
+        let inventory = Reasons::NONE
+            .with(Reason::BasePct)
+            .with(Reason::MarginRatio)
+            .with(Reason::CreatesPerDay);
         let held = !self.views[id.index()].position.is_zero();
         match self.account.state {
             GuardState::Running => Stance::Both,
@@ -208,10 +211,21 @@ impl<G: Gate> Engine<'_, G> {
             Ok(approved) => {
                 self.orders.placed(approved.spec(), now);
                 out.push(Command::Place(approved));
+                self.count_create(out);
                 self.refresh_view(id);
             }
             Err(refusal) => self.refused(id, refusal, now, out),
         }
+    }
+
+    /// Counts a create against the day's; the one that uses it up moves the guard at once.
+    fn count_create(&mut self, out: &mut Outbox<'_>) {
+        if self.ledger.create_sent() {
+            out.record(Record::Day(self.ledger.day(false)));
+        }
+        self.account.creates_today = self.ledger.creates();
+        self.unfinished |=
+            u64::from(self.account.creates_today) >= self.params.creates_per_day_soft();
     }
 
     /// Counts a refusal, and tells of it at most once a second and instrument.

@@ -6,7 +6,7 @@ use crate::event::FeeSource;
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
 use crate::status::{Key, PAGES, Row};
-use crate::units::{MonoNanos, Quote, SECONDS, Side, UnixNanos};
+use crate::units::{MonoNanos, Quote, Rate, SECONDS, Side, UnixNanos};
 
 /// When rows are due and whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,15 @@ impl<G: Gate> Engine<'_, G> {
         row.set(Key::drawdown_pct, lost(self.account.high_water));
         row.set(Key::margin_ratio, self.account.margin_ratio.map_or(-1, |ratio| ratio.0));
         row.set(Key::position_drift_pct, self.account.position_drift.0);
+        row.set(Key::creates_today, i64::from(self.account.creates_today));
+        row.set(Key::creates_headroom_pct, self.creates_headroom().0);
+    }
+
+    /// What is left of the creates that a day may see before quotes are pulled.
+    fn creates_headroom(&self) -> Rate {
+        let most = self.params.creates_per_day_soft();
+        let left = most.saturating_sub(u64::from(self.account.creates_today));
+        Quote(left.cast_signed()).share_of(Quote(most.cast_signed())).unwrap_or_default()
     }
 
     fn describe_position(&self, id: InstrumentId, row: &mut Row) {

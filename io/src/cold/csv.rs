@@ -823,6 +823,7 @@ mod tests {
             funding: Quote::usdt(-1),
             fills: 4,
             cancel_episodes: 0,
+            creates: 0,
             rolled: false,
             week: [Quote::ZERO; 6],
         };

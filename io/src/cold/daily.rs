@@ -33,6 +33,8 @@ pub struct DailyState {
     pub cancel_episodes: u32,
     /// Equity when each of the days before began, newest first; zero where it is not known.
     pub week: [Quote; 6],
+    /// Creates today, counted ahead ([`Day::creates`]).
+    pub creates: u32,
     /// By name of the instrument.
     pub positions: BTreeMap<String, Held>,
     /// The guard.
@@ -80,6 +82,7 @@ impl DailyState {
         fills: 0,
         cancel_episodes: 0,
         week: [Quote::ZERO; 6],
+        creates: 0,
         positions: BTreeMap::new(),
         guard: GuardState::SoftPause,
         reasons: Reasons::NONE,
@@ -102,6 +105,7 @@ impl DailyState {
         self.fills = day.fills;
         self.cancel_episodes = day.cancel_episodes;
         self.week = day.week;
+        self.creates = day.creates;
     }
 
     /// The day as a date.
@@ -149,6 +153,7 @@ impl DailyState {
             "realized_pnl": e8_text(self.realized.0),
             "cancel_breaches": self.cancel_episodes,
             "week_open": week,
+            "creates_counted": self.creates,
             "instruments": instruments,
             "guard": guard,
             "config_hash": hex(&self.config_hash),
@@ -202,6 +207,7 @@ impl DailyState {
             funding: money(object, "funding_cost")?,
             fills: count(object, "fills_count")?,
             cancel_episodes: count(object, "cancel_breaches")?,
+            creates: count(object, "creates_counted")?,
             positions,
             guard: *GuardState::ALL
                 .iter()

@@ -8,6 +8,8 @@
 //! 27) is documented without its place in the message; it is written into the order's own object,
 //! and only when it is switched on.
 
+use std::collections::VecDeque;
+
 use keel_core::command::Cancel;
 use keel_core::decimal::{Grid, TEXT_MAX};
 use keel_core::event::{ClientId, RequestKind};
@@ -78,41 +80,28 @@ impl Encoder {
         out.extend_from_slice(CLOSE);
     }
 
-    /// The request that places up to [`BATCH_MAX`] orders of one instrument, and the number that
-    /// names it when the venue refuses it whole.
+    /// The request that places orders of one instrument, taken from the front of `orders`: as many
+    /// as it may hold, by count ([`BATCH_MAX`]) and by bytes ([`REQUEST_BYTES_MAX`]).
     ///
     /// # Panics
-    /// When `orders` is empty, longer, or of several instruments.
-    pub fn place_batch(
-        &mut self,
-        orders: impl IntoIterator<Item = Approved>,
-        now: UnixNanos,
-    ) -> (u64, &[u8]) {
+    /// When `orders` is empty.
+    pub fn place_batch(&mut self, orders: &mut VecDeque<Approved>, now: UnixNanos) -> Batch<'_> {
         self.batches += 1;
         let Self { instance, templates, window_ms, out, batches } = self;
+        let instrument = orders.front().expect("a batch has an order").spec().intent.instrument;
         out.clear();
-        let mut first = None;
-        let mut count = 0;
-        for order in orders {
-            let spec = *order.spec();
-            let instrument = spec.intent.instrument;
-            if first.is_none() {
-                out.extend_from_slice(OPEN_ID);
-                let request = RequestKind::Place;
-                RequestId::Batch { request, instrument, batch: *batches }.write(out);
-                out.extend_from_slice(PLACE_BATCH);
-            } else {
-                out.push(b',');
-            }
-            count += 1;
-            assert!(*first.get_or_insert(instrument) == instrument, "a batch has one instrument");
-            assert!(count <= BATCH_MAX, "a batch has at most {BATCH_MAX} orders");
-            let template = &templates[instrument.index()];
-            template.order(&spec, instance, window_ms.map(|window| (window, now)), out);
-        }
-        assert!(count > 0, "a batch has an order");
+        out.extend_from_slice(OPEN_ID);
+        RequestId::Batch { request: RequestKind::Place, instrument, batch: *batches }.write(out);
+        out.extend_from_slice(PLACE_BATCH);
+        let (template, window) = (&templates[instrument.index()], window_ms.map(|ms| (ms, now)));
+        let specs = orders.iter().map(Approved::spec);
+        let same = specs.take_while(|spec| spec.intent.instrument == instrument);
+        let count =
+            fill(out, CLOSE.len(), same, |spec, out| template.order(spec, instance, window, out));
+        // Written once: what is in the request is there no more.
+        orders.drain(..count).for_each(drop);
         out.extend_from_slice(CLOSE);
-        (*batches, out)
+        Batch { number: *batches, count, text: out }
     }
 
     /// The request that cancels one order, by the venue's id where it is known, and by ours.
@@ -135,29 +124,60 @@ impl Encoder {
         out
     }
 
-    /// The request that cancels up to [`BATCH_MAX`] orders of one instrument, and its number.
+    /// The request that cancels orders of one instrument, from the first of `cancels` on: as many
+    /// as it may hold, as [`Encoder::place_batch`].
     ///
     /// # Panics
-    /// As [`Encoder::cancel`], or when `cancels` is empty, longer, or of several instruments.
-    pub fn cancel_batch(&mut self, cancels: &[Cancel]) -> (u64, &[u8]) {
-        assert!((1..=BATCH_MAX).contains(&cancels.len()), "a batch has 1 to {BATCH_MAX} orders");
-        let instrument = cancels[0].instrument;
-        assert!(cancels.iter().all(|cancel| cancel.instrument == instrument), "one instrument");
+    /// As [`Encoder::cancel`], or when `cancels` is empty.
+    pub fn cancel_batch(&mut self, cancels: &[Cancel]) -> Batch<'_> {
         self.batches += 1;
         let Self { instance, out, batches, .. } = self;
+        let instrument = cancels.first().expect("a batch has a cancel").instrument;
         out.clear();
         out.extend_from_slice(OPEN_ID);
         RequestId::Batch { request: RequestKind::Cancel, instrument, batch: *batches }.write(out);
         out.extend_from_slice(CANCEL_BATCH);
-        for (place, cancel) in cancels.iter().enumerate() {
-            if place > 0 {
-                out.push(b',');
-            }
-            push_cancel(cancel, instance, out);
-        }
+        let same = cancels.iter().take_while(|cancel| cancel.instrument == instrument);
+        let count = fill(out, CLOSE.len(), same, |cancel, out| push_cancel(cancel, instance, out));
         out.extend_from_slice(CLOSE);
-        (*batches, out)
+        Batch { number: *batches, count, text: out }
     }
+}
+
+/// A request about several orders.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// What names it when the venue refuses it whole.
+    pub number: u64,
+    /// How many orders it holds.
+    pub count: usize,
+    /// Its text.
+    pub text: &'a [u8],
+}
+
+/// Appends objects to `out` with commas between, as `write` writes them, as long as a request may
+/// hold one more; gives how many. `end` bytes still follow.
+pub(super) fn fill<T>(
+    out: &mut Vec<u8>,
+    end: usize,
+    objects: impl Iterator<Item = T>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) -> usize {
+    let mut count = 0;
+    for object in objects.take(BATCH_MAX) {
+        let before = out.len();
+        if count > 0 {
+            out.push(b',');
+        }
+        write(object, out);
+        if out.len() + end > REQUEST_BYTES_MAX {
+            out.truncate(before);
+            break;
+        }
+        count += 1;
+    }
+    assert!(count > 0, "one order fits a request");
+    count
 }
 
 /// What the `id` of a request says, so that an answer can be matched when it carries nothing else.
@@ -363,8 +383,8 @@ pub(super) fn word(time_in_force: TimeInForce) -> &'static [u8] {
 
 /// Most orders of one batch (bitget reference §14).
 pub const BATCH_MAX: usize = 20;
-/// What the longest request takes: a full batch.
-pub const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of the longest request, on either way in: below the 4,096 that the venue takes (§10).
+pub const REQUEST_BYTES_MAX: usize = 4_000;
 
 const OPEN_ID: &[u8] = br#"{"op":"trade","id":""#;
 const PLACE: &[u8] = br#"","category":"usdt-futures","topic":"place-order","args":["#;
@@ -464,11 +484,44 @@ mod tests {
             (&foreign["id"], &foreign["args"]),
             (&json!("f-1-9-0"), &json!([{"orderId": "9"}]))
         );
-        let (number, batch) = encoder.cancel_batch(&[cancel(own, 9), cancel(own, 0)]);
-        let batch = value(batch);
-        assert_eq!((number, &batch["id"]), (1, &json!("d-1-1-0")));
+        let batch = encoder.cancel_batch(&[cancel(own, 9), cancel(own, 0)]);
+        assert_eq!((batch.number, batch.count), (1, 2));
+        let batch = value(batch.text);
+        assert_eq!(batch["id"], json!("d-1-1-0"));
         assert_eq!(batch["topic"], "batch-cancel");
         assert_eq!(batch["args"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn cancels_are_split_by_count_and_by_instrument() {
+        let number_max = super::super::client::NUMBER_MAX;
+        let own = |number| ClientId { epoch: u32::MAX, number: number_max - number };
+        let mut encoder = encoder();
+        for (orders, expected) in [(1, 1), (BATCH_MAX, BATCH_MAX), (BATCH_MAX + 1, BATCH_MAX)] {
+            let cancels: Vec<Cancel> =
+                (0..orders as u64).map(|n| cancel(own(n), u64::MAX - n)).collect();
+            let batch = encoder.cancel_batch(&cancels);
+            assert_eq!(batch.count, expected, "of {orders}");
+            assert!(batch.text.len() <= REQUEST_BYTES_MAX);
+            assert_eq!(value(batch.text)["args"].as_array().unwrap().len(), expected);
+        }
+        let other = Cancel { instrument: InstrumentId(0), ..cancel(own(1), 2) };
+        assert_eq!(encoder.cancel_batch(&[cancel(own(0), 1), other]).count, 1);
+    }
+
+    #[test]
+    fn objects_are_put_together_as_long_as_the_request_stays_within_its_bytes() {
+        // Three objects at the limit, one byte below it and one above it.
+        for (beyond, expected) in [(-1i64, 3), (0, 3), (1, 2)] {
+            let mut out = b"head[".to_vec();
+            let object = |size: usize, out: &mut Vec<u8>| {
+                out.extend(std::iter::repeat_n(b'x', size));
+            };
+            let last = (REQUEST_BYTES_MAX as i64 - 5 - 2 - 2_000 - 2 + beyond) as usize;
+            let count = fill(&mut out, 2, [1_000, 1_000, last].into_iter(), object);
+            assert_eq!(count, expected, "{beyond:+}");
+            assert!(out.len() + 2 <= REQUEST_BYTES_MAX && !out.ends_with(b","));
+        }
     }
 
     #[test]
