@@ -904,3 +904,26 @@ fn the_days_creates_outlive_a_restart_and_end_quoting_until_midnight() {
     });
     assert!(counted.is_some_and(|counted| counted >= 2 + 64), "{counted:?}");
 }
+
+#[test]
+fn the_venues_own_switch_is_wound_while_the_engine_is_stepped_and_quotes_go_when_it_lapses() {
+    let mut bench = Bench::running();
+    let wound = |bench: &Bench| {
+        bench.said.iter().filter(|view| matches!(view, CommandView::Countdown(_))).count()
+    };
+    let before = wound(&bench);
+    bench.quiet_seconds(7);
+    assert_eq!(wound(&bench) - before, 5, "each 1.4 s");
+    assert_eq!(bench.engine.state(), GuardState::Running, "it was never armed");
+    let say = |value| Event::Health(Health { measure: Measure::Countdown, value });
+    bench.step(say(10));
+    bench.quiet_seconds(2);
+    assert_eq!(bench.engine.state(), GuardState::Running);
+    bench.quiet_seconds(2);
+    assert_eq!(bench.engine.state(), GuardState::SoftPause, "no confirmation for 3 s");
+    for (value, state) in [(10, GuardState::Running), (-1, GuardState::SoftPause)] {
+        bench.step(say(value));
+        bench.quiet_seconds(2);
+        assert_eq!(bench.engine.state(), state, "{value}");
+    }
+}

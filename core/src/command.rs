@@ -28,6 +28,7 @@ impl Command {
                 Plain::CancelAll(all) => CommandView::CancelAll(all),
                 Plain::Query(query) => CommandView::Query(query),
                 Plain::Resync(resync) => CommandView::Resync(resync),
+                Plain::Countdown(countdown) => CommandView::Countdown(countdown),
                 Plain::Record(record) => CommandView::from(record),
                 Plain::Stopped(stopped) => CommandView::Stopped(stopped),
             },
@@ -51,6 +52,8 @@ pub enum Plain {
     Query(Query),
     /// Subscribe to an instrument's book anew.
     Resync(Resync),
+    /// Keep the venue from canceling everything for a while.
+    Countdown(Countdown),
     /// Something for the files.
     Record(Record),
     /// The ordered stop is complete: nothing rests at the venue.
@@ -88,6 +91,8 @@ slot_kinds! {
         140 => Day(Day),
         /// The engine's digest.
         141 => Digest(DigestRecord),
+        /// The venue's own switch.
+        142 => Countdown(Countdown),
     }
 }
 
@@ -148,6 +153,15 @@ slot_struct! {
     pub struct Resync {
         /// Whose.
         pub instrument: InstrumentId,
+    }
+}
+
+slot_struct! {
+    /// The venue's own dead-man's switch: it cancels everything when this time has gone by without
+    /// another such command.
+    pub struct Countdown {
+        /// 5 to 60.
+        pub seconds: u8,
     }
 }
 

@@ -14,10 +14,11 @@ mod report;
 mod stop;
 
 use crate::command::{
-    Cancel, CancelAll, CancelCause, Notice, NoticeKind, OUTBOX_MAX, Outbox, Plain, Record,
+    Cancel, CancelAll, CancelCause, Countdown, Notice, NoticeKind, OUTBOX_MAX, Outbox, Plain,
+    Record,
 };
 use crate::digest::Digest;
-use crate::event::{Boot, ClientId, Directive, Event, Evidence, Measure, Mode, Operator};
+use crate::event::{Boot, ClientId, Directive, Event, Evidence, Health, Measure, Mode, Operator};
 use crate::gate::{AccountView, Gate, InstrumentView, View};
 use crate::guard::{Guard, GuardState, Opinion, Reason, Reasons};
 use crate::instrument::InstrumentId;
@@ -26,7 +27,7 @@ use crate::order::{self, OrderTable};
 use crate::param::{Params, Profile};
 use crate::reconcile::{self, Reconcile};
 use crate::trades::{TradeIds, TradeSlot};
-use crate::units::{MonoNanos, Quote, Rate, SECONDS, UnixNanos};
+use crate::units::{E8, MILLIS, MonoNanos, Quote, Rate, SECONDS, UnixNanos};
 
 pub use desk::Desk;
 use stop::Stage;
@@ -81,6 +82,14 @@ pub struct Engine<'m, G> {
     dirty_since: Option<MonoNanos>,
     /// When the engine was last run again after it had not been run for a while.
     woken: Option<MonoNanos>,
+    /// The public stream is live.
+    public_live: bool,
+    /// When the venue's own switch is wound next.
+    winds_at: MonoNanos,
+    /// Orders are entered over REST.
+    entry_over_rest: bool,
+    /// What is left of the venue's rates: of questions, and of orders.
+    headroom: [Rate; 2],
     /// Instruments in use; 0 before the boot.
     instruments: usize,
     now: MonoNanos,
@@ -103,6 +112,8 @@ pub struct Counters {
     pub rejects: u64,
     /// Sockets connected again.
     pub reconnects: u64,
+    /// Sockets that another took over from before they ended.
+    pub rotations: u64,
     /// Books dropped.
     pub books_dropped: u64,
     /// Messages for which the tables of states have no edge.
@@ -113,6 +124,9 @@ pub struct Counters {
 
 /// The engine asks for a timer each second; without any event for longer than this it was not run.
 const UNATTENDED_NS: u64 = 3 * SECONDS;
+
+/// The venue's own switch is wound this often: it takes one such request a second.
+const COUNTDOWN_NS: u64 = 1_400 * MILLIS;
 
 /// The digest is recorded each time this many events have been stepped.
 pub const DIGEST_EVENTS: u64 = 10_000;
@@ -148,6 +162,10 @@ impl<'m, G: Gate> Engine<'m, G> {
             balance_at: UnixNanos(0),
             dirty_since: None,
             woken: None,
+            public_live: false,
+            winds_at: MonoNanos::ZERO,
+            entry_over_rest: false,
+            headroom: [Rate(E8); 2],
             instruments: 0,
             now: MonoNanos::ZERO,
             due: MonoNanos::ZERO,
@@ -254,7 +272,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::Parameter(parameter) => {
                 // Values were checked where they came in; the table refuses the rest.
                 self.params.set(usize::from(parameter.key), parameter.value);
-                self.orders.configure(&self.params);
+                self.orders.configure(&self.params, self.entry_over_rest);
                 self.reconcile.configure(&self.params);
             }
             Event::BookPage(page) => return self.book_page(page, now, out),
@@ -299,18 +317,37 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::RestoreFill(fill) => self.account.capacity |= !self.trades.remember(fill),
             Event::RestoreWeek(week) => self.ledger.restore_week(week),
             Event::Operator(operator) => self.operator(operator, now, out),
-            Event::Health(health) => match health.measure {
-                Measure::JournalLag => {
-                    self.account.journal_lag_ns = health.value.unsigned_abs();
-                }
-                Measure::JournalFailed => self.account.journal_failed = true,
-                Measure::Paused | Measure::RateHeadroom => {}
-            },
+            Event::Health(health) => self.health(health, now),
             Event::Settings(settings) => self.settings(settings),
             Event::Bill(bill) => self.bill(bill, out),
             Event::Timer(_) => return Touched::Nothing,
         }
         Touched::Account
+    }
+
+    fn health(&mut self, health: &Health, now: MonoNanos) {
+        match health.measure {
+            Measure::JournalLag => self.account.journal_lag_ns = health.value.unsigned_abs(),
+            Measure::OrderEntry => {
+                self.entry_over_rest = health.value != 0;
+                self.orders.configure(&self.params, self.entry_over_rest);
+            }
+            Measure::RateHeadroom => self.headroom[0] = Rate(health.value),
+            Measure::EntryHeadroom => self.headroom[1] = Rate(health.value),
+            Measure::Countdown => {
+                self.account.countdown_refused = health.value < 0;
+                if health.value > 0 {
+                    self.account.countdown_at = now;
+                }
+            }
+            Measure::JournalFailed => self.account.journal_failed = true,
+            Measure::Paused => {}
+        }
+    }
+
+    /// How long a create of unknown outcome may still appear, on the way that orders take.
+    fn zombie_ns(&self) -> u64 {
+        order::zombie_ns(&self.params, self.entry_over_rest)
     }
 
     fn boot(&mut self, boot: &Boot, now: MonoNanos) {
@@ -324,7 +361,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.dirty_since = boot.dirty.then_some(now);
         self.guard = Guard::new(boot.epoch);
         self.orders.begin(boot.epoch);
-        self.orders.configure(&self.params);
+        self.orders.configure(&self.params, self.entry_over_rest);
         self.reconcile.configure(&self.params);
         self.report.begin(now);
     }
@@ -366,8 +403,21 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.chase_orders(now, out);
         self.cancel_orphans(now, out);
         self.poll_reconcile(now, out);
+        self.wind_countdown(now, out);
         self.advance_stop(now, out);
         self.refresh_account();
+    }
+
+    /// Keeps the venue's own switch from acting while the engine is stepped.
+    fn wind_countdown(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        let seconds = self.params.countdown_s();
+        let wanted = seconds > 0 && self.account.private_live && self.stage != Stage::Over;
+        if !wanted || now < self.winds_at {
+            return;
+        }
+        self.winds_at = now.after(COUNTDOWN_NS);
+        let seconds = u8::try_from(seconds.clamp(5, 60)).expect("at most 60");
+        out.plain(Plain::Countdown(Countdown { seconds }));
     }
 
     /// Asks the gate what it thinks and moves the guard; true when its state has changed.
@@ -445,7 +495,7 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// orders counts only when it was asked for after that.
     fn outwait_zombies(&mut self, now: MonoNanos) {
         let Some(since) = self.dirty_since else { return };
-        let gone = since.after(self.params.zombie_window_ms());
+        let gone = since.after(self.zombie_ns());
         let listed = self.reconcile.open_at_venue().map(|(_, asked)| asked);
         if listed.is_some_and(|asked| asked >= gone) {
             self.dirty_since = None;
@@ -507,6 +557,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             self.gate.deadline(),
             self.guard.deadline(),
             self.stage.deadline(now),
+            if self.account.private_live { self.winds_at } else { MonoNanos::NEVER },
             self.report.deadline(),
         ]
         .into_iter()

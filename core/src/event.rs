@@ -298,6 +298,9 @@ slot_enum! {
         Lost = 1 "lost",
         /// Messages of one instrument were dropped or damaged; its book must be made anew.
         Gap = 2 "gap",
+        /// Another connection has taken over before the venue ended this one by its age. Nothing
+        /// was lost.
+        Rotated = 3 "rotated",
     }
 }
 
@@ -731,6 +734,12 @@ slot_enum! {
         RateHeadroom = 2 "rate_headroom",
         /// The disk has refused a write: nothing is durable any more. The value says nothing.
         JournalFailed = 3 "journal_failed",
+        /// Which way orders take: 0 the private socket, 1 REST.
+        OrderEntry = 4 "order_entry",
+        /// As [`Measure::RateHeadroom`], of the requests that enter and cancel orders.
+        EntryHeadroom = 5 "entry_headroom",
+        /// What the venue said of its own switch: seconds that it waits, or -1 for a refusal.
+        Countdown = 6 "countdown",
     }
 }
 

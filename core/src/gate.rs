@@ -83,6 +83,9 @@ impl Approved {
     }
 }
 
+/// Without a confirmation for this long the venue's own switch has lapsed.
+pub const COUNTDOWN_LAPSE_NS: u64 = 3 * crate::units::SECONDS;
+
 /// Decides over orders. `keel_risk` implements it; tests may.
 pub trait Gate {
     /// Looks at an event after the engine has taken it in, and says what the guard should do.
@@ -239,6 +242,10 @@ pub struct AccountView {
     pub cancel_pause_until: MonoNanos,
     /// Creates sent this UTC day, in this run and earlier ones.
     pub creates_today: u32,
+    /// When the venue last confirmed its own switch; [`MonoNanos::ZERO`] while it never has.
+    pub countdown_at: MonoNanos,
+    /// It has refused since.
+    pub countdown_refused: bool,
     /// Foreign orders that have not been canceled yet.
     pub foreign_orders: u32,
     /// Post-only orders of ours executed as taker today.
@@ -343,6 +350,8 @@ impl AccountView {
         cancel_episodes: 0,
         cancel_pause_until: MonoNanos::ZERO,
         creates_today: 0,
+        countdown_at: MonoNanos::ZERO,
+        countdown_refused: false,
         foreign_orders: 0,
         taker_fills: 0,
     };

@@ -324,6 +324,8 @@ slot_enum! {
         StateBehind = 32 "state_behind",
         /// Nine tenths of the UTC day's creates are sent.
         CreatesPerDay = 33 "creates_per_day",
+        /// The venue's own switch was armed and is no longer confirmed.
+        DeadMan = 34 "dead_man",
     }
 }
 

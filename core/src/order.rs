@@ -231,9 +231,9 @@ impl<'m> OrderTable<'m> {
     }
 
     /// Takes time-outs from the parameters.
-    pub fn configure(&mut self, params: &Params) {
+    pub fn configure(&mut self, params: &Params, entry_over_rest: bool) {
         self.ack_timeout_ns = params.order_ack_timeout_s();
-        self.zombie_ns = params.zombie_window_ms();
+        self.zombie_ns = zombie_ns(params, entry_over_rest);
     }
 
     /// The client id that the next order placed must bear; `None` when every place is taken by an
@@ -582,6 +582,14 @@ impl<'m> OrderTable<'m> {
             digest.fold_signed(orphan.lots.0);
             digest.fold(u64::from(orphan.cancels));
         }
+    }
+}
+
+/// How long a create of unknown outcome may still appear, by the way it took.
+pub fn zombie_ns(params: &Params, entry_over_rest: bool) -> u64 {
+    match entry_over_rest {
+        true => params.zombie_window_rest_ms().max(params.zombie_window_ms()),
+        false => params.zombie_window_ms(),
     }
 }
 

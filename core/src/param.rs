@@ -340,6 +340,20 @@ params! {
         receive_window_ms: u64, Unit::Millis, one, [ms(2_000)], [ms(2_000)], ms(500), ms(60_000);
         /// How long a create of unknown outcome may still appear.
         zombie_window_ms: u64, Unit::Millis, one, [ms(3_000)], [ms(3_000)], ms(100), ms(120_000);
+        /// The same for a create entered over REST, which the venue takes as long as its signature
+        /// holds: 30 s.
+        zombie_window_rest_ms: u64, Unit::Millis, one,
+            [ms(35_000)], [ms(35_000)], ms(100), ms(120_000);
+        /// Which way orders are entered: the private socket, REST, or by what the venue answers to
+        /// a probe at start. A run keeps to one.
+        order_entry: u64, Unit::Word(&["auto", "websocket", "rest"]), one, [0], [0], 0, 2;
+        /// Seconds after which the venue cancels everything unless the engine asks it to wait on,
+        /// 5 to 60, where the account has that; 0 for never.
+        countdown_s: u64, Unit::Count, one, [10], [10], 0, 60;
+        /// Age of a WebSocket at which the next one is made ready and takes over; the venue ends
+        /// one after 24 h. The private one follows a twentieth later.
+        session_rotate_s: u64, Unit::Seconds, one,
+            [secs(72_000)], [secs(72_000)], secs(5), secs(81_000);
         /// Creates a second, over all instruments.
         creates_per_s: Rate, Unit::Factor, one,
             [4 * E8 + E8 / 2], [4 * E8 + E8 / 2], e4(1_000), 100 * E8;

@@ -166,6 +166,32 @@ status! {
     creates_today: Count;
     /// Share of the day's creates that is left before quotes are pulled.
     creates_headroom_pct: E8;
+    /// The least share of any of the venue's rates that was left in the last second.
+    rate_headroom_pct: E8;
+    /// The public stream is live.
+    public_ws: Count;
+    /// The private stream is live.
+    private_ws: Count;
+    /// 1 while the book's chain of frames is whole.
+    book_seq_ok: Count;
+    /// Since the last applied books frame.
+    book_age: Nanos;
+    /// Since the last ticker.
+    ticker_age: Nanos;
+    /// Since the last private message.
+    private_age: Nanos;
+    /// Since the venue's clock was last read over REST.
+    rest_age: Nanos;
+    /// What the offset of the venue's clock is not known to.
+    clock_uncertainty: Nanos;
+    /// Books dropped in this run.
+    books_dropped: Count;
+    /// The venue's own switch is armed and confirmed.
+    countdown_armed: Count;
+    /// Orders are entered over REST.
+    order_entry_rest: Count;
+    /// Sockets that another took over from before the venue ended them.
+    ws_rotation_count: Count;
 }
 
 /// How many values a row has.

@@ -9,6 +9,7 @@ pub mod affinity;
 pub mod agent;
 pub mod clock;
 pub mod cold;
+pub mod connector;
 pub mod disk;
 pub mod exchange;
 pub mod journal;

@@ -10,7 +10,7 @@
 //! | queries | engine → cold | 1,024 | as above |
 //! | tap | engine → journal | 32,768 | as above |
 //! | stamps | gateway → journal | 4,096 | dropped and counted |
-//! | handovers | cold ⇄ feed, cold ⇄ gateway | 1 | one connection at a time |
+//! | handovers | cold ⇄ feed, cold ⇄ gateway | 2 | one connection a seat |
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,14 +20,14 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam::channel;
 use keel_core::event::{Event, Operator};
-use keel_core::param::Profile;
-use keel_core::units::MonoNanos;
+use keel_core::param::{Params, Profile};
+use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
 use keel_net::driver::{self, Connection};
 use keel_net::feed::Feed;
-use keel_net::gateway::Gateway;
+use keel_net::gateway::{Choice, Gateway};
 use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::http::{BODY_BYTES_MAX, Client};
 use keel_net::proto::session::{Session, Settings};
@@ -67,8 +67,8 @@ pub struct Parts {
     pub instance: Instance,
     /// Key for the private session and for cancel-all.
     pub credentials: Credentials,
-    /// How late a create may arrive, in milliseconds.
-    pub receive_window_ms: u16,
+    /// How orders are entered and connections renewed.
+    pub entry: EntryPlan,
     /// Instruments and their rules.
     pub directory: Directory,
     /// Which defaults the engine starts from.
@@ -85,6 +85,36 @@ pub struct Parts {
     pub boot: VecDeque<Event>,
     /// When the run is to end by itself.
     pub stop_at: MonoNanos,
+}
+
+/// How orders are entered and connections renewed; from the parameters of the section `order`.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryPlan {
+    /// How late a create may arrive, in milliseconds.
+    pub receive_window_ms: u16,
+    /// Which way.
+    pub choice: Choice,
+    /// Age at which an intent is too old to be sent, in nanoseconds.
+    pub intent_ttl_ns: u64,
+    /// Age at which a session is taken over from, in nanoseconds: public, private.
+    pub rotate_ns: [u64; 2],
+}
+
+impl EntryPlan {
+    /// As the parameters say.
+    ///
+    /// # Panics
+    /// When the receive window is not within its range of the table.
+    pub fn of(params: &Params) -> Self {
+        let window_ms = params.receive_window_ms() / MILLIS;
+        let rotate_ns = params.session_rotate_s();
+        Self {
+            receive_window_ms: u16::try_from(window_ms).expect("at most 60,000 by the table"),
+            choice: Choice::of(params.order_entry()),
+            intent_ttl_ns: params.intent_ttl_ms(),
+            rotate_ns: [rotate_ns, rotate_ns + rotate_ns / 20],
+        }
+    }
 }
 
 /// Threads at work.
@@ -109,6 +139,7 @@ const DIRECTIVES: usize = 64;
 const PUBLIC_DOOR: usize = 10;
 const PRIVATE_DOOR: usize = 11;
 const CANCEL_DOOR: usize = 12;
+const ORDER_DOOR: usize = 13;
 /// The key of cold's own line, and the next one.
 pub const LINE_KEY: usize = 20;
 
@@ -144,8 +175,9 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let records = Arc::new(Mutex::new(None));
     let verified = Arc::new(AtomicBool::new(false));
     let clock = parts.clock.clone();
+    let entry = parts.entry;
     let (openings, doors) =
-        openings(parts.targets.rest, parts.targets.public, parts.targets.private)?;
+        openings(parts.targets.rest, parts.targets.public, parts.targets.private, &entry)?;
 
     let limits = Limits::of(parts.directory.len());
     let (engine, outbox) = memory::engine(&limits, parts.profile);
@@ -161,7 +193,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let host = &parts.targets.host;
     let key = parts.credentials;
     let gateway = Gateway::new(parts.instance, host, parts.directory, key, private, to_gateway)
-        .with_receive_window(parts.receive_window_ms);
+        .with_receive_window(entry.receive_window_ms)
+        .with_entry(entry.choice, entry.intent_ttl_ns);
     let gateway =
         GatewayAgent::new(gateway, openings.gateway, stamps, clock.clone(), parts.venue.clone());
 
@@ -197,16 +230,24 @@ fn openings(
     rest: Target,
     (public, public_settings): (Target, Settings),
     (private, private_settings): (Target, Settings),
+    entry: &EntryPlan,
 ) -> io::Result<(HotEnds, Doors)> {
     let session = |settings| Ok::<_, io::Error>(Session::new(settings, driver::seed()?));
-    let client = Client::new(BODY_BYTES_MAX);
+    let client = || Client::new(BODY_BYTES_MAX);
     let (public, public_ends) =
-        door("public WebSocket", public, PUBLIC_DOOR, session(public_settings)?);
+        door("public WebSocket", public, PUBLIC_DOOR, session(public_settings.clone())?);
+    let public = public.with_rotation(session(public_settings)?, entry.rotate_ns[0]);
     let (private, (sessions, retired_sessions)) =
-        door("private WebSocket", private, PRIVATE_DOOR, session(private_settings)?);
-    let (cancel, (https, retired_https)) = door("cancel-all", rest, CANCEL_DOOR, client);
+        door("private WebSocket", private, PRIVATE_DOOR, session(private_settings.clone())?);
+    let private = private.with_rotation(session(private_settings)?, entry.rotate_ns[1]);
+    let (cancel, (cancels, retired_cancels)) =
+        door("cancel-all", rest.clone(), CANCEL_DOOR, client());
+    let (order, (orders, retired_orders)) = door("order entry", rest, ORDER_DOOR, client());
+    let order = (entry.choice != Choice::WebSocket).then_some(order);
+    let https = [cancels, orders];
+    let retired_https = [retired_cancels, retired_orders];
     let gateway = Openings { sessions, retired_sessions, https, retired_https };
-    Ok((HotEnds { public: public_ends, gateway }, Doors { public, private, cancel }))
+    Ok((HotEnds { public: public_ends, gateway }, Doors { public, private, cancel, order }))
 }
 
 type Ends<P> = (Receiver<Box<Connection<P>>>, Sender<Box<Connection<P>>>);

@@ -122,6 +122,13 @@ pub enum Note {
         /// What it says.
         text: Vec<u8>,
     },
+    /// The client has put an HTTP request on the wire.
+    Asked {
+        /// Where.
+        route: Route,
+        /// The request.
+        bytes: Vec<u8>,
+    },
     /// A WebSocket text has reached the client whole.
     Received {
         /// Where.
@@ -138,7 +145,7 @@ pub enum Note {
         /// What it said.
         text: Vec<u8>,
     },
-    /// The client has seen the end of a connection.
+    /// The client has seen the end of a connection, and has no other on this route.
     Ended {
         /// Which.
         route: Route,
@@ -393,6 +400,8 @@ impl World {
             FaultKind::CutPrivate => self.net.cut(Route::Private, now),
             FaultKind::CutRest => self.net.cut(Route::Rest, now),
             FaultKind::CutCancel => self.net.cut(Route::Cancel, now),
+            FaultKind::CutOrder => self.net.cut(Route::Order, now),
+            FaultKind::StallOrder => self.net.stall(Route::Order, &[Way::Up, Way::Down], until),
             FaultKind::CutAll => Route::ALL.map(|route| self.net.cut(route, now)).contains(&true),
             FaultKind::StallPublic => self.net.stall(Route::Public, &[Way::Down], until),
             FaultKind::StallPrivate => self.net.stall(Route::Private, &[Way::Up, Way::Down], until),
@@ -401,7 +410,7 @@ impl World {
             FaultKind::StallCancel => self.net.stall(Route::Cancel, &[Way::Up, Way::Down], until),
             FaultKind::SpikePublic => self.spike(&[Route::Public], until),
             FaultKind::SpikePrivate => self.spike(&[Route::Private], until),
-            FaultKind::SpikeHttp => self.spike(&[Route::Rest, Route::Cancel], until),
+            FaultKind::SpikeHttp => self.spike(&[Route::Rest, Route::Cancel, Route::Order], until),
             FaultKind::Kill => self.kill(true),
             FaultKind::KillUnsynced => self.kill(false),
             FaultKind::ClockStep => {

@@ -1,7 +1,10 @@
 //! The feed: market data of all instruments, from a session's payloads to the engine's link.
 //!
-//! It owns no socket and reads no clock: whoever runs it lends the session, the time and a way to
-//! stamp.
+//! It owns no socket and reads no clock: whoever runs it lends the sessions, the time and a way to
+//! stamp. There are two seats for sessions: before the venue ends one by its age, the next is made
+//! ready on the other seat and takes over, one instrument after the other.
+
+mod rotation;
 
 use keel_core::command::Resync;
 use keel_core::event::{self, Event, FeedState, Stream};
@@ -14,6 +17,7 @@ use crate::bitget::topics::{self, Channel, Directory, Subscription};
 use crate::dispatch::Arrival;
 use crate::link::{Receiver, Sender};
 use crate::proto::session::{Incoming, Session, State, TOPICS_MAX};
+use rotation::Rotation;
 
 /// Market data of one account's instruments.
 #[derive(Debug)]
@@ -22,8 +26,16 @@ pub struct Feed {
     directory: Directory,
     to_engine: Sender<Arrival>,
     resyncs: Receiver<Resync>,
+    /// Seats that hold a session, and the one in use.
+    held: [bool; 2],
+    using: usize,
+    /// The next session is being made ready, since then; `None` while there is none.
+    turning: Option<MonoNanos>,
+    rotation: Rotation,
     /// Told before anything else: the session has left live, or the link has lost events.
     owed: Option<FeedState>,
+    /// The session in use came live while another was; the engine is to be told after `owed`.
+    came_live: bool,
     /// Books that are to be subscribed to anew, and how many.
     wanted: Vec<bool>,
     wanted_count: usize,
@@ -35,6 +47,9 @@ pub struct Feed {
 
 /// What is subscribed to for each instrument.
 const CHANNELS: [Channel; 3] = [Channel::Books, Channel::PublicTrade, Channel::Ticker];
+
+/// The next session takes over in this time, or without what it has not shown by then.
+const TURN_NS_MAX: u64 = 20 * SECONDS;
 
 /// A book is not subscribed to anew more often than this.
 const RESYNC_NS_MIN: u64 = SECONDS;
@@ -48,6 +63,7 @@ impl Feed {
     ) -> Self {
         // Market data names no orders, so the decoder's instance does not matter.
         let instance = Instance::parse("feed").expect("a plain name");
+        let rotation = Rotation::new(directory.len());
         Self {
             decoder: Decoder::new(instance),
             wanted: vec![false; directory.len()],
@@ -56,18 +72,35 @@ impl Feed {
             directory,
             to_engine,
             resyncs,
+            held: [false; 2],
+            using: 0,
+            turning: None,
+            rotation,
             owed: None,
+            came_live: false,
             connects: 0,
             text: Vec::with_capacity(4_096),
         }
     }
 
-    /// Takes a session over that has just been opened elsewhere: subscribes to everything.
-    pub fn adopt(&mut self, session: &mut Session, now: MonoNanos) {
+    /// Takes a session over that has just been opened elsewhere: subscribes to everything. Beside
+    /// one in use it is the next.
+    ///
+    /// # Panics
+    /// When the seat is taken.
+    pub fn adopt(&mut self, seat: usize, session: &mut Session, now: MonoNanos) {
+        assert!(!self.held[seat], "a seat holds one session");
+        self.held[seat] = true;
         self.connects += 1;
-        // A new connection has every book anew.
-        self.wanted.fill(false);
-        self.wanted_count = 0;
+        if self.held[1 - seat] {
+            self.turning = Some(now);
+            self.rotation.begin();
+        } else {
+            (self.using, self.turning) = (seat, None);
+            // A new connection has every book anew.
+            self.wanted.fill(false);
+            self.wanted_count = 0;
+        }
         let wanted: Vec<Subscription> = self
             .directory
             .iter()
@@ -81,25 +114,42 @@ impl Feed {
         }
     }
 
-    /// Reads what the session has received and puts it on the engine's link; gives how many
-    /// payloads there were. `rx` is when their bytes had been read, `stamp` reads the clock.
+    /// Says that the session on `seat` has been given back.
+    pub fn retire(&mut self, seat: usize) {
+        self.held[seat] = false;
+        if self.turning.is_some() {
+            self.give_up(seat);
+        }
+    }
+
+    /// Reads what the sessions have received and puts it on the engine's link; gives how many
+    /// payloads there were. `stamp` reads the clock.
     pub fn step(
         &mut self,
-        session: Option<&mut Session>,
+        mut sessions: [Option<&mut Session>; 2],
         stamp: &impl Fn() -> MonoNanos,
         now: MonoNanos,
     ) -> usize {
         self.pay(now);
         let mut work = 0;
-        if let Some(session) = session {
-            work += self.read(session, stamp, now);
-            self.resubscribe(session, now);
-            if session.state() == State::Syncing && session.on_synced(now) {
-                self.tell(FeedState::Live, now);
-            }
+        for seat in [self.using, 1 - self.using] {
+            let Some(session) = sessions[seat].as_deref_mut() else { continue };
+            work += self.read(seat, session, stamp, now);
+            let synced = session.state() == State::Syncing && session.on_synced(now);
+            self.came_live |= synced && seat == self.using;
         }
+        self.resubscribe(&mut sessions, now);
+        self.end_rotation(&mut sessions, now);
         self.pay(now);
+        if self.owed.is_none() && std::mem::take(&mut self.came_live) {
+            self.tell(FeedState::Live, now);
+        }
         work
+    }
+
+    /// When it wants to be stepped without anything arriving.
+    pub fn deadline(&self) -> MonoNanos {
+        self.turning.map_or(MonoNanos::NEVER, |since| since.after(TURN_NS_MAX))
     }
 
     /// What the decoder has seen.
@@ -114,6 +164,7 @@ impl Feed {
 
     fn read(
         &mut self,
+        seat: usize,
         session: &mut Session,
         stamp: &impl Fn() -> MonoNanos,
         now: MonoNanos,
@@ -121,27 +172,43 @@ impl Feed {
         let mut payloads = 0;
         let mut topics_answered = 0;
         while let Some(incoming) = session.next(now) {
-            match incoming {
-                Incoming::Lost(_) => self.owed = Some(FeedState::Lost),
-                Incoming::Opened | Incoming::Failed(_) => {}
-                Incoming::Payload(payload) => {
-                    payloads += 1;
-                    if self.owed.is_some() {
-                        // A hole is told of first; what follows it without a snapshot is worth
-                        // nothing.
-                        continue;
-                    }
-                    let mut sink = LinkSink { link: &mut self.to_engine, rx: now, stamp };
-                    match self.decoder.read(payload, &self.directory, &mut sink) {
-                        Ok(Message::Control(
-                            Control::Subscribed(..) | Control::SubscribeFailed(_),
-                        )) => topics_answered += 1,
-                        Ok(Message::Events(_) | Message::Control(_) | Message::Unread) => {}
-                        Err(DecodeError::Full) => self.owed = Some(FeedState::Gap),
-                        // Counted by the decoder; a books frame that is missing breaks the chain.
-                        Err(_) => {}
-                    }
+            let payload = match incoming {
+                Incoming::Lost(_) | Incoming::Failed(_) if self.turning.is_some() => {
+                    self.give_up(seat);
+                    continue;
                 }
+                // The one before has been closed.
+                Incoming::Lost(_) if seat != self.using => continue,
+                Incoming::Lost(_) => {
+                    (self.owed, self.came_live) = (Some(FeedState::Lost), false);
+                    continue;
+                }
+                Incoming::Opened | Incoming::Failed(_) => continue,
+                Incoming::Payload(payload) => payload,
+            };
+            payloads += 1;
+            if self.owed.is_some() {
+                // A hole is told of first; what follows it without a snapshot is worth nothing.
+                continue;
+            }
+            let mut sink = LinkSink { link: &mut self.to_engine, rx: now, stamp };
+            let next = seat != self.using;
+            let message = match self.turning {
+                None if next => continue,
+                None => self.decoder.read(payload, &self.directory, &mut sink),
+                Some(_) => {
+                    let mut sink = self.rotation.sink(next, sink);
+                    self.decoder.read(payload, &self.directory, &mut sink)
+                }
+            };
+            match message {
+                Ok(Message::Control(Control::Subscribed(..) | Control::SubscribeFailed(_))) => {
+                    topics_answered += 1;
+                }
+                Ok(Message::Events(_) | Message::Control(_) | Message::Unread) => {}
+                Err(DecodeError::Full) => self.owed = Some(FeedState::Gap),
+                // Counted by the decoder; a books frame that is missing breaks the chain.
+                Err(_) => {}
             }
         }
         if topics_answered > 0 {
@@ -150,13 +217,49 @@ impl Feed {
         payloads
     }
 
+    /// One of two sessions has ended before the next had taken over. What it had delivered is lost
+    /// with it: books are made anew on the one that is left.
+    fn give_up(&mut self, seat: usize) {
+        self.turning = None;
+        if seat == self.using {
+            (self.using, self.owed, self.came_live) = (1 - seat, Some(FeedState::Lost), true);
+            // Of these the session that is left has shown its first book already.
+            for place in 0..self.wanted.len() {
+                if self.rotation.has_moved(place) {
+                    self.want(place);
+                }
+            }
+        } else if self.rotation.has_begun() {
+            self.owed = Some(FeedState::Gap);
+        }
+    }
+
+    /// The next session is the one in use once it has every instrument, and the one before is
+    /// closed. Instruments that have not moved in time are made anew.
+    fn end_rotation(&mut self, sessions: &mut [Option<&mut Session>; 2], now: MonoNanos) {
+        let Some(since) = self.turning else { return };
+        let next = 1 - self.using;
+        let live = sessions[next].as_deref().is_some_and(|next| next.state() == State::Live);
+        let late = now.since(since) >= TURN_NS_MAX;
+        if !live || !(self.rotation.is_complete() || late) {
+            return;
+        }
+        self.turning = None;
+        if let Some(before) = sessions[self.using].as_deref_mut() {
+            before.close(now);
+        }
+        self.using = next;
+        let left = if self.rotation.is_complete() { FeedState::Rotated } else { FeedState::Gap };
+        self.tell(left, now);
+    }
+
     /// Subscribes anew to books that the engine has dropped, each at most once in a while.
-    fn resubscribe(&mut self, session: &mut Session, now: MonoNanos) {
+    fn resubscribe(&mut self, sessions: &mut [Option<&mut Session>; 2], now: MonoNanos) {
         while let Some(resync) = self.resyncs.pop() {
             let all = resync.instrument == InstrumentId::ALL;
-            for (place, wanted) in self.wanted.iter_mut().enumerate() {
+            for place in 0..self.wanted.len() {
                 if all || place == resync.instrument.index() {
-                    self.wanted_count += usize::from(!std::mem::replace(wanted, true));
+                    self.want(place);
                 }
             }
         }
@@ -168,6 +271,9 @@ impl Feed {
             if !self.wanted[place] || (now < again && self.resynced[place] != MonoNanos::ZERO) {
                 continue;
             }
+            let moved = self.turning.is_some() && self.rotation.has_moved(place);
+            let seat = if moved { 1 - self.using } else { self.using };
+            let Some(session) = sessions[seat].as_deref_mut() else { continue };
             let symbol = self.directory.symbol(InstrumentId(place as u16));
             let book = [Subscription::market(Channel::Books, symbol.expect("listed"))];
             topics::unsubscribe(&book, &mut self.text);
@@ -179,6 +285,10 @@ impl Feed {
                 self.resynced[place] = now;
             }
         }
+    }
+
+    fn want(&mut self, place: usize) {
+        self.wanted_count += usize::from(!std::mem::replace(&mut self.wanted[place], true));
     }
 
     /// Tells what is owed, once there is room.

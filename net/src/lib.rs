@@ -11,4 +11,5 @@ pub mod feed;
 pub mod gateway;
 pub mod link;
 pub mod proto;
+pub mod rate;
 pub mod stamps;

@@ -1,7 +1,7 @@
 //! The gate itself: twelve checks in order, and the opinions that move the guard.
 
 use keel_core::digest::Digest;
-use keel_core::event::{Event, FeeSource};
+use keel_core::event::{Event, FeeSource, Outcome, RejectClass, Reply, RequestKind};
 use keel_core::gate::{Gate, InstrumentView, Intent, Purpose, Refusal, TimeInForce, View};
 use keel_core::guard::{GuardState, Opinion, Reason, Reasons};
 use keel_core::instrument::InstrumentId;
@@ -120,6 +120,7 @@ impl Gate for RiskGate<'_> {
             // Market data changes no account figure: the opinion holds until its deadline.
             Event::BookPage(_) | Event::Trade(_) if now < self.deadline => return self.opinion,
             Event::Fill(_) => self.count_fill(event, view, now),
+            Event::Reply(reply) if is_refused_for_rate(reply) => self.throttle.refused(now),
             // The boot too: fees are missing from then on, not old since time zero.
             Event::Boot(_) | Event::FeeRate(_) | Event::Rules(_) => self.take_fees(view, now),
             _ => {}
@@ -202,6 +203,13 @@ impl RiskGate<'_> {
         let calm = self.instruments[intent.instrument.index()].paused_until <= now;
         calm && loss::opinion(view).state() == GuardState::Running
     }
+}
+
+/// True when the venue takes no more creates for now.
+fn is_refused_for_rate(reply: &Reply) -> bool {
+    reply.request == RequestKind::Place
+        && reply.outcome == Outcome::Rejected
+        && reply.class == RejectClass::Rate
 }
 
 /// G1: the guard lets this purpose through.

@@ -1,6 +1,6 @@
 //! Health: streams, clock, evidence, disk and the venue's temper.
 
-use keel_core::gate::{AccountView, InstrumentView, View};
+use keel_core::gate::{AccountView, COUNTDOWN_LAPSE_NS, InstrumentView, View};
 use keel_core::guard::{Opinion, Reason, Reasons};
 use keel_core::instrument::InstrumentStatus;
 use keel_core::units::{MILLIS, MonoNanos};
@@ -29,6 +29,7 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     soft(u64::from(account.taker_fills) >= params.taker_fills_soft(), Reason::TakerFill);
     let creates = u64::from(account.creates_today);
     soft(creates >= params.creates_per_day_soft(), Reason::CreatesPerDay);
+    soft(dead_man_lapsed(account, now), Reason::DeadMan);
     soft(account.settings_fit.is_none(), Reason::Starting);
     soft(account.ready && account.leverage == 0, Reason::AccountUnknown);
     let mut hard = |cause: bool, reason: Reason| {
@@ -47,6 +48,13 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     hard(account.foreign_orders > 0 && params.foreign_orders() == 1, Reason::ForeignOrder);
     hard(account.settings_fit == Some(false), Reason::Settings);
     opinion
+}
+
+/// True when the venue's own switch was armed and is refused or no longer confirmed.
+fn dead_man_lapsed(account: &AccountView, now: MonoNanos) -> bool {
+    let armed = account.countdown_at != MonoNanos::ZERO;
+    let late = now.since(account.countdown_at) > COUNTDOWN_LAPSE_NS;
+    armed && (account.countdown_refused || late)
 }
 
 /// True while the private stream is live and has spoken lately.
@@ -93,7 +101,11 @@ pub fn deadline(view: &View<'_>, now: MonoNanos) -> MonoNanos {
     let (params, account) = (view.params, view.account);
     let silent = account.private_at.after(params.private_silence_ms() + 1);
     let mut first = if account.private_live { silent } else { MonoNanos::NEVER };
-    for ends in [account.cancel_pause_until, account.reject_pause_until] {
+    let lapses = match account.countdown_at {
+        MonoNanos::ZERO => MonoNanos::ZERO,
+        at => at.after(COUNTDOWN_LAPSE_NS + 1),
+    };
+    for ends in [account.cancel_pause_until, account.reject_pause_until, lapses] {
         if ends > now {
             first = first.min(ends);
         }
@@ -189,6 +201,19 @@ mod tests {
         boundary(Reason::UnknownOrders, GuardState::SoftPause, |desk, beyond| {
             desk.account.unknown_orders = u32::try_from(2 + beyond).expect("small");
         });
+    }
+
+    #[test]
+    fn the_venues_own_switch_pauses_when_it_lapses_or_is_refused_and_not_where_there_is_none() {
+        boundary(Reason::DeadMan, GuardState::SoftPause, |desk, beyond| {
+            let since = (3 * SECONDS as i64 + beyond).unsigned_abs();
+            desk.account.countdown_at = MonoNanos(NOW.0 - since);
+        });
+        let mut desk = Desk::fine();
+        desk.account.countdown_refused = true;
+        assert_eq!(opinion(&desk.view(), NOW), Opinion::FINE, "the account has none");
+        desk.account.countdown_at = NOW;
+        assert!(opinion(&desk.view(), NOW).soft.contains(Reason::DeadMan));
     }
 
     #[test]

@@ -38,15 +38,40 @@ const fn cost_ns(per_s: Rate) -> u64 {
 pub struct Throttle {
     creates: Bucket,
     requests: Bucket,
+    /// After the venue has refused a create for its rate, none is sent before then.
+    held_until: MonoNanos,
+    /// How long the next such pause is.
+    hold_ns: u64,
 }
+
+/// The first pause after a refusal for rate; each further one within [`CALM_NS`] doubles it.
+const HOLD_NS_MIN: u64 = 2 * SECONDS;
+const HOLD_NS_MAX: u64 = 64 * SECONDS;
+/// Without a refusal for this long the pauses begin anew.
+const CALM_NS: u64 = 120 * SECONDS;
 
 impl Throttle {
     /// Nothing sent yet.
-    pub const NEW: Self = Self { creates: Bucket::FULL, requests: Bucket::FULL };
+    pub const NEW: Self = Self {
+        creates: Bucket::FULL,
+        requests: Bucket::FULL,
+        held_until: MonoNanos::ZERO,
+        hold_ns: HOLD_NS_MIN,
+    };
+
+    /// Takes in that the venue has refused a create for its rate.
+    pub fn refused(&mut self, now: MonoNanos) {
+        if now.since(self.held_until) > CALM_NS {
+            self.hold_ns = HOLD_NS_MIN;
+        }
+        self.held_until = self.held_until.max(now.after(self.hold_ns));
+        self.hold_ns = (self.hold_ns * 2).min(HOLD_NS_MAX);
+    }
 
     /// True when one more create may be sent now.
     pub fn allows_create(&self, params: &Params, now: MonoNanos) -> bool {
-        self.creates.has_token(params.creates_per_s(), now)
+        now >= self.held_until
+            && self.creates.has_token(params.creates_per_s(), now)
             && self.requests.has_token(params.requests_per_s(), now)
     }
 
@@ -65,6 +90,8 @@ impl Throttle {
     pub fn fold(&self, digest: &mut Digest) {
         digest.fold(self.creates.full_at.0);
         digest.fold(self.requests.full_at.0);
+        digest.fold(self.held_until.0);
+        digest.fold(self.hold_ns);
     }
 }
 
@@ -147,6 +174,22 @@ mod tests {
             throttle.canceled(&params, MonoNanos(1));
         }
         assert!(!throttle.allows_create(&params, MonoNanos(1)));
+    }
+
+    #[test]
+    fn a_refusal_for_rate_holds_creates_back_for_longer_each_time() {
+        let params = Params::defaults(Profile::Wide);
+        let (mut throttle, mut now) = (Throttle::NEW, MonoNanos(1_000 * SECONDS));
+        for hold_s in [2, 4, 8, 16, 32, 64, 64] {
+            throttle.refused(now);
+            let end = now.after(hold_s * SECONDS);
+            assert!(!throttle.allows_create(&params, MonoNanos(end.0 - 1)), "{hold_s} s");
+            assert!(throttle.allows_create(&params, end), "{hold_s} s");
+            now = end;
+        }
+        now = now.after(CALM_NS + 1);
+        throttle.refused(now);
+        assert!(throttle.allows_create(&params, now.after(HOLD_NS_MIN)), "it was calm");
     }
 
     #[test]

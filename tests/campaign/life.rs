@@ -72,13 +72,14 @@ impl Life {
         let position = chance.pick(&[30, 60, 200, 2_000]);
         world.params =
             vec![(at::max_position_quote, position * E8), (at::cancel_pause_s, 5 * SECONDS as i64)];
+        let tail_ns = enter_orders(&mut world, seed);
         let faults_ns = chance.between(40, 80) * SECONDS;
         let every_ns = chance.between(500 * MILLIS, 4 * SECONDS);
         world.faults = FaultPlan::all(every_ns, 8 * SECONDS, faults_ns);
         if chance.one_in(8) {
             world.faults = FaultPlan::NONE;
         }
-        Self { world, tail_ns: TAIL_NS }
+        Self { world, tail_ns }
     }
 
     /// A life of the same seed in which nothing goes wrong.
@@ -87,6 +88,22 @@ impl Life {
         life.world.faults = FaultPlan::NONE;
         life
     }
+}
+
+/// By the seed, orders are entered on the socket, over REST, or as the venue lets them. Gives how
+/// long the life is watched after its last fault.
+fn enter_orders(world: &mut WorldConfig, seed: u64) -> u64 {
+    let (auto, websocket, rest) = (0, 1, 2);
+    let way = match Chance::new(seed, 101).below(8) {
+        0 => rest,
+        place @ (1 | 2) => {
+            world.exchange.websocket_orders = place == 2;
+            auto
+        }
+        _ => websocket,
+    };
+    world.params.push((at::order_entry, way));
+    if way == websocket { TAIL_NS } else { TAIL_REST_NS }
 }
 
 /// Lives a life under all oracles.
@@ -120,5 +137,7 @@ fn symbol(name: &str) -> Symbol {
 /// After the last fault: the longest hold-down (a cancel episode's pause, 5 s here), the zombie
 /// window of 3 s, and 10 s; then some seconds of quoting.
 const TAIL_NS: u64 = 30 * SECONDS;
+/// The same where a create may still appear for 35 s.
+pub const TAIL_REST_NS: u64 = 65 * SECONDS;
 /// An ordered stop takes this long at most: the engine gives up after 15 s and says so.
 const STOP_NS: u64 = 20 * SECONDS;

@@ -3,7 +3,7 @@
 mod life;
 mod oracle;
 
-pub use life::{Life, Outcome, live};
+pub use life::{Life, Outcome, TAIL_REST_NS, live};
 pub use oracle::Violation;
 
 use std::sync::Mutex;

@@ -66,6 +66,8 @@ pub(super) struct Oracles {
     fills_seen: usize,
     /// Executions whose fee is not known (see [`Oracles::ledger`]).
     fees_unknown: u64,
+    /// An order has been entered over REST.
+    over_rest: bool,
     healed: MonoNanos,
     quoted: MonoNanos,
     silence_ns: u64,
@@ -105,6 +107,7 @@ impl Oracles {
             by_hand: BTreeMap::new(),
             fills_seen: 0,
             fees_unknown: 0,
+            over_rest: false,
             healed: MonoNanos::NEVER,
             quoted: MonoNanos::ZERO,
             silence_ns: world.params().book_silence_ms(),
@@ -218,6 +221,7 @@ impl Oracles {
     fn note(&mut self, note: &Note, world: &World, at: MonoNanos) {
         match note {
             Note::Sent { route: Route::Private, text } => self.request(text, world),
+            Note::Asked { bytes, .. } => self.asked(bytes, world),
             Note::Received { route: Route::Private, text, .. } => self.answer(text, world),
             Note::Received { route: Route::Public, text, sound } => self.book(text, *sound, at),
             Note::Spoiled { route: Route::Public, text } => {
@@ -320,7 +324,26 @@ impl Oracles {
             return;
         }
         let args = request.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
-        for order in &args {
+        self.creates(&args, world);
+    }
+
+    /// The same over REST.
+    fn asked(&mut self, bytes: &[u8], world: &World) {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return };
+        let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        if !line.starts_with("POST /api/v3/trade/place-") {
+            return;
+        }
+        self.over_rest = true;
+        match serde_json::from_slice(&bytes[end + 4..]) {
+            Ok(Value::Array(orders)) => self.creates(&orders, world),
+            Ok(order) => self.creates(&[order], world),
+            Err(error) => self.fail("I-15", format!("an order is no JSON: {error}"), world),
+        }
+    }
+
+    fn creates(&mut self, orders: &[Value], world: &World) {
+        for order in orders {
             let word = |key: &str| order.get(key).and_then(Value::as_str).unwrap_or_default();
             let name = word("clientOid").to_owned();
             if !self.minted.contains(&name) {
@@ -380,6 +403,15 @@ impl Oracles {
         for route in Route::ALL {
             let since = &mut self.calm[route as usize];
             *since = world.is_calm(route).then(|| since.unwrap_or(world.now()));
+        }
+    }
+
+    /// How long orders can have been entered and ended, on whichever way they take.
+    fn entry_calm_for(&self, now: MonoNanos) -> u64 {
+        let private = self.calm_for(&[Route::Private], now);
+        match self.over_rest {
+            true => private.min(self.calm_for(&[Route::Cancel, Route::Order], now)),
+            false => private,
         }
     }
 
@@ -450,7 +482,7 @@ impl Oracles {
             .map(|order| order.client.as_str())
             .collect();
         self.foreign.retain(|client, _| theirs.contains(client.as_str()));
-        let reachable = self.calm_for(&[Route::Private, Route::Rest], now);
+        let reachable = self.entry_calm_for(now).min(self.calm_for(&[Route::Rest], now));
         let mut late = Vec::new();
         for client in theirs {
             let since = *self.foreign.entry(client.to_owned()).or_insert(now);
@@ -469,7 +501,7 @@ impl Oracles {
     fn old_quotes(&mut self, resting: &[Resting], world: &World) {
         let now = world.now();
         let allowed = self.silence_ns + RTT_NS + 100 * MILLIS;
-        let reachable = self.calm_for(&[Route::Private], now);
+        let reachable = self.entry_calm_for(now);
         let epoch = self.epoch;
         for order in resting.iter().filter(|order| order.own && order.epoch == epoch) {
             let shown = self.book_at.get(&order.symbol).copied().unwrap_or(MonoNanos::ZERO);
@@ -520,11 +552,16 @@ impl Oracles {
             live.symmetric_difference(&believed).map(|name| (*name).clone()).collect();
         self.differs.retain(|name, _| apart.contains(name));
         let reachable = self.calm_for(&[Route::Private, Route::Rest], now);
+        let zombie_ns = match self.over_rest {
+            true => world.params().zombie_window_rest_ms(),
+            false => world.params().zombie_window_ms(),
+        };
+        let allowed = BELIEF_NS_MAX + zombie_ns;
         let mut wrong = Vec::new();
         for name in apart {
             let is_live = live.contains(&name);
             let since = *self.differs.entry(name.clone()).or_insert(now);
-            if now.since(since).min(reachable) > BELIEF_NS_MAX {
+            if now.since(since).min(reachable) > allowed {
                 wrong.push((name, is_live));
             }
         }
@@ -630,5 +667,5 @@ const RTT_NS: u64 = 50 * MILLIS;
 const FOREIGN_NS_MAX: u64 = 8 * SECONDS;
 /// Cancel-all after a cut.
 const CUT_NS_MAX: u64 = 2 * SECONDS;
-/// `T_rec` 5 s, the zombie window 3 s, and 4 s for two sources to be asked.
-const BELIEF_NS_MAX: u64 = 12 * SECONDS;
+/// Beside the zombie window: `T_rec` 5 s, and 4 s for two sources to be asked.
+const BELIEF_NS_MAX: u64 = 9 * SECONDS;

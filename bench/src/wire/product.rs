@@ -13,8 +13,8 @@ use keel_core::guard::GuardState;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 use keel_io::agent::Agent;
 use keel_io::agent::engine::EngineAgent;
-use keel_io::agent::feed::{FeedAgent, PUBLIC_KEY, SessionBox};
-use keel_io::agent::gateway::{GatewayAgent, Openings, PRIVATE_KEY};
+use keel_io::agent::feed::{FeedAgent, PUBLIC_KEYS, SessionBox};
+use keel_io::agent::gateway::{GatewayAgent, Openings, PRIVATE_KEYS};
 use keel_io::clock::{Clock, VenueClock};
 use keel_io::cold::door::{Door, Target, handover};
 use keel_io::journal::Tap;
@@ -96,8 +96,8 @@ impl Product {
         let poller = Poller::new(8).expect("a poller");
         let (public, opened_public, retired_public) = door(address, identity, "/public", false);
         let (private, opened_private, retired_private) = door(address, identity, "/private", true);
-        let (_, https) = handover("no HTTP");
-        let (retired_https, _) = handover("no HTTP back");
+        let https = ["no cancels", "no orders"].map(|name| handover(name).1);
+        let retired_https = ["no cancels back", "no orders back"].map(|name| handover(name).0);
         let (to_journal, stamps) = link("stamps", 4_096, WhenFull::DropAndCount);
         let feed = Feed::new(directory.clone(), ends.feed, ends.resyncs);
         let instance = frames::instance();
@@ -229,8 +229,8 @@ impl Turn for Cycle<'_> {
     fn turn(&mut self, baton: &Baton) {
         let product = &mut *self.product;
         if self.bare {
-            product.feed.ready(PUBLIC_KEY, BOTH);
-            product.gateway.ready(PRIVATE_KEY, BOTH);
+            product.feed.ready(PUBLIC_KEYS[0], BOTH);
+            product.gateway.ready(PRIVATE_KEYS[0], BOTH);
         } else {
             let (feed, gateway) = (&mut product.feed, &mut product.gateway);
             let asked = product.poller.wait(Wait::Spin, |key, readiness| {
@@ -277,7 +277,7 @@ fn door(
     let target = Target { address, security: identity.security(), options };
     let (out, opened) = handover("session");
     let (retired, home) = handover("session back");
-    let key = if login { PRIVATE_KEY } else { PUBLIC_KEY };
+    let key = if login { PRIVATE_KEYS[0] } else { PUBLIC_KEYS[0] };
     (Door::new("session", target, key + OPENING, session, out, home), opened, retired)
 }
 

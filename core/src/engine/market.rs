@@ -157,8 +157,12 @@ impl<G: Gate> Engine<'_, G> {
 
     pub(super) fn feed(&mut self, feed: &Feed, now: MonoNanos, out: &mut Outbox<'_>) {
         match (feed.stream, feed.state) {
-            (Stream::Public, FeedState::Live) => self.count_connects(feed),
+            (Stream::Public, FeedState::Live) => {
+                self.public_live = true;
+                self.count_connects(feed);
+            }
             (Stream::Public, FeedState::Lost | FeedState::Gap) => {
+                self.public_live &= feed.state != FeedState::Lost;
                 for index in 0..self.instruments {
                     let id = InstrumentId(index as u16);
                     if feed.instrument == InstrumentId::ALL || feed.instrument == id {
@@ -172,6 +176,7 @@ impl<G: Gate> Engine<'_, G> {
                     out.plain(Plain::Resync(Resync { instrument: feed.instrument }));
                 }
             }
+            (_, FeedState::Rotated) => self.counters.rotations += 1,
             (Stream::Private, FeedState::Live) => {
                 self.count_connects(feed);
                 self.account.private_live = true;

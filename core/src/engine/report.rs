@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::command::{Outbox, Record, StatusPage};
 use crate::event::FeeSource;
-use crate::gate::Gate;
+use crate::gate::{COUNTDOWN_LAPSE_NS, Gate};
 use crate::instrument::InstrumentId;
 use crate::status::{Key, PAGES, Row};
 use crate::units::{MonoNanos, Quote, Rate, SECONDS, Side, UnixNanos};
@@ -117,6 +117,13 @@ impl<G: Gate> Engine<'_, G> {
         row.set(Key::hard_reasons, self.guard.hard().0.cast_signed());
         row.set(Key::ready, i64::from(self.account.ready));
         row.set(Key::ws_reconnect_count, self.counters.reconnects.cast_signed());
+        row.set(Key::ws_rotation_count, self.counters.rotations.cast_signed());
+        self.describe_streams(id, row, now);
+        let armed = self.account.countdown_at != MonoNanos::ZERO
+            && !self.account.countdown_refused
+            && now.since(self.account.countdown_at) <= COUNTDOWN_LAPSE_NS;
+        row.set(Key::countdown_armed, i64::from(armed));
+        row.set(Key::order_entry_rest, i64::from(self.entry_over_rest));
         row.set(Key::refusals, self.counters.refusals.cast_signed());
         row.set(Key::venue_rejects, self.counters.rejects.cast_signed());
         row.set(Key::clock_offset, self.account.clock_offset_ns);
@@ -125,6 +132,21 @@ impl<G: Gate> Engine<'_, G> {
         let view = &self.views[id.index()];
         let stale = view.touch.is_none() || now.since(view.book_at) > self.params.book_silence_ms();
         row.set(Key::order_book_stale, i64::from(stale));
+    }
+
+    /// What `connector_status` is made from. What never came is as old as the process.
+    fn describe_streams(&self, id: InstrumentId, row: &mut Row, now: MonoNanos) {
+        let (view, account) = (&self.views[id.index()], &self.account);
+        let since = |at: MonoNanos| i64::try_from(now.since(at)).unwrap_or(i64::MAX);
+        row.set(Key::public_ws, i64::from(self.public_live));
+        row.set(Key::private_ws, i64::from(account.private_live));
+        row.set(Key::book_seq_ok, i64::from(self.desks[id.index()].book.is_live()));
+        row.set(Key::book_age, since(view.book_at));
+        row.set(Key::ticker_age, since(view.ticker_at));
+        row.set(Key::private_age, since(account.private_at));
+        row.set(Key::rest_age, since(account.utc_at));
+        row.set(Key::clock_uncertainty, account.clock_uncertainty_ns.cast_signed());
+        row.set(Key::books_dropped, self.counters.books_dropped.cast_signed());
     }
 
     fn describe_market(&self, id: InstrumentId, row: &mut Row) {
@@ -198,6 +220,7 @@ impl<G: Gate> Engine<'_, G> {
         row.set(Key::drawdown_pct, lost(self.account.high_water));
         row.set(Key::margin_ratio, self.account.margin_ratio.map_or(-1, |ratio| ratio.0));
         row.set(Key::position_drift_pct, self.account.position_drift.0);
+        row.set(Key::rate_headroom_pct, self.headroom[0].min(self.headroom[1]).0);
         row.set(Key::creates_today, i64::from(self.account.creates_today));
         row.set(Key::creates_headroom_pct, self.creates_headroom().0);
     }

@@ -10,6 +10,8 @@ use super::*;
 use crate::param::Profile;
 use crate::units::{Quote, UnixNanos};
 
+mod exhaust;
+
 const BTC: InstrumentId = InstrumentId(0);
 const ZOMBIE: u64 = 3 * SECONDS;
 
@@ -20,7 +22,7 @@ fn table_of(slots: usize) -> OrderTable<'static> {
         Box::leak(vec![Orphan::EMPTY; 4].into_boxed_slice()),
     );
     table.begin(7);
-    table.configure(&Params::defaults(Profile::Wide));
+    table.configure(&Params::defaults(Profile::Wide), false);
     table
 }
 

@@ -26,6 +26,8 @@ pub struct Doors {
     pub private: Door<Session>,
     /// To the gateway, for cancel-all.
     pub cancel: Door<Client>,
+    /// To the gateway, for orders; `None` where they are entered on the socket alone.
+    pub order: Option<Door<Client>>,
 }
 
 /// What the outside has to say to a run.
@@ -137,6 +139,7 @@ impl Agent for ColdAgent {
         work += self.doors.public.step(now, poller);
         work += self.doors.private.step(now, poller);
         work += self.doors.cancel.step(now, poller);
+        work += self.doors.order.as_mut().map_or(0, |door| door.step(now, poller));
         self.tell_lag(now);
         self.listen(now);
         work + self.tell(now)
@@ -147,13 +150,17 @@ impl Agent for ColdAgent {
         self.doors.public.ready(key, readiness);
         self.doors.private.ready(key, readiness);
         self.doors.cancel.ready(key, readiness);
+        if let Some(door) = &mut self.doors.order {
+            door.ready(key, readiness);
+        }
     }
 
     fn deadline(&self) -> MonoNanos {
         let doors = &self.doors;
         let doors =
             doors.public.deadline().min(doors.private.deadline()).min(doors.cancel.deadline());
-        doors.min(self.line.deadline()).min(self.stop_at)
+        let order = self.doors.order.as_ref().map_or(MonoNanos::NEVER, Door::deadline);
+        doors.min(order).min(self.line.deadline()).min(self.stop_at)
     }
 
     fn is_over(&self) -> bool {

@@ -214,6 +214,7 @@ fn route(command: Command, stamps: Stamps, outputs: &mut Outputs) {
         CommandView::Place(_)
         | CommandView::Cancel(_)
         | CommandView::CancelAll(_)
+        | CommandView::Countdown(_)
         | CommandView::Stopped(_) => {
             let sent = outputs.gateway.push(Dispatch { command, stamps });
             assert!(sent.is_ok(), "the gateway's link had room for a whole outbox");

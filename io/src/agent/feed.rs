@@ -17,14 +17,15 @@ pub type SessionBox = Box<Connection<Session>>;
 /// Runs a feed.
 pub struct FeedAgent {
     feed: Feed,
-    connection: Option<SessionBox>,
+    /// By seat.
+    connections: [Option<SessionBox>; 2],
     opened: Receiver<SessionBox>,
     retired: Sender<SessionBox>,
     clock: Clock,
 }
 
-/// The key under which the public socket is registered.
-pub const PUBLIC_KEY: usize = 0;
+/// The keys under which the public sockets are registered, by seat.
+pub const PUBLIC_KEYS: [usize; 2] = [0, 5];
 
 impl FeedAgent {
     /// An agent that takes sessions from `opened` and gives them back on `retired`.
@@ -34,7 +35,7 @@ impl FeedAgent {
         retired: Sender<SessionBox>,
         clock: Clock,
     ) -> Self {
-        Self { feed, connection: None, opened, retired, clock }
+        Self { feed, connections: [None, None], opened, retired, clock }
     }
 }
 
@@ -45,42 +46,46 @@ impl Agent for FeedAgent {
 
     fn step(&mut self, now: MonoNanos, poller: &mut Poller) -> usize {
         let mut work = 0;
-        if self.connection.is_none()
+        if let Some(seat) = self.connections.iter().position(Option::is_none)
             && let Some(mut opened) = self.opened.pop()
         {
             work += 1;
-            adopt(&mut opened, PUBLIC_KEY, poller);
-            self.feed.adopt(&mut opened.protocol, now);
-            self.connection = Some(opened);
+            adopt(&mut opened, PUBLIC_KEYS[seat], poller);
+            self.feed.adopt(seat, &mut opened.protocol, now);
+            self.connections[seat] = Some(opened);
         }
-        let Some(connection) = &mut self.connection else {
-            return work + self.feed.step(None, &|| self.clock.now(), now);
-        };
-        work += pump(connection, now);
-        connection.protocol.step(now);
-        let session = &mut connection.protocol;
-        work += self.feed.step(Some(session), &|| self.clock.now(), now);
-        if !connection.protocol.transmit().is_empty() {
+        for connection in self.connections.iter_mut().flatten() {
             work += pump(connection, now);
+            connection.protocol.step(now);
         }
-        if is_finished(connection)
-            && let Some(connection) = self.connection.take()
-        {
-            retire(connection, &mut self.retired, poller);
+        let sessions = self.connections.each_mut().map(|c| c.as_mut().map(|c| &mut c.protocol));
+        work += self.feed.step(sessions, &|| self.clock.now(), now);
+        for (seat, place) in self.connections.iter_mut().enumerate() {
+            let Some(connection) = place else { continue };
+            if !connection.protocol.transmit().is_empty() {
+                work += pump(connection, now);
+            }
+            if is_finished(connection)
+                && let Some(connection) = place.take()
+            {
+                self.feed.retire(seat);
+                retire(connection, &mut self.retired, poller);
+            }
         }
         work
     }
 
     fn ready(&mut self, key: usize, readiness: Readiness) {
-        if key == PUBLIC_KEY
-            && let Some(connection) = &mut self.connection
-        {
-            connection.stream.ready(readiness);
+        for (connection, own) in self.connections.iter_mut().zip(PUBLIC_KEYS) {
+            if let (Some(connection), true) = (connection, key == own) {
+                connection.stream.ready(readiness);
+            }
         }
     }
 
     fn deadline(&self) -> MonoNanos {
-        self.connection.as_ref().map_or(MonoNanos::NEVER, |c| c.protocol.deadline())
+        let connections = self.connections.iter().flatten().map(|c| c.protocol.deadline());
+        connections.fold(self.feed.deadline(), MonoNanos::min)
     }
 
     fn is_over(&self) -> bool {
@@ -107,7 +112,7 @@ pub(super) fn is_finished(connection: &Connection<Session>) -> bool {
     connection.protocol.is_over()
 }
 
-/// Gives a connection back. Cold takes every one: there is one link place for each it ever opened.
+/// Gives a connection back. Cold takes every one: there is a link place for each seat.
 pub(crate) fn retire<P: Send>(
     mut connection: Box<Connection<P>>,
     retired: &mut Sender<Box<Connection<P>>>,
@@ -115,7 +120,7 @@ pub(crate) fn retire<P: Send>(
 ) {
     // A stream that could not be registered is not registered.
     let _ = poller.deregister(&mut connection.stream);
-    assert!(retired.push(connection).is_ok(), "one connection at a time goes back");
+    assert!(retired.push(connection).is_ok(), "one connection a seat goes back");
 }
 
 #[cfg(test)]

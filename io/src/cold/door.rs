@@ -37,7 +37,34 @@ pub trait Opens: Protocol + Send + Sized {
     fn due(&self) -> MonoNanos;
     /// When its connection, while it is being opened, wants to be looked at.
     fn deadline(&self) -> MonoNanos;
+    /// When its last connection was begun; tells two protocols of one door apart.
+    fn opened_at(&self) -> MonoNanos;
 }
+
+/// What stands on one of a door's two seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// Nothing is connected.
+    Resting,
+    /// A connection is being opened.
+    Opening,
+    /// A connection is in use since then.
+    Away(MonoNanos),
+}
+
+/// The seat on which the next connection is opened, and from when on: beside one in use, once that
+/// is `rotate_ns` old. `None` while nothing is to be opened.
+pub fn next_seat(seats: [Seat; 2], rotate_ns: u64) -> Option<(usize, MonoNanos)> {
+    match seats {
+        [Seat::Resting, Seat::Resting] => Some((0, MonoNanos::ZERO)),
+        [Seat::Resting, Seat::Away(since)] => Some((0, since.after(rotate_ns))),
+        [Seat::Away(since), Seat::Resting] => Some((1, since.after(rotate_ns))),
+        [Seat::Opening, _] | [_, Seat::Opening] | [Seat::Away(_), Seat::Away(_)] => None,
+    }
+}
+
+/// A connection that is never taken over from.
+pub const NEVER_ROTATES: u64 = u64::MAX;
 
 /// How far an opening is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +106,10 @@ impl Opens for Session {
     fn deadline(&self) -> MonoNanos {
         Self::deadline(self)
     }
+
+    fn opened_at(&self) -> MonoNanos {
+        Self::opened_at(self)
+    }
 }
 
 /// The pause between attempts to open, which grows while they fail.
@@ -104,12 +135,13 @@ impl Pause {
     }
 }
 
-/// One connection that is open here or somewhere else.
+/// Connections to one target: one, and for the time of a rotation a second one.
 pub struct Door<P> {
     name: &'static str,
     target: Target,
     key: usize,
-    stage: Stage<P>,
+    seats: [Stage<P>; 2],
+    rotate_ns: u64,
     opened: Sender<Box<Connection<P>>>,
     retired: Receiver<Box<Connection<P>>>,
     pause: Pause,
@@ -122,8 +154,10 @@ enum Stage<P> {
     Resting(Box<P>),
     /// TCP, TLS, upgrade.
     Opening(Box<Connection<P>>),
-    /// With the agent that uses it.
-    Away,
+    /// With the agent that uses it: when it was begun, and handed over.
+    Away { begun: MonoNanos, since: MonoNanos },
+    /// No second connection.
+    Walled,
 }
 
 impl<P: Opens> Door<P> {
@@ -137,41 +171,62 @@ impl<P: Opens> Door<P> {
         retired: Receiver<Box<Connection<P>>>,
     ) -> Self {
         let pause = Pause::NONE;
-        let stage = Stage::Resting(Box::new(protocol));
-        Self { name, target, key, stage, opened, retired, pause, last_error: None }
+        let seats = [Stage::Resting(Box::new(protocol)), Stage::Walled];
+        let rotate_ns = NEVER_ROTATES;
+        Self { name, target, key, seats, rotate_ns, opened, retired, pause, last_error: None }
+    }
+
+    /// The same, opening another connection, for `second`, once the one in use is `rotate_ns` old.
+    pub fn with_rotation(self, second: P, rotate_ns: u64) -> Self {
+        let [first, _] = self.seats;
+        Self { seats: [first, Stage::Resting(Box::new(second))], rotate_ns, ..self }
     }
 
     /// Goes on with whatever the door is at; 1 when something happened.
     pub fn step(&mut self, now: MonoNanos, poller: &Poller) -> usize {
-        if let Some(back) = self.retired.pop() {
-            self.stage = Stage::Resting(Box::new(back.protocol));
+        while let Some(back) = self.retired.pop() {
+            self.take_back(back.protocol);
         }
-        let stage = std::mem::replace(&mut self.stage, Stage::Away);
-        let (stage, work) = match stage {
-            Stage::Resting(protocol) => self.try_open(protocol, now, poller),
-            Stage::Opening(connection) => self.go_on(connection, now, poller),
-            Stage::Away => (Stage::Away, 0),
-        };
-        self.stage = stage;
+        let next = self.next_seat().filter(|(_, from)| *from <= now).map(|(seat, _)| seat);
+        let mut work = 0;
+        for seat in 0..2 {
+            let stage = std::mem::replace(&mut self.seats[seat], Stage::Walled);
+            let (stage, done) = match stage {
+                Stage::Resting(protocol) if next == Some(seat) => {
+                    self.try_open(protocol, now, poller)
+                }
+                Stage::Opening(connection) => self.go_on(connection, now, poller),
+                other => (other, 0),
+            };
+            self.seats[seat] = stage;
+            work += done;
+        }
         work
     }
 
     /// Takes in that its socket is ready.
     pub fn ready(&mut self, key: usize, readiness: Readiness) {
-        if key == self.key
-            && let Stage::Opening(connection) = &mut self.stage
-        {
-            connection.stream.ready(readiness);
+        for stage in &mut self.seats {
+            if let (true, Stage::Opening(connection)) = (key == self.key, stage) {
+                connection.stream.ready(readiness);
+            }
         }
     }
 
     /// When it wants to be looked at.
     pub fn deadline(&self) -> MonoNanos {
-        match &self.stage {
-            Stage::Resting(protocol) => protocol.due().max(self.pause.until),
+        let next = self.next_seat();
+        let stage = |(seat, stage): (usize, &Stage<P>)| match stage {
+            Stage::Resting(protocol) => match next {
+                Some((wanted, from)) if wanted == seat => {
+                    protocol.due().max(self.pause.until).max(from)
+                }
+                _ => MonoNanos::NEVER,
+            },
             Stage::Opening(c) => c.protocol.deadline().min(c.stream.deadline()),
-            Stage::Away => MonoNanos::NEVER,
-        }
+            Stage::Away { .. } | Stage::Walled => MonoNanos::NEVER,
+        };
+        self.seats.iter().enumerate().map(stage).fold(MonoNanos::NEVER, MonoNanos::min)
     }
 
     /// True once the agent is gone for which it opens connections.
@@ -182,6 +237,26 @@ impl<P: Opens> Door<P> {
     /// Why the last attempt failed; `None` since one succeeded.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
+    }
+
+    fn next_seat(&self) -> Option<(usize, MonoNanos)> {
+        let seat = |stage: &Stage<P>| match stage {
+            Stage::Resting(_) | Stage::Walled => Seat::Resting,
+            Stage::Opening(_) => Seat::Opening,
+            Stage::Away { since, .. } => Seat::Away(*since),
+        };
+        next_seat([seat(&self.seats[0]), seat(&self.seats[1])], self.rotate_ns)
+    }
+
+    /// Puts a protocol that has come back on the seat that it left.
+    fn take_back(&mut self, protocol: P) {
+        let opened_at = protocol.opened_at();
+        let left = |stage: &Stage<P>| match stage {
+            Stage::Away { begun, .. } => *begun == opened_at,
+            Stage::Resting(_) | Stage::Opening(_) | Stage::Walled => false,
+        };
+        let seat = self.seats.iter().position(left).expect("what comes back was handed over");
+        self.seats[seat] = Stage::Resting(Box::new(protocol));
     }
 
     fn try_open(
@@ -219,8 +294,9 @@ impl<P: Opens> Door<P> {
                 let _ = poller.deregister(&mut connection.stream);
                 self.pause = Pause::NONE;
                 self.last_error = None;
-                assert!(self.opened.push(connection).is_ok(), "one connection at a time goes out");
-                (Stage::Away, 1)
+                let begun = connection.protocol.opened_at();
+                assert!(self.opened.push(connection).is_ok(), "one connection a seat goes out");
+                (Stage::Away { begun, since: now }, 1)
             }
             (Progress::Pending, None) => (Stage::Opening(connection), 0),
             (_, error) => {
@@ -258,16 +334,44 @@ impl Opens for Client {
     fn deadline(&self) -> MonoNanos {
         Self::deadline(self)
     }
+
+    fn opened_at(&self) -> MonoNanos {
+        // It has no second one to be told apart from.
+        MonoNanos::ZERO
+    }
 }
 
-/// The link on which connections of one kind change hands: one at a time.
+/// The link on which connections of one kind change hands: one for each seat.
 pub fn handover<P: Send>(
     name: &'static str,
 ) -> (Sender<Box<Connection<P>>>, Receiver<Box<Connection<P>>>) {
-    link(name, 1, WhenFull::AskFirst)
+    link(name, 2, WhenFull::AskFirst)
 }
 
 /// The first pause after an attempt that failed; it doubles with each further one.
 const PAUSE_NS_MIN: u64 = 100 * MILLIS;
 const PAUSE_DOUBLINGS: u32 = 7;
 const PAUSE_NS_MAX: u64 = 10 * SECONDS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_connection_is_opened_once_the_first_is_old_and_no_third() {
+        let (young, rotate_ns) = (Seat::Away(MonoNanos(5)), 100);
+        for (seats, expected) in [
+            ([Seat::Resting, Seat::Resting], Some((0, MonoNanos::ZERO))),
+            ([young, Seat::Resting], Some((1, MonoNanos(105)))),
+            ([Seat::Resting, young], Some((0, MonoNanos(105)))),
+            ([Seat::Opening, Seat::Resting], None),
+            ([Seat::Resting, Seat::Opening], None),
+            ([young, Seat::Opening], None),
+            ([young, young], None),
+        ] {
+            assert_eq!(next_seat(seats, rotate_ns), expected, "{seats:?}");
+        }
+        let never = next_seat([young, Seat::Resting], NEVER_ROTATES).map(|(_, from)| from);
+        assert_eq!(never, Some(MonoNanos::NEVER));
+    }
+}

@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 
 use keel_core::command::Query;
 use keel_core::event::{
-    ClientId, ClockSync, Event, Evidence, FeeRate, FeeSource, OrderStatus, OrderUpdate, Phase,
-    RejectClass, Rules, Source, Topic,
+    ClientId, ClockSync, Event, Evidence, FeeRate, FeeSource, Health, Measure, OrderStatus,
+    OrderUpdate, Phase, RejectClass, Rules, Source, Topic,
 };
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
-use keel_core::units::{Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
+use keel_core::units::{E8, Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
     AccountSettings, Answers, Bars, Call, Page, Pager, RestError, Turn, Window,
@@ -20,6 +20,7 @@ use keel_net::bitget::rest::{
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
 use keel_net::proto::http::Client;
+use keel_net::rate::{Budget, Class, Use};
 
 use crate::clock::VenueClock;
 
@@ -40,8 +41,11 @@ pub struct Rest {
     schedule: Schedule,
     /// Half of an answer that needs two.
     settings: Option<AccountSettings>,
-    /// When each kind of question may be sent again.
-    free_at: [MonoNanos; KINDS],
+    /// How many questions the venue takes.
+    budget: Budget,
+    /// What was told last of what is left of it, and when it is looked at again.
+    headroom: Rate,
+    headroom_at: MonoNanos,
     /// After a refusal for rate, or a failure, nothing is sent before this.
     pause_until: MonoNanos,
     newest_bill: Option<UnixNanos>,
@@ -93,29 +97,25 @@ enum Ask {
     Evidence(Query),
 }
 
-const KINDS: usize = 9;
-
 impl Ask {
-    fn kind(self) -> usize {
+    /// Whose window it counts against.
+    fn class(self) -> Class {
         match self {
-            Self::Time => 0,
-            Self::Instruments => 1,
-            Self::FeeRate(_) => 2,
-            Self::Settings => 3,
-            Self::Key => 4,
-            Self::Candles(_) => 5,
-            Self::Bills => 6,
-            Self::Evidence(_) => 7,
-            Self::FirstOrder(_) => 8,
-        }
-    }
-
-    /// Least time between two questions of a kind: below half of the venue's limit for its endpoint
-    /// (bitget reference §16: fee-rate 3/s, account settings and lists 20/s).
-    fn gap_ns(self) -> u64 {
-        match self {
-            Self::FeeRate(_) => 700 * MILLIS,
-            _ => 100 * MILLIS,
+            Self::Time => Class::Time,
+            Self::Instruments => Class::Instruments,
+            Self::FeeRate(_) => Class::FeeRate,
+            Self::Settings => Class::Settings,
+            Self::Key => Class::Key,
+            Self::Candles(_) => Class::Candles,
+            Self::Bills => Class::Bills,
+            Self::Evidence(query) => match query.topic {
+                Topic::OpenOrders => Class::OpenOrders,
+                Topic::Positions => Class::Positions,
+                Topic::Fills => Class::Fills,
+                Topic::Account => Class::Assets,
+                Topic::Order => Class::Order,
+            },
+            Self::FirstOrder(_) => Class::Order,
         }
     }
 }
@@ -183,7 +183,9 @@ impl Rest {
                 bills: never,
             },
             settings: None,
-            free_at: [MonoNanos::ZERO; KINDS],
+            budget: Budget::new(),
+            headroom: Rate(E8),
+            headroom_at: MonoNanos::ZERO,
             pause_until: MonoNanos::ZERO,
             newest_bill: None,
             uid: None,
@@ -279,6 +281,7 @@ impl Rest {
         now: MonoNanos,
     ) -> usize {
         self.keep_schedule(now);
+        self.tell_headroom(now);
         if let Some(job) = self.in_flight.take() {
             return self.read(job, client, host, now);
         }
@@ -300,8 +303,23 @@ impl Rest {
             return due;
         }
         let waiting = self.evidence.iter().chain(&self.reference);
-        let free = waiting.map(|job| self.free_at[job.ask.kind()].max(self.pause_until)).min();
+        let free_at = |job: &Job| self.budget.free_at(job.ask.class(), Use::Ordinary);
+        let free = waiting.map(|job| free_at(job).max(self.pause_until)).min();
         due.min(free.unwrap_or(MonoNanos::NEVER))
+    }
+
+    /// Tells the least that was left of any rate in the last second, when that has changed.
+    fn tell_headroom(&mut self, now: MonoNanos) {
+        if now < self.headroom_at {
+            return;
+        }
+        self.headroom_at = now.after(SECONDS);
+        let headroom = self.budget.take_headroom(Rate(E8));
+        if headroom != self.headroom {
+            self.headroom = headroom;
+            let measure = Measure::RateHeadroom;
+            self.out.push_back(Event::Health(Health { measure, value: headroom.0 }));
+        }
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -340,13 +358,13 @@ impl Rest {
         if now < self.pause_until || !client.is_idle() || !client.is_reusable() {
             return false;
         }
-        let free = |queue: &VecDeque<Job>, free_at: &[MonoNanos; KINDS]| {
-            queue.iter().position(|job| free_at[job.ask.kind()] <= now)
+        let free = |queue: &VecDeque<Job>, budget: &Budget| {
+            queue.iter().position(|job| budget.allows(job.ask.class(), Use::Ordinary, now))
         };
-        let job = match free(&self.evidence, &self.free_at) {
+        let job = match free(&self.evidence, &self.budget) {
             Some(place) => self.evidence.remove(place),
             None => {
-                free(&self.reference, &self.free_at).and_then(|place| self.reference.remove(place))
+                free(&self.reference, &self.budget).and_then(|place| self.reference.remove(place))
             }
         };
         let Some(mut job) = job else { return false };
@@ -357,7 +375,7 @@ impl Rest {
             return false;
         }
         self.counters.sent += 1;
-        self.free_at[job.ask.kind()] = now.after(job.ask.gap_ns());
+        self.budget.sent(job.ask.class(), now);
         if job.cursor.is_none() {
             job.asked = now;
             if let Ask::Evidence(query) = job.ask {
@@ -418,7 +436,9 @@ impl Rest {
                     let least = self.counters.remaining_min.map_or(remaining, |m| m.min(remaining));
                     self.counters.remaining_min = Some(least);
                 }
-                self.counters.rate_refused += u64::from(status == 429);
+                let remaining = response.remaining_calls();
+                self.budget.answered(job.ask.class(), status, remaining, now);
+                self.counters.rate_refused = self.budget.refusals();
                 let body = response.body();
                 let reader = &mut self.answers;
                 let context = Context { directory: &self.directory, symbols: &self.symbols };

@@ -40,7 +40,8 @@ pub struct Tally {
     by_order: BTreeMap<ClientId, u64>,
     clock: Option<(ClockSync, MonoNanos)>,
     anchor: Anchor,
-    headroom: Option<Rate>,
+    /// Of questions, and of orders.
+    headroom: [Option<Rate>; 2],
     notices: VecDeque<String>,
     ops_events: u64,
     fills: u64,
@@ -114,7 +115,7 @@ impl Tally {
             minute: Latency::new(),
             by_order: BTreeMap::new(),
             clock: None,
-            headroom: None,
+            headroom: [None; 2],
             notices: VecDeque::with_capacity(NOTICES_KEPT),
             ops_events: 0,
             fills: 0,
@@ -164,7 +165,7 @@ impl Tally {
 
     /// Calls that the venue's busiest endpoint class has left, as a share.
     pub fn headroom(&self) -> Option<Rate> {
-        self.headroom
+        self.headroom.into_iter().flatten().min()
     }
 
     /// Executions booked in this run.
@@ -248,9 +249,14 @@ impl Tally {
                     tracked.last_trade_at = held.last_trade_at;
                 }
             }
-            Event::Health(health) if health.measure == Measure::RateHeadroom => {
-                self.headroom = Some(Rate(health.value));
-            }
+            Event::Health(health) => match health.measure {
+                Measure::RateHeadroom => self.headroom[0] = Some(Rate(health.value)),
+                Measure::EntryHeadroom => self.headroom[1] = Some(Rate(health.value)),
+                Measure::JournalLag
+                | Measure::Paused
+                | Measure::OrderEntry
+                | Measure::Countdown => {}
+            },
             _ => {}
         }
     }

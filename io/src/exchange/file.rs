@@ -24,6 +24,8 @@ pub struct ExchangeFile {
     pub disconnect_hours: Option<u16>,
     /// What the insurance fund holds at first, in whole USDT; 1,000,000 when it is absent.
     pub insurance_usdt: Option<u32>,
+    /// Whether orders may be entered on the private socket; true when it is not given.
+    pub websocket_orders: Option<bool>,
     /// The accounts; those of the default exchange when there are none.
     #[serde(default)]
     pub accounts: Vec<AccountEntry>,
@@ -118,6 +120,7 @@ impl ExchangeFile {
     /// [`FileError`], with the key that is wrong.
     pub fn config(&self) -> Result<ExchangeConfig, FileError> {
         let mut config = ExchangeConfig { checksum: self.checksum, ..ExchangeConfig::default() };
+        config.websocket_orders = self.websocket_orders.unwrap_or(true);
         if self.limits == Some(false) {
             config.limits = Limits::unmetered();
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
-use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
+use keel_core::units::{MonoNanos, UnixNanos};
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
 use keel_net::driver::tls::RootsError;
@@ -34,7 +34,7 @@ use crate::journal;
 use crate::setup::{Market, Setup, Venue};
 use crate::snapshot::Snapshot;
 use crate::state::{self, Identity, StateDir, StateError};
-use crate::topology::{self, LINE_KEY, Parts, Targets, Threads};
+use crate::topology::{self, EntryPlan, LINE_KEY, Parts, Targets, Threads};
 
 /// A run at work.
 pub struct Running {
@@ -183,14 +183,13 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         clock.now().after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
     });
     let credentials = access.credentials();
-    let receive_window_ms = setup.params.receive_window_ms() / MILLIS;
     let Access { targets, exchange, .. } = access;
     let threads = topology::start(Parts {
         clock,
         venue,
         instance: setup.instance,
         credentials,
-        receive_window_ms: u16::try_from(receive_window_ms).expect("at most 60,000 by the table"),
+        entry: EntryPlan::of(&setup.params),
         directory: Directory::new(&rules),
         profile: setup.profile,
         targets,

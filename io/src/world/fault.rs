@@ -13,13 +13,15 @@ pub enum Route {
     Private = 1,
     /// Questions.
     Rest = 2,
-    /// Cancel-all.
+    /// Cancels over HTTP.
     Cancel = 3,
+    /// Orders over REST.
+    Order = 4,
 }
 
 impl Route {
     /// All, in order.
-    pub const ALL: [Self; 4] = [Self::Public, Self::Private, Self::Rest, Self::Cancel];
+    pub const ALL: [Self; 5] = [Self::Public, Self::Private, Self::Rest, Self::Cancel, Self::Order];
 }
 
 macro_rules! kinds {
@@ -64,6 +66,12 @@ kinds! {
     StallRest,
     /// Nothing of the connection of cancel-all arrives for a while.
     StallCancel,
+    /// The connection of orders over REST breaks, maybe with one under way.
+    CutOrder,
+    /// Nothing of the connection of orders over REST arrives for a while.
+    StallOrder,
+    /// A request is refused for its rate (HTTP 429).
+    TooManyRequests,
     /// The public connection becomes slow for a while.
     SpikePublic,
     /// The private connection becomes slow for a while.

@@ -15,7 +15,7 @@ use keel_net::bitget::topics::Directory;
 use keel_net::dispatch::Arrival;
 use keel_net::driver::OPEN_NS_MAX;
 use keel_net::feed::Feed;
-use keel_net::gateway::Gateway;
+use keel_net::gateway::{Choice, Gateway, Lines};
 use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::Protocol;
 use keel_net::proto::http::{BODY_BYTES_MAX, Client, FILLS_BODY_BYTES_MAX};
@@ -26,13 +26,14 @@ use super::fault::Route;
 use super::wire::{Net, WireId};
 use crate::agent::engine::{Cycle, Inputs, Outputs};
 use crate::clock::VenueClock;
-use crate::cold::door::{Opens, Pause, Progress};
+use crate::cold::door::{Opens, Pause, Progress, Seat, next_seat};
 use crate::cold::rest::Rest;
 use crate::journal::Tap;
 use crate::memory::{self, Limits, RiskEngine};
 use crate::mode::sim::first_events;
 use crate::state::ledger::Kept;
 use crate::state::{Latch, events_of};
+use crate::topology::EntryPlan;
 
 /// What a process is started with.
 #[derive(Clone)]
@@ -68,9 +69,14 @@ struct Hot {
     cycle: Cycle,
     feed: Feed,
     gateway: Gateway,
-    public: Port<Session>,
-    private: Port<Session>,
+    /// By seat.
+    public: [Port<Session>; 2],
+    private: [Port<Session>; 2],
     cancel: Port<Client>,
+    /// Where orders may be entered over REST.
+    order: Option<Port<Client>>,
+    /// Age at which a session is taken over from: public, private.
+    rotate_ns: [u64; 2],
     queries: Receiver<Query>,
     to_engine: Sender<Arrival>,
     backlog: VecDeque<Event>,
@@ -127,7 +133,7 @@ impl Process {
             self.wake(COLD, now);
             match route {
                 Route::Public => self.wake(FEED, now),
-                Route::Private | Route::Cancel => self.wake(GATEWAY, now),
+                Route::Private | Route::Cancel | Route::Order => self.wake(GATEWAY, now),
                 Route::Rest => {}
             }
         }
@@ -188,15 +194,13 @@ impl Process {
 
     /// Drops every connection, as the death of a process does.
     pub(super) fn die(self, net: &mut Net, now: MonoNanos) {
-        let hot = self.hot.as_ref();
-        let others = [
-            hot.and_then(|hot| hot.public.wire()),
-            hot.and_then(|hot| hot.private.wire()),
-            hot.and_then(|hot| hot.cancel.wire()),
-        ];
-        for wire in others.into_iter().chain([self.line.wire()]).flatten() {
-            net.leave(wire, now);
+        let mut wires = vec![self.line.wire()];
+        if let Some(hot) = &self.hot {
+            wires.extend(hot.public.iter().chain(&hot.private).map(Port::wire));
+            wires.push(hot.cancel.wire());
+            wires.extend(hot.order.iter().map(Port::wire));
         }
+        wires.into_iter().flatten().for_each(|wire| net.leave(wire, now));
     }
 
     fn wake(&mut self, agent: usize, now: MonoNanos) {
@@ -208,13 +212,15 @@ impl Process {
         let Some(hot) = &self.hot else {
             return if agent == COLD { self.cold_deadline() } else { MonoNanos::NEVER };
         };
+        let away = |ports: &[Port<Session>; 2]| {
+            ports.iter().map(Port::deadline_away).fold(MonoNanos::NEVER, MonoNanos::min)
+        };
         match agent {
-            FEED => hot.public.deadline_away(),
+            FEED => away(&hot.public).min(hot.feed.deadline()),
             ENGINE => hot.cycle.deadline(),
-            GATEWAY => hot
-                .private
-                .deadline_away()
+            GATEWAY => away(&hot.private)
                 .min(hot.cancel.deadline_away())
+                .min(hot.order.as_ref().map_or(MonoNanos::NEVER, Port::deadline_away))
                 .min(hot.gateway.deadline()),
             _ => self.cold_deadline(),
         }
@@ -225,10 +231,14 @@ impl Process {
         let line = self.line.deadline_here().min(self.line.deadline_away()).min(rest);
         match &self.hot {
             None => line,
-            Some(hot) => [&hot.public, &hot.private]
-                .map(Port::deadline_here)
-                .into_iter()
-                .fold(line.min(hot.cancel.deadline_here()), MonoNanos::min),
+            Some(hot) => [
+                pair_deadline(&hot.public, hot.rotate_ns[0]),
+                pair_deadline(&hot.private, hot.rotate_ns[1]),
+                hot.cancel.deadline_here(),
+                hot.order.as_ref().map_or(MonoNanos::NEVER, Port::deadline_here),
+            ]
+            .into_iter()
+            .fold(line, MonoNanos::min),
         }
     }
 }
@@ -239,18 +249,21 @@ impl Process {
         let Some(hot) = &mut self.hot else { return 0 };
         let Hot { feed, public, .. } = hot;
         let mut work = 0;
-        if public.take_opened() {
-            feed.adopt(&mut public.protocol, now);
-            work += 1;
+        for (seat, port) in public.iter_mut().enumerate() {
+            if port.take_opened() {
+                feed.adopt(seat, &mut port.protocol, now);
+                work += 1;
+            }
+            work += port.pump_away(net, now);
         }
-        let Some(wire) = public.away() else { return work + feed.step(None, &|| now, now) };
-        work += net.pump(wire, &mut public.protocol, now);
-        public.protocol.step(now);
-        work += feed.step(Some(&mut public.protocol), &|| now, now);
-        work += net.pump(wire, &mut public.protocol, now);
-        if public.protocol.is_offline() || net.is_ended(wire) {
-            public.retire(net, now);
-            work += 1;
+        work += feed.step(sessions(public), &|| now, now);
+        for (seat, port) in public.iter_mut().enumerate() {
+            work += port.pump_away(net, now);
+            if port.has_ended(net) {
+                feed.retire(seat);
+                port.retire(net, now);
+                work += 1;
+            }
         }
         work
     }
@@ -258,42 +271,45 @@ impl Process {
     fn step_gateway(&mut self, net: &mut Net, now: MonoNanos) -> usize {
         let Some(hot) = &mut self.hot else { return 0 };
         let utc = self.venue.utc(now);
-        let Hot { gateway, private, cancel, .. } = hot;
+        let Hot { gateway, private, cancel, order, .. } = hot;
         let mut work = 0;
-        if private.take_opened() {
-            gateway.adopt(&mut private.protocol, utc, now);
-            work += 1;
+        for (seat, port) in private.iter_mut().enumerate() {
+            if port.take_opened() {
+                gateway.adopt(seat, &mut port.protocol, utc, now);
+                work += 1;
+            }
+            work += port.pump_away(net, now);
         }
-        cancel.take_opened();
-        if let Some(wire) = private.away() {
-            work += net.pump(wire, &mut private.protocol, now);
-            private.protocol.step(now);
+        for port in [Some(&mut *cancel), order.as_mut()].into_iter().flatten() {
+            port.take_opened();
+            work += port.pump_away(net, now);
         }
-        if let Some(wire) = cancel.away() {
-            work += net.pump(wire, &mut cancel.protocol, now);
-            cancel.protocol.step(now);
-        }
-        let (session, http) = (private.away(), cancel.away());
-        work += gateway.step(
-            session.map(|_| &mut private.protocol),
-            http.map(|_| &mut cancel.protocol),
-            &|| now,
-            utc,
-            now,
-        );
+        let lines = Lines {
+            sessions: sessions(private),
+            cancel: cancel.lent(),
+            order: order.as_mut().and_then(Port::lent),
+        };
+        work += gateway.step(lines, &|| now, utc, now);
         gateway.unsent().for_each(drop);
-        if let Some(wire) = session {
-            work += net.pump(wire, &mut private.protocol, now);
-            if private.protocol.is_offline() || net.is_ended(wire) {
-                private.retire(net, now);
+        for (seat, port) in private.iter_mut().enumerate() {
+            work += port.pump_away(net, now);
+            if port.has_ended(net) {
+                gateway.retire(seat);
+                port.retire(net, now);
                 work += 1;
             }
         }
-        if let Some(wire) = http {
-            work += net.pump(wire, &mut cancel.protocol, now);
-            if net.is_ended(wire) || is_worn(&cancel.protocol) {
-                gateway.lose_http();
-                cancel.retire(net, now);
+        work += cancel.pump_away(net, now);
+        if cancel.is_spent(net) {
+            gateway.lose_cancel();
+            cancel.retire(net, now);
+            work += 1;
+        }
+        if let Some(order) = order {
+            work += order.pump_away(net, now);
+            if order.is_spent(net) {
+                gateway.lose_order(now);
+                order.retire(net, now);
                 work += 1;
             }
         }
@@ -306,7 +322,7 @@ impl Process {
                 self.rest.query(query);
             }
         }
-        let mut work = self.line.step(net, now);
+        let mut work = self.line.step(net, now, true);
         self.line.take_opened();
         if let Some(wire) = self.line.away() {
             let client = &mut self.line.protocol;
@@ -314,7 +330,7 @@ impl Process {
             client.step(now);
             work += self.rest.step(client, &|| host, now);
             work += net.pump(wire, client, now);
-            if net.is_ended(wire) || is_worn(&self.line.protocol) {
+            if self.line.is_spent(net) {
                 self.rest.lose_connection(now);
                 self.line.retire(net, now);
             }
@@ -324,7 +340,10 @@ impl Process {
             work += 1;
         }
         let Some(hot) = &mut self.hot else { return work };
-        work += hot.public.step(net, now) + hot.private.step(net, now) + hot.cancel.step(net, now);
+        work += step_pair(&mut hot.public, hot.rotate_ns[0], net, now);
+        work += step_pair(&mut hot.private, hot.rotate_ns[1], net, now);
+        work += hot.cancel.step(net, now, true);
+        work += hot.order.as_mut().map_or(0, |order| order.step(net, now, true));
         hot.backlog.append(self.rest.events());
         while let Some(&event) = hot.backlog.front() {
             if hot.to_engine.push(Arrival { event, rx: now, decoded: now }).is_err() {
@@ -360,8 +379,7 @@ impl Process {
         let verified = Arc::new(AtomicBool::new(false));
         let directory = Directory::new(&rules);
         let start = &self.start;
-        let window_ms = start.params.receive_window_ms() / MILLIS;
-        let window_ms = u16::try_from(window_ms).expect("at most 60,000 by the table");
+        let entry = EntryPlan::of(&start.params);
         let boot = Boot {
             config_hash: [0; 32],
             epoch: start.epoch,
@@ -376,11 +394,12 @@ impl Process {
             }
             None => Vec::new(),
         };
-        let session = |path: &str, login, chance: &mut Chance| {
-            Session::new(Settings::new(HOST, path, login), chance.seed())
+        let mut port = |route, path: &str, login| {
+            Port::new(route, Session::new(Settings::new(HOST, path, login), self.chance.seed()))
         };
-        let public = session("/v3/ws/public", false, &mut self.chance);
-        let private_session = session("/v3/ws/private", true, &mut self.chance);
+        let public = [(), ()].map(|()| port(Route::Public, "/v3/ws/public", false));
+        let private_ports = [(), ()].map(|()| port(Route::Private, "/v3/ws/private", true));
+        let http = |route| Port::new(route, Client::new(BODY_BYTES_MAX));
         self.hot = Some(Hot {
             cycle: Cycle::new(engine, outbox, inputs, outputs, verified),
             feed: Feed::new(directory.clone(), market, to_feed),
@@ -392,10 +411,13 @@ impl Process {
                 private,
                 to_gateway,
             )
-            .with_receive_window(window_ms),
-            public: Port::new(Route::Public, public),
-            private: Port::new(Route::Private, private_session),
-            cancel: Port::new(Route::Cancel, Client::new(BODY_BYTES_MAX)),
+            .with_receive_window(entry.receive_window_ms)
+            .with_entry(entry.choice, entry.intent_ttl_ns),
+            public,
+            private: private_ports,
+            cancel: http(Route::Cancel),
+            order: (entry.choice != Choice::WebSocket).then(|| http(Route::Order)),
+            rotate_ns: entry.rotate_ns,
             queries: to_cold,
             to_engine: outside,
             backlog: first_events(boot, &start.params, &rules, restored),
@@ -424,19 +446,50 @@ enum Stage {
     Away {
         wire: WireId,
         fresh: bool,
+        since: MonoNanos,
     },
 }
 
-impl<P: Opens + Protocol> Port<P> {
+/// The sessions that an agent has taken over, by seat.
+fn sessions(ports: &mut [Port<Session>; 2]) -> [Option<&mut Session>; 2] {
+    ports.each_mut().map(Port::lent)
+}
+
+/// What [`crate::cold::door::Door::step`] does with two seats.
+fn step_pair(
+    ports: &mut [Port<Session>; 2],
+    rotate_ns: u64,
+    net: &mut Net,
+    now: MonoNanos,
+) -> usize {
+    let next = next_seat(ports.each_ref().map(Port::seat), rotate_ns);
+    let next = next.filter(|(_, from)| *from <= now).map(|(seat, _)| seat);
+    let ports = ports.iter_mut().enumerate();
+    ports.map(|(seat, port)| port.step(net, now, next == Some(seat))).sum()
+}
+
+/// When two seats want to be looked at by cold.
+fn pair_deadline(ports: &[Port<Session>; 2], rotate_ns: u64) -> MonoNanos {
+    let next = next_seat(ports.each_ref().map(Port::seat), rotate_ns);
+    let due = |(seat, port): (usize, &Port<Session>)| match (port.stage, next) {
+        (Stage::Resting, Some((wanted, from))) if wanted == seat => port.deadline_here().max(from),
+        (Stage::Resting, _) => MonoNanos::NEVER,
+        _ => port.deadline_here(),
+    };
+    ports.iter().enumerate().map(due).fold(MonoNanos::NEVER, MonoNanos::min)
+}
+
+impl<P: Opens + Protocol + Ticks> Port<P> {
     fn new(route: Route, protocol: P) -> Self {
         Self { route, protocol, stage: Stage::Resting, pause: Pause::NONE }
     }
 
-    /// What [`crate::cold::door::Door::step`] does.
-    fn step(&mut self, net: &mut Net, now: MonoNanos) -> usize {
+    /// What [`crate::cold::door::Door::step`] does with one seat, on which a connection `may` be
+    /// opened.
+    fn step(&mut self, net: &mut Net, now: MonoNanos, may: bool) -> usize {
         match self.stage {
             Stage::Resting => {
-                if now < self.pause.until() || !self.protocol.begin(now) {
+                if !may || now < self.pause.until() || !self.protocol.begin(now) {
                     return 0;
                 }
                 let wire = net.connect(self.route, now);
@@ -451,7 +504,7 @@ impl<P: Opens + Protocol> Port<P> {
                 match (progress, broken) {
                     (Progress::Ready, false) => {
                         self.pause = Pause::NONE;
-                        self.stage = Stage::Away { wire, fresh: true };
+                        self.stage = Stage::Away { wire, fresh: true, since: now };
                         1
                     }
                     (Progress::Pending, false) => 0,
@@ -479,8 +532,29 @@ impl<P: Opens + Protocol> Port<P> {
     /// The connection that the agent has taken over.
     fn away(&self) -> Option<WireId> {
         match self.stage {
-            Stage::Away { wire, fresh: false } => Some(wire),
+            Stage::Away { wire, fresh: false, .. } => Some(wire),
             Stage::Away { .. } | Stage::Resting | Stage::Opening { .. } => None,
+        }
+    }
+
+    /// The protocol of a connection that the agent has taken over.
+    fn lent(&mut self) -> Option<&mut P> {
+        self.away().map(|_| &mut self.protocol)
+    }
+
+    /// Moves bytes of a connection that the agent has taken over, and lets it do what is due.
+    fn pump_away(&mut self, net: &mut Net, now: MonoNanos) -> usize {
+        let Some(wire) = self.away() else { return 0 };
+        let moved = net.pump(wire, &mut self.protocol, now);
+        self.protocol.tick(now);
+        moved
+    }
+
+    fn seat(&self) -> Seat {
+        match self.stage {
+            Stage::Resting => Seat::Resting,
+            Stage::Opening { .. } => Seat::Opening,
+            Stage::Away { since, .. } => Seat::Away(since),
         }
     }
 
@@ -514,8 +588,36 @@ impl<P: Opens + Protocol> Port<P> {
     }
 }
 
-fn is_worn(client: &Client) -> bool {
-    client.is_idle() && !client.is_reusable()
+impl Port<Session> {
+    /// True when the session has no more use for its connection.
+    fn has_ended(&self, net: &Net) -> bool {
+        self.away().is_some_and(|wire| self.protocol.is_offline() || net.is_ended(wire))
+    }
+}
+
+impl Port<Client> {
+    /// True when its connection can carry no further request.
+    fn is_spent(&self, net: &Net) -> bool {
+        let worn = self.protocol.is_idle() && !self.protocol.is_reusable();
+        self.away().is_some_and(|wire| net.is_ended(wire) || worn)
+    }
+}
+
+/// Protocols do what is due by themselves.
+trait Ticks {
+    fn tick(&mut self, now: MonoNanos);
+}
+
+impl Ticks for Session {
+    fn tick(&mut self, now: MonoNanos) {
+        self.step(now);
+    }
+}
+
+impl Ticks for Client {
+    fn tick(&mut self, now: MonoNanos) {
+        self.step(now);
+    }
 }
 
 fn credentials(key: &[String; 3]) -> Credentials {

@@ -113,7 +113,12 @@ impl Tamper {
             (Way::Up, Route::Private, Piece::Text { bytes, text }) => {
                 self.request(id, bytes, text, now)
             }
-            (_, Route::Rest | Route::Cancel, Piece::Http(bytes)) => self.http(way, bytes),
+            (_, Route::Rest | Route::Cancel | Route::Order, Piece::Http(bytes)) => {
+                if route == Route::Order && way == Way::Up && self.take(FaultKind::LateOrder) {
+                    return self.hold(id, bytes, now);
+                }
+                self.http(way, bytes)
+            }
             _ => Fate::Pass,
         }
     }
@@ -175,9 +180,7 @@ impl Tamper {
                 return Fate::Gone(FaultKind::DropOrder);
             }
             if self.take(FaultKind::LateOrder) {
-                let late_ns = self.chance.between(50 * MILLIS, self.late_ns_max);
-                self.held.push((now.after(late_ns), id, bytes.to_vec()));
-                return Fate::Gone(FaultKind::LateOrder);
+                return self.hold(id, bytes, now);
             }
         } else if find(text, CANCEL).is_some() && self.take(FaultKind::DropCancel) {
             return Fate::Gone(FaultKind::DropCancel);
@@ -185,10 +188,20 @@ impl Tamper {
         Fate::Pass
     }
 
+    /// An order goes on later, within its receive window.
+    fn hold(&mut self, id: WireId, bytes: &[u8], now: MonoNanos) -> Fate {
+        let late_ns = self.chance.between(50 * MILLIS, self.late_ns_max);
+        self.held.push((now.after(late_ns), id, bytes.to_vec()));
+        Fate::Gone(FaultKind::LateOrder)
+    }
+
     fn http(&mut self, way: Way, bytes: &[u8]) -> Fate {
         if way == Way::Up {
             if self.take(FaultKind::BadGatewayLost) {
                 return Fate::Answered(FaultKind::BadGatewayLost, BAD_GATEWAY.to_vec());
+            }
+            if self.take(FaultKind::TooManyRequests) {
+                return Fate::Answered(FaultKind::TooManyRequests, TOO_MANY.to_vec());
             }
             return Fate::Pass;
         }
@@ -246,6 +259,7 @@ fn level_digits(text: &[u8]) -> Vec<usize> {
 const ACTION: &[u8] = b"{\"action\"";
 const PLACE: &[u8] = b"\"topic\":\"place-order\"";
 const CANCEL: &[u8] = b"\"cancel";
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
 /// Texts that are remembered.
 const KEPT_MAX: usize = 16;

@@ -300,7 +300,9 @@ impl Net {
     }
 
     fn live(&self, route: Route) -> Option<WireId> {
-        let live = |wire: &Wire| wire.route == route && wire.conn.is_some() && !wire.left;
+        let live = |wire: &Wire| {
+            wire.route == route && wire.conn.is_some() && wire.ended.is_none() && !wire.left
+        };
         self.wires.iter().find(|(_, wire)| live(wire)).map(|(&id, _)| id)
     }
 
@@ -319,8 +321,14 @@ impl Net {
         let route = wire.route;
         wire.pipe(way).splitter.push(bytes);
         while let Some(piece) = self.wires.get_mut(&id).and_then(|w| w.pipe(way).splitter.next()) {
-            if let (Way::Up, Piece::Text { text, .. }) = (way, &piece) {
-                self.note(Note::Sent { route, text: text.clone() }, now);
+            match (way, &piece) {
+                (Way::Up, Piece::Text { text, .. }) => {
+                    self.note(Note::Sent { route, text: text.clone() }, now);
+                }
+                (Way::Up, Piece::Http(bytes)) if route == Route::Order => {
+                    self.note(Note::Asked { route, bytes: bytes.clone() }, now);
+                }
+                _ => {}
             }
             let fate = self.tamper.decide(id, route, way, &piece, now);
             self.meet(id, way, &piece, fate, now);
@@ -453,7 +461,9 @@ impl Net {
                 What::Spoiled(text) => self.note(Note::Spoiled { route, text }, now),
                 What::End(clean) => {
                     wire.ended = Some(clean);
-                    self.note(Note::Ended { route }, now);
+                    if self.live(route).is_none() {
+                        self.note(Note::Ended { route }, now);
+                    }
                 }
             }
         }

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use keel_core::command::Cancel;
+use keel_core::command::{Cancel, CancelCause};
 use keel_core::decimal::{Grid, TEXT_MAX};
 use keel_core::event::{ClientId, RequestKind};
 use keel_core::gate::{Approved, OrderSpec, TimeInForce};
@@ -124,6 +124,20 @@ impl Encoder {
         out
     }
 
+    /// The request that cancels `client`, an order that there is none of: the answer tells whether
+    /// orders may be entered on this socket.
+    pub fn probe(&mut self, client: ClientId) -> &[u8] {
+        let Self { instance, out, .. } = self;
+        out.clear();
+        out.extend_from_slice(OPEN_ID);
+        RequestId::Probe.write(out);
+        out.extend_from_slice(CANCEL);
+        let (instrument, cause) = (InstrumentId(0), CancelCause::Orphan);
+        push_cancel(&Cancel { instrument, client, order_id: 0, cause }, instance, out);
+        out.extend_from_slice(CLOSE);
+        out
+    }
+
     /// The request that cancels orders of one instrument, from the first of `cancels` on: as many
     /// as it may hold, as [`Encoder::place_batch`].
     ///
@@ -213,6 +227,8 @@ pub enum RequestId {
         /// The encoder's number for it.
         batch: u64,
     },
+    /// No order: whether orders may be entered at all.
+    Probe,
 }
 
 impl RequestId {
@@ -226,6 +242,7 @@ impl RequestId {
                 (b'q', instrument, [batch, 0])
             }
             Self::Batch { instrument, batch, .. } => (b'd', instrument, [batch, 0]),
+            Self::Probe => (b'o', InstrumentId(0), [0, 0]),
         };
         out.push(letter);
         for number in [u64::from(instrument.0), numbers[0], numbers[1]] {
@@ -255,6 +272,7 @@ impl RequestId {
             b'd' if second == 0 => {
                 Some(Self::Batch { request: RequestKind::Cancel, instrument, batch: first })
             }
+            b'o' if (instrument.0, first, second) == (0, 0, 0) => Some(Self::Probe),
             _ => None,
         }
     }
@@ -266,6 +284,7 @@ impl RequestId {
             | Self::Cancel { instrument, .. }
             | Self::CancelForeign { instrument, .. }
             | Self::Batch { instrument, .. } => instrument,
+            Self::Probe => InstrumentId::ALL,
         }
     }
 
@@ -273,7 +292,7 @@ impl RequestId {
     pub fn client(self) -> ClientId {
         match self {
             Self::Place { client, .. } | Self::Cancel { client, .. } => client,
-            Self::CancelForeign { .. } | Self::Batch { .. } => ClientId::FOREIGN,
+            Self::CancelForeign { .. } | Self::Batch { .. } | Self::Probe => ClientId::FOREIGN,
         }
     }
 
@@ -281,7 +300,7 @@ impl RequestId {
     pub fn request(self) -> RequestKind {
         match self {
             Self::Place { .. } => RequestKind::Place,
-            Self::Cancel { .. } | Self::CancelForeign { .. } => RequestKind::Cancel,
+            Self::Cancel { .. } | Self::CancelForeign { .. } | Self::Probe => RequestKind::Cancel,
             Self::Batch { request, .. } => request,
         }
     }
@@ -290,7 +309,7 @@ impl RequestId {
     pub fn order_id(self) -> u64 {
         match self {
             Self::CancelForeign { order_id, .. } => order_id,
-            Self::Place { .. } | Self::Cancel { .. } | Self::Batch { .. } => 0,
+            Self::Place { .. } | Self::Cancel { .. } | Self::Batch { .. } | Self::Probe => 0,
         }
     }
 }
@@ -395,7 +414,6 @@ const CLOSE: &[u8] = b"]}";
 
 #[cfg(test)]
 mod tests {
-    use keel_core::command::CancelCause;
     use keel_core::gate::{Intent, Purpose};
     use keel_core::units::{Lots, MonoNanos, Ticks};
     use proptest::prelude::*;
@@ -525,6 +543,15 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_cancels_an_order_that_nobody_has() {
+        let mut encoder = encoder();
+        let none = ClientId { epoch: 1, number: 5 };
+        let probe = value(encoder.probe(none));
+        assert_eq!((&probe["id"], &probe["topic"]), (&json!("o-0-0-0"), &json!("cancel-order")));
+        assert_eq!(probe["args"], json!([{"clientOid": "keel-mm1-1-5"}]));
+    }
+
+    #[test]
     #[should_panic(expected = "an order to cancel has an id")]
     fn a_cancel_without_an_id_is_a_defect() {
         encoder().cancel(&cancel(ClientId::FOREIGN, 0));
@@ -533,7 +560,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_request_id_reads_back_and_fits_forty_bytes(
-            kind in 0u8..5,
+            kind in 0u8..6,
             instrument in any::<u16>(),
             epoch in 1u32..,
             number in 1u64..=super::super::client::NUMBER_MAX,
@@ -545,6 +572,7 @@ mod tests {
                 1 => RequestId::Cancel { instrument, client },
                 2 => RequestId::CancelForeign { instrument, order_id: u64::MAX - number },
                 3 => RequestId::Batch { request: RequestKind::Place, instrument, batch: number },
+                4 => RequestId::Probe,
                 _ => RequestId::Batch { request: RequestKind::Cancel, instrument, batch: number },
             };
             let mut text = Vec::new();
@@ -592,6 +620,8 @@ mod tests {
             "1750034396082",
             "P-1-10-1z",
             "p-01-10-1z",
+            "o-1-0-0",
+            "o-0-0-1",
         ] {
             assert_eq!(RequestId::parse(bad.as_bytes()), None, "{bad}");
         }

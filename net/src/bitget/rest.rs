@@ -4,12 +4,14 @@
 //! [`Answers`] reads bodies into events. Success is decided by the body's `code`, whatever the HTTP
 //! status; a body without a code is judged by its status.
 
+use keel_core::command::Cancel;
 use keel_core::decimal::{Grid, POW10};
 use keel_core::event::{
     AccountReport, Bill, BillKind, Candle, ClientId, FeeRate, FeeSource, Fill, HoldMode,
     OrderUpdate, Outcome, PositionReport, RejectClass, Reply, RequestKind, Settings, Source,
     Ticker,
 };
+use keel_core::gate::OrderSpec;
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, RulesError, Symbol};
 use keel_core::units::{Lots, Quote, Rate, UnixNanos};
 
@@ -317,6 +319,40 @@ impl Answers {
         Reply { instrument, client, request, outcome, order_id, code, class }
     }
 
+    /// The replies to a request about the orders `asked`, one for each, whatever the answer was. An
+    /// order that a success does not name is unknown; the order of the rows means nothing.
+    pub fn replies(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        request: RequestKind,
+        asked: &[Asked],
+    ) -> Vec<Reply> {
+        if let [only] = asked {
+            return vec![self.reply(status, body, request, only.instrument, only.client)];
+        }
+        let whole = asked.iter().map(|asked| asked.reply(request, Outcome::Unknown));
+        match self.canceled(status, body, InstrumentId::ALL) {
+            Ok(rows) => {
+                let of = |asked: &Asked| {
+                    let same = |row: &&Reply| match asked.client.is_own() {
+                        true => row.client == asked.client,
+                        false => row.order_id != 0 && row.order_id == asked.order_id,
+                    };
+                    let Asked { instrument, client, .. } = *asked;
+                    rows.iter().find(same).map(|row| Reply { instrument, client, request, ..*row })
+                };
+                let replies = asked.iter().map(of).zip(whole);
+                replies.map(|(named, unknown)| named.unwrap_or(unknown)).collect()
+            }
+            Err(error) => {
+                let (outcome, class) = error.verdict();
+                let code = if let RestError::Venue { code, .. } = error { code } else { 0 };
+                whole.map(|reply| Reply { outcome, code, class, ..reply }).collect()
+            }
+        }
+    }
+
     /// The replies to a cancel of many: one for each order that the venue names.
     ///
     /// # Errors
@@ -464,6 +500,36 @@ impl<'t> Answer<'t> {
     /// When the venue answered.
     fn time(&self) -> Result<UnixNanos, DecodeError> {
         self.time.and_then(Item::filled).map_or(Ok(UnixNanos(0)), Item::millis)
+    }
+}
+
+/// An order that a request was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Where.
+    pub instrument: InstrumentId,
+    /// Which, by our id; [`ClientId::FOREIGN`] when only the venue's is known.
+    pub client: ClientId,
+    /// By the venue's id; 0 when not known.
+    pub order_id: u64,
+}
+
+impl Asked {
+    /// A new order.
+    pub fn of(spec: &OrderSpec) -> Self {
+        Self { instrument: spec.intent.instrument, client: spec.client, order_id: 0 }
+    }
+
+    /// One that is to end.
+    pub fn of_cancel(cancel: &Cancel) -> Self {
+        let Cancel { instrument, client, order_id, .. } = *cancel;
+        Self { instrument, client, order_id }
+    }
+
+    fn reply(&self, request: RequestKind, outcome: Outcome) -> Reply {
+        let (instrument, client) = (self.instrument, self.client);
+        let class = RejectClass::Other;
+        Reply { instrument, client, request, outcome, order_id: 0, code: 0, class }
     }
 }
 

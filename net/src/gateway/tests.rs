@@ -1,4 +1,4 @@
-use keel_core::command::{CancelCause, Stopped};
+use keel_core::command::{CancelCause, Countdown, Stopped};
 
 use super::*;
 use crate::bitget::sign::Secret;
@@ -16,7 +16,11 @@ const BTC: InstrumentId = InstrumentId(1);
 struct Rig {
     gateway: Gateway,
     session: Session,
+    second: Option<Session>,
+    /// How often the venue lists an order as open.
+    open: usize,
     http: Client,
+    order: Client,
     commands: Option<Sender<Dispatch>>,
     events: Receiver<Arrival>,
     now: MonoNanos,
@@ -38,7 +42,10 @@ impl Rig {
         Self {
             gateway,
             session: Session::new(Settings::new("ws.example", "/v3/ws/private", true), [7; 32]),
+            second: None,
+            open: 0,
             http: Client::new(BODY_BYTES_MAX),
+            order: Client::new(BODY_BYTES_MAX),
             commands: Some(commands),
             events,
             now: MonoNanos(1_000 * SECONDS),
@@ -51,7 +58,7 @@ impl Rig {
         assert!(rig.session.open(rig.now));
         let request = rig.sent();
         rig.receive(&peer::accept(&request));
-        rig.gateway.adopt(&mut rig.session, UnixNanos(1), rig.now);
+        rig.gateway.adopt(0, &mut rig.session, UnixNanos(1), rig.now);
         rig.step();
         rig.receive(&peer::text(r#"{"event":"login","code":"0","msg":""}"#));
         rig.step();
@@ -81,8 +88,12 @@ impl Rig {
 
     fn step(&mut self) {
         let now = self.now;
-        let (session, http) = (Some(&mut self.session), Some(&mut self.http));
-        self.gateway.step(session, http, &|| now, UnixNanos(1), now);
+        let lines = Lines {
+            sessions: [Some(&mut self.session), self.second.as_mut()],
+            cancel: Some(&mut self.http),
+            order: Some(&mut self.order),
+        };
+        self.gateway.step(lines, &|| now, UnixNanos(1), now);
     }
 
     fn command(&mut self, plain: Plain) {
@@ -108,10 +119,19 @@ impl Rig {
             return None;
         }
         self.http.sent(request.len(), self.now);
-        assert!(request.contains("/api/v3/trade/cancel-symbol-order"), "{request}");
-        let body = r#"{"code":"00000","msg":"success","requestTime":1,"data":{"list":[]}}"#;
+        let listed = request.contains("/api/v3/trade/unfilled-orders");
+        let row = r#"{"category":"USDT-FUTURES","symbol":"XYZUSDT"}"#;
+        let rows = if listed && self.open > 0 { row } else { "" };
+        self.open -= usize::from(!rows.is_empty());
+        let body = format!(
+            r#"{{"code":"00000","msg":"success","requestTime":1,"data":{{"list":[{rows}]}}}}"#
+        );
         let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         assert_eq!(receive(&mut self.http, response.as_bytes(), self.now), response.len());
+        if listed {
+            return Some("list".to_owned());
+        }
+        assert!(request.contains("/api/v3/trade/cancel-symbol-order"), "{request}");
         let (_, rest) = request.split_once(r#""symbol":""#).expect("a contract");
         Some(rest.split('"').next().unwrap_or_default().to_owned())
     }
@@ -176,24 +196,67 @@ fn a_cancel_that_the_session_cannot_take_goes_the_other_way_in() {
 
 #[test]
 fn a_stop_that_was_given_up_ends_with_everything_canceled() {
-    for (open, contracts) in [(0, 0), (1, 2)] {
+    for (open, asked) in [(0, &[][..]), (1, &["ETHUSDT", "BTCUSDT", "list", "list"])] {
         let mut rig = Rig::new();
         rig.command(Plain::Stopped(Stopped { open }));
         rig.commands = None;
-        assert_eq!(rig.swept(8).len(), contracts, "{open} orders open");
+        assert_eq!(rig.swept(16), asked, "{open} orders open");
         assert_eq!(rig.gateway.is_dead_man(), open > 0);
     }
 }
 
 #[test]
-fn an_engine_that_is_gone_has_everything_canceled_and_once_more_for_what_was_on_its_way() {
+fn an_engine_that_is_gone_has_everything_canceled_and_zero_read_back_twice_and_once_more_later() {
     let mut rig = Rig::new();
     rig.commands = None;
-    assert_eq!(rig.swept(8), ["ETHUSDT", "BTCUSDT"]);
+    // The first list still shows an order.
+    rig.open = 1;
+    let round = ["ETHUSDT", "BTCUSDT", "list"];
+    assert_eq!(rig.swept(24), [&round[..], &round, &["list"]].concat());
     assert!(!rig.gateway.is_over(), "creates may still appear");
     assert!(rig.gateway.deadline() <= rig.now.after(ZOMBIE_NS));
     rig.now = rig.now.after(ZOMBIE_NS);
-    assert_eq!(rig.swept(8), ["ETHUSDT", "BTCUSDT"]);
+    assert_eq!(rig.swept(24), [&round[..], &["list"]].concat());
     rig.step();
-    assert!(rig.gateway.is_over() && rig.gateway.is_dead_man());
+    assert!(rig.gateway.is_over() && rig.gateway.is_dead_man() && rig.gateway.is_verified());
+}
+
+#[test]
+fn a_dead_man_that_reads_no_zero_back_gives_up_and_says_so() {
+    let mut rig = Rig::new();
+    rig.commands = None;
+    rig.open = usize::MAX;
+    rig.swept(8);
+    rig.now = rig.now.after(ZOMBIE_NS + DEAD_MAN_NS_MAX);
+    rig.swept(8);
+    assert!(rig.gateway.is_over() && !rig.gateway.is_verified());
+}
+
+#[test]
+fn the_venues_own_switch_is_wound_when_nothing_is_to_be_canceled_and_its_word_is_passed_on() {
+    let mut rig = Rig::subscribed(false);
+    rig.step();
+    for (body, expected) in [
+        (r#"{"code":"00000","msg":"success","data":"success"}"#, Some(10)),
+        (r#"{"code":"40014","msg":"no","data":null}"#, Some(-1)),
+        ("<html>", None),
+    ] {
+        rig.now = rig.now.after(2 * SECONDS);
+        rig.command(Plain::Countdown(Countdown { seconds: 10 }));
+        rig.step();
+        let request = String::from_utf8(rig.http.transmit().to_vec()).unwrap();
+        assert!(request.contains("/api/v3/trade/countdown-cancel-all"), "{request}");
+        assert!(request.ends_with(r#"{"countdown":"10"}"#), "{request}");
+        rig.http.sent(request.len(), rig.now);
+        let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        receive(&mut rig.http, response.as_bytes(), rig.now);
+        rig.step();
+        let mut told = None;
+        while let Some(arrival) = rig.events.pop() {
+            if let Event::Health(Health { measure: Measure::Countdown, value }) = arrival.event {
+                told = Some(value);
+            }
+        }
+        assert_eq!(told, expected, "{body}");
+    }
 }

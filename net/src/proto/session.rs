@@ -50,6 +50,7 @@ pub struct Session {
     /// Why the session last backed off.
     last_cause: Option<Cause>,
     live_since: MonoNanos,
+    opened_at: MonoNanos,
     failures: u32,
     login_refusals: u32,
     close_code: Option<u16>,
@@ -82,6 +83,7 @@ impl Session {
             failed: None,
             last_cause: None,
             live_since: MonoNanos::ZERO,
+            opened_at: MonoNanos::ZERO,
             failures: 0,
             login_refusals: 0,
             close_code: None,
@@ -110,6 +112,11 @@ impl Session {
         self.counters
     }
 
+    /// When the last connection was begun.
+    pub fn opened_at(&self) -> MonoNanos {
+        self.opened_at
+    }
+
     /// Why the last connection ended.
     pub fn last_cause(&self) -> Option<Cause> {
         self.last_cause
@@ -136,6 +143,7 @@ impl Session {
         // What the connection before had to tell and nobody asked for is not about this one.
         (self.lost, self.failed) = (None, None);
         self.counters.opened += 1;
+        self.opened_at = now;
         self.deadlines.set(Timer::Open as usize, now.after(self.settings.open_ns_max));
         let key = self.random.nonce();
         let headers: Vec<(&str, &str)> =

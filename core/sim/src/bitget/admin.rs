@@ -82,6 +82,11 @@ fn change(hall: &mut Hall, path: &str, body: &Value, now: UnixNanos) -> Result<V
             }
             turn(hall, Turn::Speed(speed_e8))
         }
+        "/admin/order-entry" => {
+            let open = body["websocket"].as_bool().ok_or_else(|| reject::empty("websocket"))?;
+            hall.config.websocket_orders = open;
+            Ok(json!({}))
+        }
         "/admin/fault" => inject(hall, params, now),
         "/admin/clear-fault" => {
             let cleared = match params.parsed::<u64>("fault")? {

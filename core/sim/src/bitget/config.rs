@@ -20,6 +20,8 @@ pub struct ExchangeConfig {
     pub insurance: Quote,
     /// Whether `books` carries a checksum. The real venue's frames of 2026 have none.
     pub checksum: bool,
+    /// Whether orders may be entered on the private socket. The real venue grants it on request.
+    pub websocket_orders: bool,
 }
 
 impl Default for ExchangeConfig {
@@ -30,6 +32,7 @@ impl Default for ExchangeConfig {
             cadence: Cadence::default(),
             insurance: FUND_DEFAULT,
             checksum: false,
+            websocket_orders: true,
         }
     }
 }

@@ -327,6 +327,10 @@ impl Session {
                 return;
             }
         };
+        if !hall.config.websocket_orders {
+            self.socket.send(refused(&frame, &reject::permission("websocket order")));
+            return;
+        }
         let Some(act) = hall.faults.request(&frame.topic, Some(caller.account), now) else {
             let answer = worked(frame, caller, &self.name, false, hall, now);
             self.socket.send(answer);

@@ -61,6 +61,12 @@ fn topic(
 /// The answer to an order-entry request that was accepted as a whole: a reply for each element.
 fn replies(answer: &Answer<'_>, out: &mut Out<'_>) -> Result<Found, DecodeError> {
     let asked = request_id(answer.id);
+    if asked == Some(RequestId::Probe) {
+        let element =
+            answer.args.and_then(|args| args.rows().ok()).and_then(|mut rows| rows.next());
+        let [code_of_it] = element.map_or(Ok([None]), |element| element.fields(["code"]))?;
+        return Ok(Found::Control(Control::Probed(code(code_of_it, 0)?)));
+    }
     let request = match answer.topic.map_or(Ok(&b""[..]), Item::text)? {
         b"place-order" | b"batch-place" | b"batch-place-order" => RequestKind::Place,
         b"cancel-order" | b"batch-cancel" | b"batch-cancel-order" => RequestKind::Cancel,
@@ -109,6 +115,9 @@ fn refused(answer: &Answer<'_>, code: u32, out: &mut Out<'_>) -> Found {
             code => Control::Failed(code),
         });
     };
+    if asked == RequestId::Probe {
+        return Found::Control(Control::Probed(if code == 0 { u32::MAX } else { code }));
+    }
     if let RequestId::Batch { request, instrument, batch } = asked {
         return Found::Control(Control::BatchFailed { request, instrument, batch, code });
     }

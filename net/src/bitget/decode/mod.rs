@@ -133,6 +133,13 @@ pub trait Sink {
     fn put<I: ExactSizeIterator<Item = Event>>(&mut self, events: I) -> bool;
 }
 
+/// A sink that is lent.
+impl<S: Sink> Sink for &mut S {
+    fn put<I: ExactSizeIterator<Item = Event>>(&mut self, events: I) -> bool {
+        (**self).put(events)
+    }
+}
+
 /// Cold readers collect; a vector takes everything.
 impl Sink for Vec<Event> {
     fn put<I: ExactSizeIterator<Item = Event>>(&mut self, events: I) -> bool {
@@ -191,6 +198,9 @@ pub enum Control {
         /// The venue's code.
         code: u32,
     },
+    /// The answer to [`RequestId::Probe`](super::encode::RequestId::Probe): its code, 0 for
+    /// success.
+    Probed(u32),
     /// Any other error that the venue reports, with its code.
     Failed(u32),
 }

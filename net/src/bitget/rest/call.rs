@@ -1,9 +1,11 @@
 //! Calls: method, path, query and body of everything that is asked.
 
+use std::collections::VecDeque;
+
 use keel_core::command::Cancel;
 use keel_core::decimal::{Grid, TEXT_MAX};
 use keel_core::event::ClientId;
-use keel_core::gate::Approved;
+use keel_core::gate::{Approved, OrderSpec};
 use keel_core::instrument::{Instrument, Symbol};
 use keel_core::units::{Side, UnixNanos};
 
@@ -136,28 +138,33 @@ impl Call {
     /// Places `order` on the contract with these `rules`; 10/s.
     #[expect(clippy::needless_pass_by_value, reason = "an approved order is written once")]
     pub fn place(instance: &Instance, rules: &Instrument, order: Approved) -> Self {
-        let spec = order.spec();
-        let intent = &spec.intent;
-        let side = match intent.side {
-            Side::Buy => "buy",
-            Side::Sell => "sell",
-        };
-        let time_in_force = String::from_utf8_lossy(encode::word(intent.time_in_force));
-        let reduce_only = if intent.reduce_only { "yes" } else { "no" };
-        let body = format!(
-            concat!(
-                r#"{{"category":"USDT-FUTURES","symbol":"{}","orderType":"limit","price":"{}","#,
-                r#""qty":"{}","side":"{}","timeInForce":"{}","reduceOnly":"{}","clientOid":"{}"}}"#
-            ),
-            rules.symbol,
-            decimal(rules.tick, intent.price.0),
-            decimal(rules.lot, intent.lots.0),
-            side,
-            time_in_force,
-            reduce_only,
-            client_text(instance, spec.client),
-        );
-        Self::post("/api/v3/trade/place-order", body)
+        let mut body = Vec::new();
+        push_order(instance, rules, order.spec(), &mut body);
+        Self::post("/api/v3/trade/place-order", text(body))
+    }
+
+    /// Places orders on the contract with these `rules`, taken from the front of `orders` while
+    /// they are of its instrument: as many as a request may hold ([`encode::BATCH_MAX`],
+    /// [`encode::REQUEST_BYTES_MAX`]); 5/s.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn place_batch(
+        instance: &Instance,
+        rules: &Instrument,
+        orders: &mut VecDeque<Approved>,
+    ) -> Self {
+        let instrument = orders.front().expect("a batch has an order").spec().intent.instrument;
+        let mut body = b"[".to_vec();
+        let same = orders.iter().map(Approved::spec);
+        let same = same.take_while(|spec| spec.intent.instrument == instrument);
+        let count = encode::fill(&mut body, 1, same, |spec, out| {
+            push_order(instance, rules, spec, out);
+        });
+        // Written once: what is in the request is there no more.
+        orders.drain(..count).for_each(drop);
+        body.push(b']');
+        Self::post("/api/v3/trade/place-batch", text(body))
     }
 
     /// Cancels one order; 10/s.
@@ -168,18 +175,23 @@ impl Call {
         Self::post("/api/v3/trade/cancel-order", cancel_object(instance, symbol, cancel))
     }
 
-    /// Cancels up to [`encode::BATCH_MAX`] orders; 5/s.
+    /// Cancels the first of `cancels` and those that follow for the same instrument, as many as a
+    /// request may hold, and gives how many: one alone 10/s, several 5/s.
     ///
     /// # Panics
-    /// When there are none, or more, or one has neither id.
-    pub fn cancel_batch(instance: &Instance, cancels: &[(Symbol, Cancel)]) -> Self {
-        let fits = (1..=encode::BATCH_MAX).contains(&cancels.len());
-        assert!(fits, "a batch has 1 to {} orders", encode::BATCH_MAX);
-        let objects: Vec<_> = cancels
-            .iter()
-            .map(|(symbol, cancel)| cancel_object(instance, *symbol, cancel))
-            .collect();
-        Self::post("/api/v3/trade/cancel-batch", format!("[{}]", objects.join(",")))
+    /// When there are none, or one has neither id.
+    pub fn cancels(instance: &Instance, symbol: Symbol, cancels: &[Cancel]) -> (Self, usize) {
+        let instrument = cancels.first().expect("something to cancel").instrument;
+        let same = cancels.iter().take_while(|cancel| cancel.instrument == instrument);
+        if same.clone().count() == 1 {
+            return (Self::cancel(instance, symbol, &cancels[0]), 1);
+        }
+        let mut body = b"[".to_vec();
+        let count = encode::fill(&mut body, 1, same, |cancel, out| {
+            out.extend_from_slice(cancel_object(instance, symbol, cancel).as_bytes());
+        });
+        body.push(b']');
+        (Self::post("/api/v3/trade/cancel-batch", text(body)), count)
     }
 
     /// Cancels every order of one contract, or of all; 5/s.
@@ -237,6 +249,35 @@ fn with_cursor(query: &str, cursor: Option<&str>) -> String {
         Some(cursor) => format!("{query}&limit={PAGE_ROWS}&cursor={cursor}"),
         None => format!("{query}&limit={PAGE_ROWS}"),
     }
+}
+
+/// The object of one order.
+fn push_order(instance: &Instance, rules: &Instrument, spec: &OrderSpec, out: &mut Vec<u8>) {
+    let intent = &spec.intent;
+    let side = match intent.side {
+        Side::Buy => "buy",
+        Side::Sell => "sell",
+    };
+    let time_in_force = String::from_utf8_lossy(encode::word(intent.time_in_force));
+    let reduce_only = if intent.reduce_only { "yes" } else { "no" };
+    let object = format!(
+        concat!(
+            r#"{{"category":"USDT-FUTURES","symbol":"{}","orderType":"limit","price":"{}","#,
+            r#""qty":"{}","side":"{}","timeInForce":"{}","reduceOnly":"{}","clientOid":"{}"}}"#
+        ),
+        rules.symbol,
+        decimal(rules.tick, intent.price.0),
+        decimal(rules.lot, intent.lots.0),
+        side,
+        time_in_force,
+        reduce_only,
+        client_text(instance, spec.client),
+    );
+    out.extend_from_slice(object.as_bytes());
+}
+
+fn text(body: Vec<u8>) -> String {
+    String::from_utf8(body).expect("a body is ASCII")
 }
 
 fn cancel_object(instance: &Instance, symbol: Symbol, cancel: &Cancel) -> String {

@@ -288,7 +288,7 @@ fn calls_go_out_as_documented() {
     }
     assert_eq!(Call::countdown(40).body, r#"{"countdown":"40"}"#);
     assert_eq!(Call::cancel_all(None).body, r#"{"category":"USDT-FUTURES"}"#);
-    let cancel = keel_core::command::Cancel {
+    let cancel = Cancel {
         instrument: BTC,
         client: own,
         order_id: 9,
@@ -298,10 +298,43 @@ fn calls_go_out_as_documented() {
         Call::cancel(&instance(), btc, &cancel).body,
         r#"{"category":"USDT-FUTURES","symbol":"BTCUSDT","orderId":"9","clientOid":"keel-mm1-10-1z"}"#
     );
-    let foreign = keel_core::command::Cancel { client: ClientId::FOREIGN, ..cancel };
-    assert_eq!(
-        Call::cancel_batch(&instance(), &[(btc, foreign)]).body,
-        r#"[{"category":"USDT-FUTURES","symbol":"BTCUSDT","orderId":"9"}]"#
-    );
+    let foreign = Cancel { client: ClientId::FOREIGN, ..cancel };
+    let (call, count) = Call::cancels(&instance(), btc, &[foreign, foreign]);
+    assert_eq!((call.path, count), ("/api/v3/trade/cancel-batch", 2));
+    let one = r#"{"category":"USDT-FUTURES","symbol":"BTCUSDT","orderId":"9"}"#;
+    assert_eq!(call.body, format!("[{one},{one}]"));
+    let (call, count) = Call::cancels(&instance(), btc, &[foreign]);
+    assert_eq!((call.body.as_str(), call.path, count), (one, "/api/v3/trade/cancel-order", 1));
     assert!(Call::cancel_all(Some(btc)).signed && !Call::instruments().signed);
+}
+
+#[test]
+fn each_order_of_a_batch_has_its_own_answer_and_one_that_is_not_named_is_unknown() {
+    let client = |number| ClientId { epoch: 36, number };
+    let asked = |number| Asked { instrument: BTC, client: client(number), order_id: 0 };
+    // The rows come in another order, one is refused, one is missing.
+    let body = concat!(
+        r#"{"code":"00000","msg":"success","requestTime":1,"data":["#,
+        r#"{"orderId":"","clientOid":"keel-mm1-10-3","code":"25206","msg":"no"},"#,
+        r#"{"orderId":"11","clientOid":"keel-mm1-10-1"}]}"#
+    );
+    let mut answers = Answers::new(instance(), false);
+    let all = [asked(1), asked(2), asked(3)];
+    let replies = answers.replies(200, body.as_bytes(), RequestKind::Place, &all);
+    let told: Vec<_> = replies.iter().map(|r| (r.client.number, r.outcome, r.order_id)).collect();
+    assert_eq!(
+        told,
+        [(1, Outcome::Received, 11), (2, Outcome::Unknown, 0), (3, Outcome::Rejected, 0)]
+    );
+    assert!(replies.iter().all(|reply| reply.instrument == BTC));
+    let refused = br#"{"code":"40014","msg":"no","data":null}"#;
+    for (status, body, outcome) in [
+        (400, &refused[..], Outcome::Rejected),
+        (502, &b"<html>"[..], Outcome::Unknown),
+        (200, &b"{"[..], Outcome::Unknown),
+        (429, &b"Too Many Requests"[..], Outcome::Rejected),
+    ] {
+        let replies = answers.replies(status, body, RequestKind::Place, &all);
+        assert!(replies.len() == 3 && replies.iter().all(|r| r.outcome == outcome), "{status}");
+    }
 }

@@ -1,0 +1,259 @@
+//! Canceling over HTTP: all orders of an instrument at once, and single ones where orders are
+//! entered over REST.
+//!
+//! One request at a time; one that failed is sent again, because a cancel does no harm twice.
+
+use std::collections::VecDeque;
+
+use keel_core::command::Cancel;
+use keel_core::event::{RejectClass, RequestKind};
+use keel_core::instrument::InstrumentId;
+use keel_core::units::{MonoNanos, SECONDS};
+
+use super::Http;
+use crate::bitget::rest::{Asked, Call, RestError};
+use crate::bitget::topics::Directory;
+use crate::proto::http::Client;
+use crate::rate::{Class, Use};
+
+/// What is to be canceled over HTTP.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    /// Instruments whose orders are all to be canceled.
+    instruments: VecDeque<InstrumentId>,
+    /// Single orders.
+    cancels: VecDeque<Cancel>,
+    /// What the request under way asks for.
+    flying: Flying,
+    /// After a request that failed, not before this.
+    again: MonoNanos,
+    /// The venue's own switch is to be wound, to so many seconds.
+    countdown: Option<u8>,
+    /// The venue is to be asked for what is still open.
+    list_wanted: bool,
+    /// What it answered last: whether nothing was open.
+    listed: Option<bool>,
+}
+
+#[derive(Debug)]
+enum Flying {
+    Nothing,
+    /// Asks what is still open.
+    List,
+    /// Winds the venue's own switch.
+    Countdown(u8),
+    All(InstrumentId),
+    Single(Vec<Cancel>),
+}
+
+impl Sweep {
+    /// Nothing is to be canceled.
+    pub(super) fn new(instruments: usize) -> Self {
+        Self {
+            instruments: VecDeque::with_capacity(instruments),
+            cancels: VecDeque::new(),
+            flying: Flying::Nothing,
+            again: MonoNanos::ZERO,
+            countdown: None,
+            list_wanted: false,
+            listed: None,
+        }
+    }
+
+    /// Winds the venue's own switch, once there is nothing to cancel.
+    pub(super) fn wind(&mut self, seconds: u8) {
+        self.countdown = Some(seconds);
+    }
+
+    /// Asks the venue what is still open, once everything has been asked to be canceled.
+    pub(super) fn want_list(&mut self) {
+        (self.list_wanted, self.listed) = (true, None);
+    }
+
+    /// What the venue answered since: whether nothing was open.
+    pub(super) fn take_listed(&mut self) -> Option<bool> {
+        self.listed.take()
+    }
+
+    /// Adds instruments to those whose orders are all to be canceled.
+    pub(super) fn all(&mut self, instrument: InstrumentId, directory: &Directory) {
+        for (id, _) in directory.iter() {
+            let meant = instrument == InstrumentId::ALL || instrument == id;
+            if meant && !self.instruments.contains(&id) {
+                self.instruments.push_back(id);
+            }
+        }
+        // What ends everything of an instrument ends these too.
+        self.cancels.retain(|cancel| !self.instruments.contains(&cancel.instrument));
+    }
+
+    /// Adds an order.
+    pub(super) fn one(&mut self, cancel: Cancel) {
+        if !self.instruments.contains(&cancel.instrument) {
+            self.cancels.push_back(cancel);
+        }
+    }
+
+    /// True when nothing is left to cancel.
+    pub(super) fn is_done(&self) -> bool {
+        let flies = !matches!(self.flying, Flying::Nothing | Flying::Countdown(_));
+        self.has_nothing_to_cancel() && !self.list_wanted && !flies
+    }
+
+    /// When the next request may be sent; [`MonoNanos::NEVER`] without one to send.
+    pub(super) fn due(&self, http: &Http) -> MonoNanos {
+        if self.is_idle() {
+            return MonoNanos::NEVER;
+        }
+        self.again.max(http.budget.free_at(self.class(), Use::Trade))
+    }
+
+    /// The connection is gone: what was under way is asked for again on the next.
+    pub(super) fn lose(&mut self, directory: &Directory) {
+        match std::mem::replace(&mut self.flying, Flying::Nothing) {
+            Flying::Nothing => {}
+            Flying::List => self.list_wanted = true,
+            // It is wound again by itself, and that it was not shows.
+            Flying::Countdown(_) => {}
+            Flying::All(instrument) => self.all(instrument, directory),
+            Flying::Single(cancels) => {
+                cancels.iter().for_each(|cancel| self.all(cancel.instrument, directory));
+            }
+        }
+    }
+
+    /// Reads the answer that has come and sends the next request; 1 when either happened.
+    pub(super) fn advance(
+        &mut self,
+        client: &mut Client,
+        http: &mut Http,
+        now: MonoNanos,
+    ) -> usize {
+        if !matches!(self.flying, Flying::Nothing) {
+            return self.read(client, http, now);
+        }
+        if !client.is_idle() || self.due(http) > now {
+            return 0;
+        }
+        let class = self.class();
+        let (call, flying) = match (self.instruments.front(), self.cancels.is_empty()) {
+            (Some(&id), _) => (Call::cancel_all(http.directory.symbol(id)), Flying::All(id)),
+            (None, true) if self.list_wanted => (Call::open_orders(None, None), Flying::List),
+            (None, true) => {
+                let Some(seconds) = self.countdown else { return 0 };
+                (Call::countdown(seconds), Flying::Countdown(seconds))
+            }
+            (None, false) => {
+                let cancels = self.cancels.make_contiguous();
+                let instrument = cancels[0].instrument;
+                let symbol = http.directory.symbol(instrument).expect("listed");
+                let (call, count) = Call::cancels(&http.instance, symbol, cancels);
+                (call, Flying::Single(cancels[..count].to_vec()))
+            }
+        };
+        if call.send(client, &http.host, Some(&http.credentials), http.utc, now).is_err() {
+            return 0;
+        }
+        http.budget.sent(class, now);
+        match &flying {
+            Flying::Single(cancels) => drop(self.cancels.drain(..cancels.len())),
+            Flying::All(_) => drop(self.instruments.pop_front()),
+            Flying::List => self.list_wanted = false,
+            Flying::Countdown(_) | Flying::Nothing => self.countdown = None,
+        }
+        self.flying = flying;
+        1
+    }
+
+    fn is_idle(&self) -> bool {
+        self.has_nothing_to_cancel() && !self.list_wanted && self.countdown.is_none()
+    }
+
+    fn has_nothing_to_cancel(&self) -> bool {
+        self.instruments.is_empty() && self.cancels.is_empty()
+    }
+
+    /// The window that the next request counts against.
+    fn class(&self) -> Class {
+        if !self.instruments.is_empty() {
+            return Class::CancelAll;
+        }
+        let first = self.cancels.front().map(|cancel| cancel.instrument);
+        let same = self.cancels.iter().take_while(|cancel| Some(cancel.instrument) == first);
+        match same.count() {
+            0 if self.list_wanted => Class::OpenOrders,
+            0 => Class::Countdown,
+            orders => class_of(orders),
+        }
+    }
+
+    /// Draws the consequences of an answer; one that failed is asked for again.
+    fn read(&mut self, client: &mut Client, http: &mut Http, now: MonoNanos) -> usize {
+        let Some(outcome) = client.outcome() else { return 0 };
+        let done = match (&self.flying, outcome) {
+            (Flying::Nothing, _) => true,
+            (Flying::List, Ok(response)) => {
+                let (status, body) = (response.status(), response.body());
+                http.budget.answered(Class::OpenOrders, status, response.remaining_calls(), now);
+                let page = http.answers.orders(status, body, &http.directory);
+                self.listed = page.ok().map(|page| page.rows == 0);
+                self.listed.is_some()
+            }
+            (Flying::All(instrument), Ok(response)) => {
+                let (status, remaining) = (response.status(), response.remaining_calls());
+                http.budget.answered(Class::CancelAll, status, remaining, now);
+                let answer = http.answers.canceled(status, response.body(), *instrument);
+                answer.is_ok() || answer.is_err_and(|error| is_nothing_there(&error))
+            }
+            (Flying::Single(cancels), Ok(response)) => {
+                let (status, remaining) = (response.status(), response.remaining_calls());
+                http.budget.answered(class_of(cancels.len()), status, remaining, now);
+                let asked: Vec<Asked> = cancels.iter().map(Asked::of_cancel).collect();
+                let body = response.body();
+                let replies = http.answers.replies(status, body, RequestKind::Cancel, &asked);
+                http.replies.extend(replies);
+                // Refused for its rate, or answered by nobody who knows: the other way is tried.
+                status != 429 && status < 500
+            }
+            (Flying::Single(cancels), Err(_)) => {
+                for cancel in cancels {
+                    http.unknown(cancel.instrument, cancel.client, RequestKind::Cancel);
+                }
+                false
+            }
+            (Flying::Countdown(seconds), Ok(response)) => {
+                let (status, body) = (response.status(), response.body());
+                http.budget.answered(Class::Countdown, status, response.remaining_calls(), now);
+                http.wound = match http.answers.done(status, body) {
+                    Ok(()) => Some(i64::from(*seconds)),
+                    Err(RestError::Venue { .. }) => Some(-1),
+                    Err(RestError::Http(_) | RestError::Decode(_)) => None,
+                };
+                true
+            }
+            (Flying::Countdown(_), Err(_)) => true,
+            (Flying::All(_) | Flying::List, Err(_)) => false,
+        };
+        client.finish();
+        if done {
+            self.flying = Flying::Nothing;
+        } else {
+            self.lose(&http.directory);
+            self.again = now.after(PAUSE_NS);
+        }
+        1
+    }
+}
+
+/// The window that a request about so many single orders counts against.
+fn class_of(orders: usize) -> Class {
+    if orders > 1 { Class::CancelBatch } else { Class::Cancel }
+}
+
+/// True when the venue says that there was nothing to cancel.
+fn is_nothing_there(error: &RestError) -> bool {
+    error.verdict().1 == RejectClass::NotFound
+}
+
+/// Pause after a request that failed.
+const PAUSE_NS: u64 = SECONDS / 4;
