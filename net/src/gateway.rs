@@ -68,6 +68,8 @@ pub struct Gateway {
     /// Stamps of orders that stand in a connection's buffer.
     unsent: Vec<Sent>,
     ending: Ending,
+    /// There is a connection to cancel over.
+    can_cancel: bool,
     /// The dead-man has read zero back.
     verified: bool,
     headroom: Rate,
@@ -202,6 +204,7 @@ impl Gateway {
             orders: Orders::new(INTENT_TTL_NS),
             unsent: Vec::with_capacity(QUOTA),
             ending: Ending::Working,
+            can_cancel: false,
             verified: false,
             headroom: Rate(E8),
             headroom_at: MonoNanos::ZERO,
@@ -265,6 +268,7 @@ impl Gateway {
     ) -> usize {
         let Lines { mut sessions, cancel, order } = lines;
         self.http.utc = utc;
+        self.can_cancel = cancel.as_deref().is_some_and(Client::is_reusable);
         let mut work = 0;
         for seat in [self.using, 1 - self.using] {
             if let Some(session) = sessions[seat].as_deref_mut() {
@@ -333,7 +337,8 @@ impl Gateway {
 
     /// When it wants to be stepped without anything arriving.
     pub fn deadline(&self) -> MonoNanos {
-        let sweep = self.sweep.due(&self.http);
+        // Without a connection there is nothing to wait for but one.
+        let sweep = if self.can_cancel { self.sweep.due(&self.http) } else { MonoNanos::NEVER };
         let lingers = if let Turn::Lingering(until) = self.turn { until } else { MonoNanos::NEVER };
         let asks = match self.way {
             Way::Unknown { until, .. } if self.came_live => until,

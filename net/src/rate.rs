@@ -225,9 +225,10 @@ impl Window {
         }
     }
 
+    /// Calls of the last second, as the venue counts them.
     fn used(&self, now: MonoNanos) -> u32 {
         let kept = &self.sent_at[..self.sent.min(CALLS_MAX)];
-        kept.iter().filter(|at| now < at.after(WINDOW_NS)).count() as u32
+        kept.iter().filter(|at| now < at.after(SECONDS)).count() as u32
     }
 }
 

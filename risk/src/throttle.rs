@@ -28,6 +28,41 @@ impl Bucket {
     }
 }
 
+/// The creates of the last second, counted exactly: no second, wherever it begins, sees more whole
+/// ones than the rate. A bucket would let two seconds' worth pass within little more than one.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    sent_at: [MonoNanos; CREATES_MAX],
+    sent: usize,
+}
+
+/// More than any rate allows in a second (`order.creates_per_s` is 100 at most).
+const CREATES_MAX: usize = 128;
+
+impl Window {
+    /// Nothing sent.
+    pub const EMPTY: Self = Self { sent_at: [MonoNanos::ZERO; CREATES_MAX], sent: 0 };
+
+    /// True when one more may be sent now. Below one a second, one in as long as it takes.
+    fn has_room(&self, per_s: Rate, now: MonoNanos) -> bool {
+        let whole = usize::try_from(per_s.0 / E8).unwrap_or(0).clamp(1, CREATES_MAX);
+        let Some(nth) = self.sent.checked_sub(whole) else { return true };
+        let cost = cost_ns(per_s);
+        let length = if cost > SECONDS { cost } else { SECONDS };
+        now >= self.sent_at[nth % CREATES_MAX].after(length)
+    }
+
+    fn take(&mut self, now: MonoNanos) {
+        self.sent_at[self.sent % CREATES_MAX] = now;
+        self.sent += 1;
+    }
+
+    fn fold(&self, digest: &mut Digest) {
+        digest.fold(self.sent as u64);
+        self.sent_at.iter().for_each(|at| digest.fold(at.0));
+    }
+}
+
 /// How long one token takes to accrue.
 const fn cost_ns(per_s: Rate) -> u64 {
     (SECONDS as u128 * E8 as u128).div_ceil(per_s.0 as u128) as u64
@@ -36,7 +71,7 @@ const fn cost_ns(per_s: Rate) -> u64 {
 /// The account's message budgets.
 #[derive(Clone, Copy, Debug)]
 pub struct Throttle {
-    creates: Bucket,
+    creates: Window,
     requests: Bucket,
     /// After the venue has refused a create for its rate, none is sent before then.
     held_until: MonoNanos,
@@ -53,7 +88,7 @@ const CALM_NS: u64 = 120 * SECONDS;
 impl Throttle {
     /// Nothing sent yet.
     pub const NEW: Self = Self {
-        creates: Bucket::FULL,
+        creates: Window::EMPTY,
         requests: Bucket::FULL,
         held_until: MonoNanos::ZERO,
         hold_ns: HOLD_NS_MIN,
@@ -71,13 +106,13 @@ impl Throttle {
     /// True when one more create may be sent now.
     pub fn allows_create(&self, params: &Params, now: MonoNanos) -> bool {
         now >= self.held_until
-            && self.creates.has_token(params.creates_per_s(), now)
+            && self.creates.has_room(params.creates_per_s(), now)
             && self.requests.has_token(params.requests_per_s(), now)
     }
 
     /// Counts a create.
     pub fn created(&mut self, params: &Params, now: MonoNanos) {
-        self.creates.take(params.creates_per_s(), now);
+        self.creates.take(now);
         self.requests.take(params.requests_per_s(), now);
     }
 
@@ -88,7 +123,7 @@ impl Throttle {
 
     /// Folds the state.
     pub fn fold(&self, digest: &mut Digest) {
-        digest.fold(self.creates.full_at.0);
+        self.creates.fold(digest);
         digest.fold(self.requests.full_at.0);
         digest.fold(self.held_until.0);
         digest.fold(self.hold_ns);
@@ -144,6 +179,30 @@ impl FillWindow {
 mod tests {
     use super::*;
     use keel_core::param::Profile;
+
+    #[test]
+    fn no_second_sees_more_creates_than_the_rate_wherever_it_begins() {
+        for (rate, whole) in [(Rate(4 * E8 + E8 / 2), 4), (Rate(100 * E8), 100), (Rate(E8), 1)] {
+            let (mut window, mut sent) = (Window::EMPTY, std::vec::Vec::new());
+            for tick in 0..5_000u64 {
+                let now = MonoNanos(SECONDS + tick * SECONDS / 1_000);
+                while window.has_room(rate, now) {
+                    window.take(now);
+                    sent.push(now);
+                }
+            }
+            for from in &sent {
+                let second = sent.iter().filter(|at| *at >= from && at.since(*from) < SECONDS);
+                assert!(second.count() <= whole, "{rate:?}");
+            }
+            assert_eq!(sent.len(), 5 * whole, "{rate:?}: and it may send that many");
+        }
+        let (mut window, slow) = (Window::EMPTY, Rate(E8 / 10));
+        assert!(window.has_room(slow, MonoNanos(1)));
+        window.take(MonoNanos(1));
+        assert!(!window.has_room(slow, MonoNanos(10 * SECONDS)));
+        assert!(window.has_room(slow, MonoNanos(10 * SECONDS + 1)));
+    }
 
     #[test]
     fn a_bucket_holds_one_second_and_refills_at_its_rate() {

@@ -260,3 +260,19 @@ fn the_venues_own_switch_is_wound_when_nothing_is_to_be_canceled_and_its_word_is
         assert_eq!(told, expected, "{body}");
     }
 }
+
+#[test]
+fn a_request_under_way_and_a_connection_that_is_gone_are_not_waited_for_without_pause() {
+    // Found by the campaign: with the next one due, the gateway asked to be stepped at once, for
+    // as long as the answer took.
+    let mut rig = Rig::subscribed(false);
+    rig.sent();
+    for _ in 0..2 {
+        rig.command(Plain::Countdown(Countdown { seconds: 10 }));
+        rig.step();
+        assert_eq!(rig.gateway.deadline(), MonoNanos::NEVER, "an answer is awaited");
+    }
+    rig.http.closed(false, rig.now);
+    rig.step();
+    assert_eq!(rig.gateway.deadline(), MonoNanos::NEVER, "a connection is awaited");
+}
