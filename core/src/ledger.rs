@@ -848,6 +848,7 @@ mod tests {
                 funding: Quote::ZERO,
                 fills: 0,
                 cancel_episodes: 0,
+                creates: 0,
                 latched: false,
                 incident: 0,
                 reasons: 0,

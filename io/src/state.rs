@@ -875,6 +875,7 @@ mod tests {
             funding: Quote(7),
             fills: 9,
             cancel_episodes: 1,
+            creates: 128,
             rolled: true,
             week: [Quote::usdt(9_000); 6],
         })

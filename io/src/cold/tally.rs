@@ -253,6 +253,7 @@ impl Tally {
                 Measure::RateHeadroom => self.headroom[0] = Some(Rate(health.value)),
                 Measure::EntryHeadroom => self.headroom[1] = Some(Rate(health.value)),
                 Measure::JournalLag
+                | Measure::JournalFailed
                 | Measure::Paused
                 | Measure::OrderEntry
                 | Measure::Countdown => {}
@@ -273,6 +274,7 @@ impl Tally {
             funding: day.funding,
             fills: day.fills,
             cancel_episodes: day.cancel_episodes,
+            creates: day.creates,
             rolled: false,
             week: self.week,
         }
