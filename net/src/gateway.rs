@@ -140,8 +140,9 @@ enum Ending {
 /// a fee.
 const CHANNELS: [Channel; 4] = [Channel::Order, Channel::Fill, Channel::Position, Channel::Account];
 
-/// Cancels of one instrument from which on they share a message. Orders on the socket have one each:
-/// they are few, and the name of that topic differs between the venue's documentation and a client.
+/// Cancels of one instrument from which on they share a message. Orders on the socket have one
+/// each: they are few, and the name of that topic differs between the venue's documentation and a
+/// client.
 const BATCH_MIN: usize = 3;
 
 /// Commands taken in a cycle.

@@ -2,9 +2,10 @@
 //!
 //! One model for whoever asks the venue over HTTP (bitget reference §3, §5, §16). Each class of
 //! request has a window of its own. Questions keep to 45 % of it, so that a second program of the
-//! same user, or a window that the venue begins elsewhere, is no surprise. What cancels may use 90 %,
-//! and so may orders, which the gate has paced to 45 % before; they never share a window. The venue's own word is heard: its count of the calls that remain holds ordinary use back
-//! when others have used them, and a refusal for rate halves what is used until it has been quiet.
+//! same user, or a window that the venue begins elsewhere, is no surprise. What cancels may use
+//! 90 %, and so may orders, which the gate has paced to 45 % before; they never share a window. The
+//! venue's own word is heard: its count of the calls that remain holds questions back when others
+//! have used them, and a refusal for rate halves what is used until it has been quiet.
 //!
 //! Everything is decided on the caller's `now`.
 

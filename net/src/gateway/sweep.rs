@@ -100,8 +100,8 @@ impl Sweep {
         self.has_nothing_to_cancel() && !self.list_wanted && !flies
     }
 
-    /// When the next request may be sent; [`MonoNanos::NEVER`] without one to send, and while one is
-    /// under way: its answer, or its end, comes by itself.
+    /// When the next request may be sent; [`MonoNanos::NEVER`] without one to send, and while one
+    /// is under way: its answer, or its end, comes by itself.
     pub(super) fn due(&self, http: &Http) -> MonoNanos {
         if self.is_idle() || !matches!(self.flying, Flying::Nothing) {
             return MonoNanos::NEVER;
