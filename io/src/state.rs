@@ -7,8 +7,8 @@
 //! | `epoch.a`, `epoch.b` | the boot epoch, in turn | before the first order of a boot |
 //! | `clean` | the last stop verified zero open orders | removed at start |
 //! | `latch.json` | the guard stopped for good | after the cancels, before any exit |
-//! | `ledger` | executions, days, stops: what a restart goes by | before the files that tell of it |
-//! | `daily_state.json` | the UTC day, positions, guard, for people | after the rows that it covers |
+//! | `ledger` | executions, days, stops: what a restart goes by | before what tells of it |
+//! | `daily_state.json` | the UTC day, positions, guard, for people | after the rows it covers |
 //!
 //! A file is replaced whole: temporary file, fsync, rename, fsync of the directory. Every file
 //! carries a CRC-32; one that does not fit is never guessed at.

@@ -221,8 +221,8 @@ impl Venue {
         }
     }
 
-    /// Books the middle of each book into its bars, without a trade: for time that is moved ahead, in
-    /// which the market leaps and nobody trades.
+    /// Books the middle of each book into its bars, without a trade: for time that is moved ahead,
+    /// in which the market leaps and nobody trades.
     pub(crate) fn touch_candles(&mut self, now: UnixNanos) {
         for market in &mut self.instruments {
             let best =

@@ -1,4 +1,5 @@
-//! Item 22: parted from the venue for half a minute, the engine trusts nothing and comes back whole.
+//! Item 22: parted from the venue for half a minute, the engine trusts nothing and comes back
+//! whole.
 
 use std::time::Duration;
 

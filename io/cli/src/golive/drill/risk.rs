@@ -1,4 +1,5 @@
-//! Item 9: the day's loss stops for good at the shipped limit, and nothing but an operator clears it.
+//! Item 9: the day's loss stops for good at the shipped limit, and nothing but an operator clears
+//! it.
 
 use serde_json::json;
 
