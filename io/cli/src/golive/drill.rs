@@ -55,7 +55,7 @@ pub const DRILLS: &[Drill] = &[
     Drill {
         item: 6,
         label: Label::Wire,
-        why: "cuts, stalls, damages and replays the public and the private stream",
+        why: "stalls, cuts and loses what the venue pushes",
         run: feeds::run,
     },
     Drill {

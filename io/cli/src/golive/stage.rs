@@ -382,7 +382,15 @@ impl Engine {
     /// # Errors
     /// When it does not come within `limit`.
     pub fn says(&self, words: &str, limit: Duration) -> Result<(), Trouble> {
-        wait(limit, &format!("the log says {words:?}"), || Ok(self.log().contains(words)))
+        let said =
+            wait(limit, &format!("the log says {words:?}"), || Ok(self.log().contains(words)));
+        said.map_err(|late| {
+            let complaint = fs::read_to_string(self.run.with_extension("err")).unwrap_or_default();
+            match complaint.trim() {
+                "" => late,
+                complaint => Trouble::Unexpected(format!("{late}; it says: {complaint}")),
+            }
+        })
     }
 
     /// One of its CSV tables, of all instruments, as rows by column.
