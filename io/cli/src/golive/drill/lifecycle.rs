@@ -9,7 +9,7 @@ use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, quot
 use crate::golive::stage::Venue;
 
 /// The cap of orders of an instrument that the drill sets.
-const CAP: u64 = 1;
+const CAP: u64 = 2;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;

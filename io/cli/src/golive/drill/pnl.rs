@@ -8,7 +8,7 @@ use crate::golive::stage::Venue;
 const FILLS: usize = 12;
 /// How fast the venue's time runs: bills that are not due by the contract's own instants are asked
 /// for with the full pass, every 300 s.
-const FAST: u32 = 5;
+const FAST: u32 = 3;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(FAST, None)?;
