@@ -281,6 +281,8 @@ pub struct Holding {
     /// The positions, at the places of [`PosSide::index`].
     pub positions: [Position; 3],
     pub(crate) opening: [OpenSum; 2],
+    /// Orders that rest and can only close.
+    pub(crate) closing: u32,
     pub(crate) orders: u32,
 }
 
@@ -293,6 +295,7 @@ impl Holding {
             margin_mode: MarginMode::Crossed,
             positions: Default::default(),
             opening: Default::default(),
+            closing: 0,
             orders: 0,
         }
     }

@@ -99,9 +99,14 @@ impl fmt::Debug for Text {
     }
 }
 
+/// Most answers and pushes fit, so that their text is not moved as it grows.
+const TEXT_BYTES: usize = 512;
+
 /// The JSON text of a value that always has one.
 pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("wire shapes have text keys only")
+    let mut out = Vec::with_capacity(TEXT_BYTES);
+    serde_json::to_writer(&mut out, value).expect("wire shapes have text keys only");
+    String::from_utf8(out).expect("JSON is UTF-8")
 }
 
 #[cfg(test)]

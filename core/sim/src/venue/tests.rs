@@ -1228,7 +1228,7 @@ fn audit(floor: &Floor, clients: [AccountId; 3]) {
         let holding = account.holding(BTC);
         identity(account, Quote::ZERO);
         assert!(account.balance() >= Quote::ZERO || account.is_exposed());
-        let mut opening = [crate::account::OpenSum::default(); 2];
+        let (mut opening, mut closing) = ([crate::account::OpenSum::default(); 2], 0);
         for id in account.open_orders() {
             let kept = venue.kept(id);
             let order = &kept.order;
@@ -1237,13 +1237,14 @@ fn audit(floor: &Floor, clients: [AccountId; 3]) {
             if order.closes() {
                 let lots = holding.position(order.pos_side).lots;
                 assert!(!trade::room_in(lots, order.side).is_zero(), "it has room");
+                closing += 1;
             } else {
                 let sum = &mut opening[order.side.index()];
                 sum.lots += order.left();
                 sum.value += order.grids.value(order.price, order.left());
             }
         }
-        assert_eq!(holding.opening, opening);
+        assert_eq!((holding.opening, holding.closing), (opening, closing));
         assert_eq!(holding.orders as usize, account.open_orders().count());
         for (side, sign) in [(PosSide::Long, 1), (PosSide::Short, -1)] {
             assert!(holding.position(side).lots.0 * sign >= 0);

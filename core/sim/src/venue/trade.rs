@@ -105,8 +105,10 @@ impl Venue {
             Resting { id: id.0, owner: taker.owner, family: taker.family, left: taker.left };
         let market = &mut self.instruments[instrument.index()];
         *key = Some(market.book.rest(order.side, price, resting));
-        if !order.closes() {
-            let holding = &mut self.accounts[order.account.index()].holdings[instrument.index()];
+        let holding = &mut self.accounts[order.account.index()].holdings[instrument.index()];
+        if order.closes() {
+            holding.closing += 1;
+        } else {
             let sum = &mut holding.opening[order.side.index()];
             sum.lots += taker.left;
             sum.value += order.grids.value(price, taker.left);
@@ -254,8 +256,8 @@ impl Venue {
         order.updated = at;
         let done = order.filled == order.size;
         order.status = if done { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
-        if done {
-            *key = None;
+        if done && key.take().is_some() && order.closes() {
+            account.holdings[instrument.index()].closing -= 1;
         }
         let fill = fill_of(order, &booked, &Occasion { trade, role, price, size, at });
         let account_id = order.account;
@@ -289,12 +291,16 @@ impl Venue {
         let at = self.now;
         let Kept { order, key } = self.orders.get_mut(&id).expect("an open order is kept");
         assert!(!order.status.is_done(), "an order ends once");
-        if key.take().is_some() && !order.closes() {
+        if key.take().is_some() {
             let account = &mut self.accounts[order.account.index()];
             let holding = &mut account.holdings[order.instrument.index()];
-            let sum = &mut holding.opening[order.side.index()];
-            sum.lots -= order.left();
-            sum.value -= order.grids.value(order.price, order.left());
+            if order.closes() {
+                holding.closing -= 1;
+            } else {
+                let sum = &mut holding.opening[order.side.index()];
+                sum.lots -= order.left();
+                sum.value -= order.grids.value(order.price, order.left());
+            }
         }
         order.status = OrderStatus::Canceled;
         order.cancel_reason = Some(reason);
@@ -348,7 +354,11 @@ impl Venue {
         instrument: InstrumentId,
         pos_side: PosSide,
     ) -> impl Iterator<Item = &Order> {
-        let open = self.account(account).open.iter().filter(move |(_, i)| **i == instrument);
+        let account = self.account(account);
+        // Each fill asks this, and most accounts have hundreds of orders and none of these.
+        let any = account.holding(instrument).closing > 0;
+        let open = any.then(|| account.open.iter()).into_iter().flatten();
+        let open = open.filter(move |(_, i)| **i == instrument);
         open.map(|(id, _)| self.kept(*id))
             .filter(|kept| kept.key.is_some())
             .map(|kept| &kept.order)
