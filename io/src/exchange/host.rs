@@ -77,6 +77,10 @@ pub(super) struct Host {
 struct Socket {
     stream: TcpStream,
     tls: Option<Box<ServerConnection>>,
+    /// Whether the last read of the stream left room in its buffer, and so nothing in the stream.
+    short: bool,
+    /// Whether the end of the stream is there to be read, whatever stands before it.
+    read_to_end: bool,
 }
 
 impl Host {
@@ -189,6 +193,11 @@ impl Host {
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
                         self.unread.insert(conn);
                     }
+                    if (event.is_read_closed() || event.is_error())
+                        && let Some(socket) = self.sockets.get_mut(&conn)
+                    {
+                        socket.read_to_end = true;
+                    }
                     if event.is_writable() {
                         self.flush(conn);
                     }
@@ -229,7 +238,8 @@ impl Host {
                 }
                 _ => None,
             };
-            let mut socket = Socket { stream, tls: tls.map(Box::new) };
+            let tls = tls.map(Box::new);
+            let mut socket = Socket { stream, tls, short: false, read_to_end: false };
             let _ = socket.stream.set_nodelay(true);
             let interest = Interest::READABLE | Interest::WRITABLE;
             let token = token_of(conn);
@@ -258,8 +268,9 @@ impl Host {
             if received == 0 {
                 return self.exchange.end(conn, self.pace.now());
             }
+            let drained = socket.is_drained();
             self.exchange.receive(conn, &self.buffer[..received], self.pace.now());
-            if self.exchange.is_closing(conn) {
+            if drained || self.exchange.is_closing(conn) {
                 return;
             }
         }
@@ -314,9 +325,23 @@ impl Socket {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
+    /// Whether nothing is left to be read until the system tells of more: the last read took less
+    /// than it could have, and all of it has been given.
+    fn is_drained(&mut self) -> bool {
+        let given = match &mut self.tls {
+            None => true,
+            Some(tls) => {
+                let waits = tls.process_new_packets().map(|state| state.plaintext_bytes_to_read());
+                waits == Ok(0) && !tls.wants_write()
+            }
+        };
+        given && self.short && !self.read_to_end
+    }
+
     /// Plaintext from the client: `Some(0)` at its end, `None` when there is none now.
     fn read(&mut self, out: &mut [u8]) -> io::Result<Option<usize>> {
-        let Some(tls) = &mut self.tls else { return calm(self.stream.read(out)) };
+        let mut stream = Gauge { stream: &mut self.stream, short: &mut self.short };
+        let Some(tls) = &mut self.tls else { return calm(stream.read(out)) };
         loop {
             match calm(tls.reader().read(out)) {
                 Ok(None) => {}
@@ -324,12 +349,12 @@ impl Socket {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Some(0)),
                 found => return found,
             }
-            match calm(tls.read_tls(&mut self.stream))? {
+            match calm(tls.read_tls(&mut stream))? {
                 None => return Ok(None),
                 Some(_) => {
                     if let Err(error) = tls.process_new_packets() {
                         // The alert tells the client why.
-                        let _ = tls.write_tls(&mut self.stream);
+                        let _ = tls.write_tls(stream.stream);
                         return Err(io::Error::new(ErrorKind::InvalidData, error));
                     }
                 }
@@ -353,6 +378,20 @@ impl Socket {
                 break;
             }
         }
+        Ok(taken)
+    }
+}
+
+/// A stream that notes whether a read has taken less than there was room for.
+struct Gauge<'s> {
+    stream: &'s mut TcpStream,
+    short: &'s mut bool,
+}
+
+impl Read for Gauge<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let taken = self.stream.read(out)?;
+        *self.short = taken < out.len();
         Ok(taken)
     }
 }
