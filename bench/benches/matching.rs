@@ -45,7 +45,7 @@ impl Draw {
     fn request(&mut self) -> Request {
         match self.below(100) {
             0..45 => {
-                let far = if self.below(10) < 7 { 20 } else { 400 };
+                let far = if self.below(10) < 7 { 6 } else { 400 };
                 let behind = 1 + self.below(far) as i64;
                 Request::Rest { side: self.side(), behind, size: 1 + self.below(20) as i64 }
             }
@@ -116,7 +116,7 @@ fn matcher(c: &mut Criterion) {
     let (mut copy, mut copy_keys) = (book.clone(), keys.clone());
     let done = work(&mut copy, &mut copy_keys, &requests);
     assert_eq!(resting(&copy), before + done.rested - done.canceled - done.traded);
-    assert!(done.trades > REQUESTS as u64 / 5 && done.cancels > REQUESTS as u64 / 20, "{done:?}");
+    assert!(done.trades > REQUESTS as u64 / 7 && done.cancels > REQUESTS as u64 / 20, "{done:?}");
     assert!(copy.len() > 100, "{} orders rest", copy.len());
     println!("{done:?}, {} orders rest in the end", copy.len());
     let mut group = c.benchmark_group("matching");
