@@ -160,7 +160,7 @@ impl<'m> Ledger<'m> {
     pub fn restore_week(&mut self, week: &RestoreWeek) {
         for (age, &open) in (1..).zip(&week.opens) {
             if open != Quote::ZERO {
-                self.remember_open(week.day - age, open);
+                self.remember_open(week.day.saturating_sub(age), open);
             }
         }
     }

@@ -196,7 +196,7 @@ fn directory() -> Directory {
 const MESSAGE_BYTES_MAX: usize = 4_096;
 /// Below what the decoder takes, so that one more blank still fits.
 const PAYLOAD_BYTES_MAX: usize = 1 << 16;
-const STATE_FILES: [&str; 7] =
+pub(crate) const STATE_FILES: [&str; 7] =
     ["identity.json", "epoch.a", "epoch.b", "clean", "latch.json", "daily_state.json", "ledger"];
 /// When directories are opened.
 const NOW: UnixNanos = UnixNanos(1_795_461_118_807_723_000);

@@ -17,7 +17,7 @@ use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::layout::{SLOT_BYTES, Slot};
 use keel_core::position::Position;
 use keel_core::reconcile;
-use keel_core::units::UnixNanos;
+use keel_core::units::{Quote, UnixNanos};
 
 use super::{Latch, StateError, corrupt};
 use crate::cold::csv::FillContext;
@@ -119,10 +119,7 @@ impl Kept {
         }
         // The record of the day that follows may not have become durable with this one.
         if let Some(day) = &mut self.day {
-            day.traded += rules.notional(booked.price, booked.lots);
-            day.realized += booked.realized;
-            day.fees += booked.fee;
-            day.fills += 1;
+            *day = with_booked(day, booked, rules).ok_or("an execution is out of range")?;
         }
         self.fills.push_back((*booked, *rules));
         let newest = self.positions.values().map(|held| held.last_trade_at).max();
@@ -132,6 +129,20 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+/// The day with one more execution; `None` when a number leaves its range.
+fn with_booked(day: &Day, booked: &Booked, rules: &Instrument) -> Option<Day> {
+    let sum = |a: Quote, b: Quote| a.0.checked_add(b.0).map(Quote);
+    let value = i128::from(booked.price.0).checked_mul(i128::from(booked.lots.0))?;
+    let value = value.checked_mul(i128::from(rules.quote_per_tick_lot()))?;
+    Some(Day {
+        traded: sum(day.traded, Quote(i64::try_from(value).ok()?))?,
+        realized: sum(day.realized, booked.realized)?,
+        fees: sum(day.fees, booked.fee)?,
+        fills: day.fills.checked_add(1)?,
+        ..*day
+    })
 }
 
 impl KeptPosition {
@@ -331,7 +342,12 @@ fn decode(body: &[u8]) -> Option<Record> {
             let fee_source = *FeeSource::ALL.get(usize::from(*source))?;
             let latency = u64::from_le_bytes(latency.try_into().ok()?);
             let latency_ns = (latency != u64::MAX).then_some(latency);
-            let context = FillContext { rules: rules.instrument, fee_source, latency_ns };
+            let rules = rules.instrument.checked().ok()?;
+            let positive = [rules.tick.step, rules.lot.step, booked.price.0, booked.lots.0];
+            if positive.iter().any(|number| *number <= 0) {
+                return None;
+            }
+            let context = FillContext { rules, fee_source, latency_ns };
             Some(Record::Booked(Booked { instrument: InstrumentId(0), ..booked }, context))
         }
         (CommandView::Day(day), []) => Some(Record::Day(day)),
