@@ -7,6 +7,7 @@ use keel_core::gate::TimeInForce;
 use keel_core::guard::{GuardState, Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::param::{self, Profile};
+use keel_core::planted::Planted;
 use keel_core::units::*;
 use keel_io::memory::{self, Limits, RiskEngine};
 
@@ -62,6 +63,7 @@ impl Bench {
             seed: 1,
             mode: Mode::World,
             dirty,
+            planted: Planted::NONE,
         }));
         bench.step(Event::Rules(Rules { id: BTC, instrument: rules() }));
         bench.sync();
@@ -425,6 +427,7 @@ fn the_loss_of_a_feed_of_a_thousand_instruments_fits_one_step() {
         seed: 1,
         mode: Mode::World,
         dirty: false,
+        planted: Planted::NONE,
     }));
     for id in 0..many as u16 {
         step(Event::Rules(Rules { id: InstrumentId(id), instrument: rules() }));

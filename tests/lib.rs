@@ -2,3 +2,5 @@
 
 pub mod campaign;
 pub mod crash;
+#[cfg(feature = "planted")]
+pub mod planted;

@@ -273,6 +273,40 @@ fn functions_fit_a_screen_and_lines_a_hundred_columns() {
 }
 
 #[test]
+fn planted_defects_are_in_no_build_that_is_used() {
+    // The feature is declared in two manifests, taken by the command that hunts alone, and what it
+    // switches on stands in one file.
+    const DECLARED: [&str; 2] = ["core/Cargo.toml", "tests/Cargo.toml"];
+    const COMMAND: &str = "--features planted --bin keel-planted";
+    let mut found = Vec::new();
+    for path in files() {
+        let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
+        let manifest = path.ends_with("Cargo.toml");
+        let script = path.starts_with(".ci/") || path.starts_with(".cargo/") || path == "README.md";
+        for (number, line) in text.lines().enumerate().filter(|(_, l)| l.contains("planted")) {
+            let code = line.split('#').next().unwrap_or_default();
+            let wrong = match &*path {
+                _ if manifest => {
+                    let taken = code.starts_with("default") || code.contains("features = [");
+                    let declared = DECLARED.contains(&&*path);
+                    code.contains("planted") && (!declared || (taken && !code.contains("required")))
+                }
+                _ if script => {
+                    line.contains("planted\"")
+                        || line.contains("features") && !line.contains(COMMAND)
+                }
+                "core/src/planted.rs" | "tests/lib.rs" | "tests/tidy.rs" => false,
+                _ => path.ends_with(".rs") && line.contains("feature = \"planted\""),
+            };
+            if wrong {
+                found.push(format!("{path}:{}: {line}", number + 1));
+            }
+        }
+    }
+    fail_on(&found, "the feature `planted` outside of the hunt");
+}
+
+#[test]
 fn nothing_is_left_undone_and_no_test_is_switched_off() {
     // Written apart, so that this file does not find itself.
     let words =

@@ -20,6 +20,7 @@ use keel_core::event::{
 use keel_core::guard::GuardState;
 use keel_core::instrument::InstrumentId;
 use keel_core::param::{Profile, TABLE, at};
+use keel_core::planted::Planted;
 use keel_core::units::{E8, MILLIS, MonoNanos, Quote, Rate, SECONDS, Ticks, UnixNanos};
 use keel_io::agent::engine::{Cycle, Inputs, Outputs};
 use keel_io::journal::{Tap, TapKind};
@@ -115,6 +116,7 @@ impl Cold {
             seed: 1,
             mode: Mode::World,
             dirty: false,
+            planted: Planted::NONE,
         };
         let mut events = vec![Event::Boot(boot)];
         events.extend(parameters());

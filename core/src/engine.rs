@@ -8,6 +8,7 @@
 
 mod desk;
 mod market;
+mod planted;
 mod private;
 mod quoting;
 mod report;
@@ -25,6 +26,7 @@ use crate::instrument::InstrumentId;
 use crate::ledger::{self, Ledger};
 use crate::order::{self, OrderTable};
 use crate::param::{Params, Profile};
+use crate::planted::Defect;
 use crate::reconcile::{self, Reconcile};
 use crate::trades::{TradeIds, TradeSlot};
 use crate::units::{E8, MILLIS, MonoNanos, Quote, Rate, SECONDS, UnixNanos};
@@ -359,6 +361,9 @@ impl<'m, G: Gate> Engine<'m, G> {
         );
         (self.mode, self.epoch, self.instruments) = (boot.mode, boot.epoch, instruments);
         self.dirty_since = boot.dirty.then_some(now);
+        self.params.plant(boot.planted);
+        self.desks.iter_mut().for_each(|desk| desk.book.plant(boot.planted));
+        self.trades.plant(boot.planted);
         self.guard = Guard::new(boot.epoch);
         self.orders.begin(boot.epoch);
         self.orders.configure(&self.params, self.entry_over_rest);
@@ -429,6 +434,9 @@ impl<'m, G: Gate> Engine<'m, G> {
         };
         let opinion = self.gate.observe(event, &view, now).union(self.own_opinion());
         let hold_ns = self.params.soft_pause_hold_s();
+        if self.params.commits(Defect::HardStopClears) && opinion.hard.is_empty() {
+            self.clear_stop();
+        }
         let Some(change) = self.guard.advance(opinion, now, hold_ns) else { return false };
         self.account.state = change.to;
         out.record(Record::GuardChanged(change));
@@ -465,6 +473,9 @@ impl<'m, G: Gate> Engine<'m, G> {
         let account = &mut self.account;
         self.ledger.observe();
         account.equity = self.ledger.equity();
+        if self.params.commits(Defect::LossWithoutMarks) {
+            account.equity = self.ledger.balance();
+        }
         account.day_open = self.ledger.day_open();
         account.week_open = self.ledger.week_open();
         account.high_water = self.ledger.high_water();
@@ -495,6 +506,9 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// orders counts only when it was asked for after that.
     fn outwait_zombies(&mut self, now: MonoNanos) {
         let Some(since) = self.dirty_since else { return };
+        if self.params.commits(Defect::ZombiesNotAwaited) {
+            self.dirty_since = None;
+        }
         let gone = since.after(self.zombie_ns());
         let listed = self.reconcile.open_at_venue().map(|(_, asked)| asked);
         if listed.is_some_and(|asked| asked >= gone) {

@@ -2,6 +2,7 @@
 
 use crate::instrument::{Instrument, InstrumentId};
 use crate::layout::{Field, LayoutError, Reader, Writer};
+use crate::planted::Planted;
 use crate::units::{Lots, MonoNanos, Price, Quote, Rate, Side, Ticks, UnixNanos};
 use crate::{slot_enum, slot_kinds, slot_struct};
 
@@ -78,6 +79,8 @@ slot_struct! {
         pub mode: Mode,
         /// The state directory's last stop was not orderly.
         pub dirty: bool,
+        /// A defect that this run commits on purpose.
+        pub planted: Planted,
     }
 }
 

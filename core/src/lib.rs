@@ -26,6 +26,7 @@ pub mod markout;
 pub mod order;
 pub mod param;
 pub mod plan;
+pub mod planted;
 pub mod position;
 pub mod quote;
 pub mod reconcile;

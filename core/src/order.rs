@@ -14,6 +14,7 @@ use crate::gate::{InstrumentView, Intent, OrderSpec, Purpose, TimeInForce};
 use crate::instrument::InstrumentId;
 use crate::lifecycle::{Cause, Illegal, OrderState};
 use crate::param::Params;
+use crate::planted::{Defect, Planted};
 use crate::units::{Lots, MILLIS, MonoNanos, SECONDS, Side, Ticks};
 
 /// All orders of a run, in lent memory.
@@ -31,6 +32,7 @@ pub struct OrderTable<'m> {
     next_number: u64,
     ack_timeout_ns: u64,
     zombie_ns: u64,
+    planted: Planted,
     /// No order is due before; may be early.
     next_due: MonoNanos,
     open: u32,
@@ -213,6 +215,7 @@ impl<'m> OrderTable<'m> {
             next_number: 1,
             ack_timeout_ns: SECONDS,
             zombie_ns: 3 * SECONDS,
+            planted: Planted::NONE,
             next_due: MonoNanos::NEVER,
             open: 0,
             unknown: 0,
@@ -234,6 +237,7 @@ impl<'m> OrderTable<'m> {
     pub fn configure(&mut self, params: &Params, entry_over_rest: bool) {
         self.ack_timeout_ns = params.order_ack_timeout_s();
         self.zombie_ns = zombie_ns(params, entry_over_rest);
+        self.planted = params.planted();
     }
 
     /// The client id that the next order placed must bear; `None` when every place is taken by an
@@ -306,6 +310,11 @@ impl<'m> OrderTable<'m> {
             (RequestKind::Place, Outcome::Received) => Cause::PlaceReceived,
             (RequestKind::Place, Outcome::Unknown) => Cause::PlaceUnknown,
             (RequestKind::Place, Outcome::NotSent) => Cause::PlaceNotSent,
+            (RequestKind::Cancel, Outcome::Received)
+                if self.planted.has(Defect::CancelAckIsFinal) =>
+            {
+                Cause::Ended
+            }
             (RequestKind::Cancel, Outcome::Received) => Cause::CancelReceived,
             (RequestKind::Cancel, Outcome::Rejected) => Cause::CancelRejected,
             (RequestKind::Cancel, Outcome::Unknown) => Cause::CancelUnknown,
@@ -447,6 +456,9 @@ impl<'m> OrderTable<'m> {
 
     /// The private stream is lost: whatever is in flight becomes unknown.
     pub fn lost_stream(&mut self, now: MonoNanos) {
+        if self.planted.has(Defect::ClientIdsStartOver) {
+            self.next_number = 1;
+        }
         self.for_linked(InstrumentId::ALL, |table, at| {
             let state = table.slots[at].state;
             if matches!(state, OrderState::PendingNew | OrderState::PendingCancel) {
@@ -679,7 +691,8 @@ impl OrderTable<'_> {
         let slot = &mut self.slots[at];
         slot.denied[by] = slot.denied[by].max(asked);
         let last = slot.sent.max(slot.known).after(self.zombie_ns);
-        let proved = slot.denied.iter().all(|&denied| denied > last);
+        let mut proved = slot.denied.iter().all(|&denied| denied > last);
+        proved |= self.planted.has(Defect::NotFoundIsGone) && by == BY_CLIENT;
         if proved && slot.state.is_open() {
             return self.step(at, Cause::Absent, now);
         }
@@ -765,6 +778,9 @@ impl OrderTable<'_> {
                 effect
             }
             None if !working => effect,
+            None if self.planted.has(Defect::OrphansNotScanned) && effect.whose == Whose::Older => {
+                effect
+            }
             // Nothing to name it by, so nothing to cancel: the next list has its id.
             None if update.order_id == 0 && !update.client.is_own() => effect,
             None if self.orphans_len == self.orphans.len() => Effect { full: true, ..effect },
@@ -856,12 +872,12 @@ impl OrderTable<'_> {
 
     /// Changes a slot and carries the difference into the sums: the only way to do so.
     fn change(&mut self, at: usize, change: impl FnOnce(&mut Slot)) {
-        let before = self.slots[at].exposure();
+        let before = self.slots[at].exposure(self.planted);
         self.ended = self.ended.wrapping_sub(self.slots[at].ended_hash());
         change(&mut self.slots[at]);
         self.ended = self.ended.wrapping_add(self.slots[at].ended_hash());
         let slot = &self.slots[at];
-        let after = slot.exposure();
+        let after = slot.exposure(self.planted);
         let (index, side, price) =
             (slot.intent.instrument.index(), slot.intent.side.index(), slot.intent.price);
         self.next_due = self.next_due.min(slot.due);
@@ -964,11 +980,13 @@ impl Slot {
 
     /// What may still be executed, or has been and is not booked.
     pub fn exposed(&self) -> Lots {
-        self.exposure().lots
+        self.exposure(Planted::NONE).lots
     }
 
-    fn exposure(&self) -> Exposure {
-        let open = self.state.is_open();
+    fn exposure(&self, planted: Planted) -> Exposure {
+        let forgotten =
+            planted.has(Defect::UnknownIsForgotten) && self.state == OrderState::Unknown;
+        let open = self.state.is_open() && !forgotten;
         let whole = if open { self.intent.lots.max(self.reported) } else { self.reported };
         let lots = Lots((whole.0 - self.booked.0).max(0));
         Exposure { lots, open, unknown: self.state == OrderState::Unknown }

@@ -4,6 +4,7 @@
 //! be changed at run time. A value is an `i64` in the unit of its row and arrives as a
 //! [`Parameter`](crate::event::Parameter) event, so that a replay sees it.
 
+use crate::planted::{Defect, Planted};
 use crate::regime::{REGIMES, Regime};
 use crate::units::{E8, MILLIS, Quote, Rate, SECONDS};
 
@@ -376,9 +377,10 @@ params! {
 /// Values in all.
 pub const VALUES: usize = at::END;
 
-/// The values in force.
+/// The values in force, and beside them, because every room is handed these, the defect that the
+/// run commits on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Params([i64; VALUES]);
+pub struct Params([i64; VALUES], Planted);
 
 /// Which column of defaults a run starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -400,7 +402,7 @@ impl Params {
             };
             values[row.at..row.at + column.len()].copy_from_slice(column);
         }
-        Self(values)
+        Self(values, Planted::NONE)
     }
 
     /// Sets the value at `place`; false, and nothing is set, when there is no such place or the
@@ -417,6 +419,23 @@ impl Params {
     /// [`Params::creates_per_day_max`].
     pub fn creates_per_day_soft(&self) -> u64 {
         self.creates_per_day_max() * 9 / 10
+    }
+
+    /// Has the run commit a defect; at boot.
+    pub const fn plant(&mut self, planted: Planted) {
+        self.1 = planted;
+    }
+
+    /// The defect that the run commits.
+    #[inline(always)]
+    pub const fn planted(&self) -> Planted {
+        self.1
+    }
+
+    /// True in a run that commits `defect`.
+    #[inline(always)]
+    pub const fn commits(&self, defect: Defect) -> bool {
+        self.1.has(defect)
     }
 
     /// All values by place.

@@ -6,6 +6,7 @@
 use crate::digest::Digest;
 use crate::event::ClientId;
 use crate::param::Params;
+use crate::planted::Defect;
 use crate::quote::{Desired, LEVELS_MAX, Level};
 use crate::units::{Lots, MonoNanos, SECONDS, Side, Ticks};
 
@@ -27,7 +28,12 @@ pub fn plan(
     for side in Side::BOTH {
         let quotes = &desired.sides[side.index()];
         for (level, slot) in slots[side.index()].iter().enumerate() {
-            active += u64::from(*slot != Slot::Empty);
+            let counted = match slot {
+                Slot::Busy { .. } => !params.commits(Defect::BusyNotCounted),
+                Slot::Working { .. } => true,
+                Slot::Empty => false,
+            };
+            active += u64::from(counted);
             let Slot::Working { client, .. } = *slot else { continue };
             if quotes.levels().get(level).is_some_and(|wanted| fits(slot, wanted, quotes.tolerance))
             {

@@ -8,6 +8,7 @@ use crate::book::Touch;
 use crate::instrument::Instrument;
 use crate::markout::{ADVERSE, Admission, Markout};
 use crate::param::Params;
+use crate::planted::Defect;
 use crate::regime::Regime;
 use crate::units::{E8, Lots, MonoNanos, Quote, Rate, SECONDS, Side, Ticks};
 
@@ -301,15 +302,21 @@ impl<'a> Shape<'a> {
     /// The price of a level: rounded away from the mid, never crossing or locking the touch.
     fn price(&self, side: Side, level: usize) -> Ticks {
         let offset = self.offset(side, level).0;
+        let up = match side {
+            Side::Buy => self.params.commits(Defect::RoundedTowardMid),
+            Side::Sell => !self.params.commits(Defect::RoundedTowardMid),
+        };
+        let round = if up { 2 * E8 - 1 } else { 0 };
+        let apart = i64::from(!self.params.commits(Defect::TouchIsLocked));
         // Ticks of a book fit 32 bits, so twice a mid times twice 1e8 fits 63.
         match side {
             Side::Buy => {
-                let price = self.mid_x2 * (E8 - offset) / (2 * E8);
-                Ticks(price.min(self.inputs.touch.ask.0 - 1))
+                let price = (self.mid_x2 * (E8 - offset) + round) / (2 * E8);
+                Ticks(price.min(self.inputs.touch.ask.0 - apart))
             }
             Side::Sell => {
-                let price = (self.mid_x2 * (E8 + offset) + 2 * E8 - 1) / (2 * E8);
-                Ticks(price.max(self.inputs.touch.bid.0 + 1))
+                let price = (self.mid_x2 * (E8 + offset) + round) / (2 * E8);
+                Ticks(price.max(self.inputs.touch.bid.0 + apart))
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::instrument::InstrumentId;
 use crate::ledger::Ledger;
 use crate::order::OrderTable;
 use crate::param::Params;
+use crate::planted::{Defect, Planted};
 use crate::units::{E8, Lots, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
 
 /// The state of all checks.
@@ -39,6 +40,7 @@ pub struct Reconcile<'m> {
     drift: Rate,
     open_at_venue: Option<(u32, MonoNanos)>,
     failures: u32,
+    planted: Planted,
 }
 
 /// Memory for one instrument.
@@ -151,6 +153,7 @@ impl<'m> Reconcile<'m> {
             drift: Rate::ZERO,
             open_at_venue: None,
             failures: 0,
+            planted: Planted::NONE,
         }
     }
 
@@ -158,6 +161,7 @@ impl<'m> Reconcile<'m> {
     pub fn configure(&mut self, params: &Params) {
         self.light_ns = params.reconcile_light_s();
         self.full_ns = params.reconcile_full_s();
+        self.planted = params.planted();
     }
 
     /// The newest execution that an earlier run booked; the newest of several calls counts.
@@ -440,6 +444,7 @@ impl Reconcile<'_> {
         let before = self.doubt;
         self.doubt = match before {
             _ if !differs => Doubt::None,
+            Doubt::None if self.planted.has(Defect::OneReadIsDrift) => Doubt::Unexplained,
             Doubt::None => Doubt::Seen,
             Doubt::Seen if alike => Doubt::Confirmed,
             Doubt::Confirmed | Doubt::Searched if alike => Doubt::Unexplained,
@@ -472,6 +477,9 @@ impl Reconcile<'_> {
         (track.good, track.due) = (false, MonoNanos::NEVER);
         self.told = false;
         self.window = None;
+        if self.planted.has(Defect::PositionIsAdopted) {
+            return self.schedule(POSITIONS, now.after(self.light_ns));
+        }
         self.tracks[FILLS].pass = None;
         self.tracks[FILLS].due = now;
     }
@@ -520,7 +528,10 @@ impl Reconcile<'_> {
         let mut since = UnixNanos(0);
         if place == FILLS {
             let window = *self.window.get_or_insert_with(|| Window {
-                since: since_when(self.last_trade_at, utc),
+                since: match self.last_trade_at {
+                    Some(at) if self.planted.has(Defect::FillsSinceNewest) => UnixNanos(at.0 + 1),
+                    _ => since_when(self.last_trade_at, utc),
+                },
                 until: utc,
                 first: None,
             });

@@ -5,6 +5,7 @@
 
 use crate::digest::Digest;
 use crate::event::Fill;
+use crate::planted::{Defect, Planted};
 use crate::units::UnixNanos;
 
 /// The ids of executions booked since the closed horizon: open addressing in lent memory.
@@ -16,6 +17,7 @@ pub struct TradeIds<'m> {
     horizon: UnixNanos,
     /// Where the next sweep begins.
     cursor: usize,
+    planted: Planted,
 }
 
 /// Memory for one id.
@@ -53,13 +55,23 @@ impl<'m> TradeIds<'m> {
     pub fn new(slots: &'m mut [TradeSlot]) -> Self {
         assert!(slots.len().is_power_of_two() && slots.len() >= 8, "a power of two from 8 on");
         slots.fill(TradeSlot::EMPTY);
-        Self { slots, len: 0, sum: 0, horizon: UnixNanos(i64::MIN), cursor: 0 }
+        Self {
+            slots,
+            len: 0,
+            sum: 0,
+            horizon: UnixNanos(i64::MIN),
+            cursor: 0,
+            planted: Planted::NONE,
+        }
     }
 
     /// Takes an execution in, and says what to do with it.
     pub fn admit(&mut self, fill: &Fill) -> Admission {
         if fill.trade_id == 0 {
             return Admission::Contradiction;
+        }
+        if self.planted.has(Defect::TradeIdsInShortList) && self.len >= SHORT_LIST {
+            self.forget_all();
         }
         let content = content(fill);
         let at = self.find(fill.trade_id);
@@ -81,6 +93,11 @@ impl<'m> TradeIds<'m> {
             return Admission::Fee;
         }
         Admission::Duplicate
+    }
+
+    /// Has the set commit a defect.
+    pub const fn plant(&mut self, planted: Planted) {
+        self.planted = planted;
     }
 
     /// Remembers an execution that an earlier run booked; false when there is no room.
@@ -124,6 +141,12 @@ impl<'m> TradeIds<'m> {
         digest.fold(self.len as u64);
         digest.fold(self.sum);
         digest.fold_signed(self.horizon.0);
+    }
+
+    /// [`Defect::TradeIdsInShortList`].
+    fn forget_all(&mut self) {
+        self.slots.fill(TradeSlot::EMPTY);
+        (self.len, self.sum) = (0, 0);
     }
 
     const fn mask(&self) -> usize {
@@ -183,6 +206,9 @@ impl TradeSlot {
         digest.value()
     }
 }
+
+/// Ids that [`Defect::TradeIdsInShortList`] keeps.
+const SHORT_LIST: usize = 4;
 
 /// 2^64 over the golden ratio: spreads consecutive ids over the table.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -19,6 +19,7 @@ use keel_core::decimal::{Decimal, Grid};
 use keel_core::event::{Directive, Operator};
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
+use keel_core::planted::{Defect, Planted};
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_sim::account::AccountId;
@@ -56,6 +57,8 @@ pub struct WorldConfig {
     pub began: UnixNanos,
     /// What goes wrong.
     pub faults: FaultPlan,
+    /// The defect that the product commits.
+    pub planted: Planted,
 }
 
 impl WorldConfig {
@@ -69,6 +72,7 @@ impl WorldConfig {
             exchange: ExchangeConfig::default(),
             began: UnixNanos(1_768_471_200 * SECONDS as i64),
             faults: FaultPlan::NONE,
+            planted: Planted::NONE,
         }
     }
 }
@@ -187,6 +191,7 @@ impl World {
             key: [key.key.clone(), key.secret.clone(), key.passphrase.clone()],
             epoch: 0,
             dirty: false,
+            planted: config.planted,
             seed: config.seed,
             restored: None,
         };
@@ -332,11 +337,15 @@ impl World {
         if self.process.is_some() || self.now < self.starts_at {
             return;
         }
-        self.start.epoch += 1;
+        let first = !self.start.dirty;
+        if first || !self.start.planted.has(Defect::EpochNotDurable) {
+            self.start.epoch += 1;
+        }
         let chance = Chance::new(self.chance.draw(), 0);
         let host = self.host_utc();
-        let first = self.start.epoch == 1;
-        self.start.restored = (!first).then(|| (self.disk.kept.clone(), self.disk.kept.stopped));
+        let remembered = !self.start.planted.has(Defect::LatchForgotten);
+        let latch = self.disk.kept.stopped.filter(|_| remembered);
+        self.start.restored = (!first).then(|| (self.disk.kept.clone(), latch));
         if first {
             self.disk.kept.began = host;
         }

@@ -20,6 +20,7 @@ use keel_core::event::{
 };
 use keel_core::gate::Approved;
 use keel_core::instrument::InstrumentId;
+use keel_core::planted::{Defect, Planted};
 use keel_core::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
 
 use crate::bitget::client::Instance;
@@ -75,6 +76,8 @@ pub struct Gateway {
     headroom: Rate,
     headroom_at: MonoNanos,
     text: Vec<u8>,
+    /// The last create, for defects that send it again: when, and its text.
+    kept: Option<(MonoNanos, Vec<u8>)>,
 }
 
 /// What is lent to a step: connections, as far as there are any.
@@ -102,6 +105,7 @@ struct Http {
     replies: Vec<Reply>,
     /// What the venue said of its own switch.
     wound: Option<i64>,
+    planted: Planted,
 }
 
 /// How far a rotation is.
@@ -189,6 +193,7 @@ impl Gateway {
                 utc: UnixNanos(0),
                 replies: Vec::with_capacity(BATCH_MAX),
                 wound: None,
+                planted: Planted::NONE,
             },
             to_engine,
             commands,
@@ -210,7 +215,14 @@ impl Gateway {
             headroom: Rate(E8),
             headroom_at: MonoNanos::ZERO,
             text: Vec::with_capacity(4_096),
+            kept: None,
         }
+    }
+
+    /// The same, committing a defect.
+    pub fn with_planted(mut self, planted: Planted) -> Self {
+        self.http.planted = planted;
+        Self { encoder: self.encoder.with_planted(planted), ..self }
     }
 
     /// The same, asking the venue to refuse creates that arrive more than `window_ms` (10 to
@@ -275,8 +287,12 @@ impl Gateway {
             if let Some(session) = sessions[seat].as_deref_mut() {
                 work += self.read(seat, session, stamp, now);
                 if session.state() == State::Syncing && session.on_synced(now) {
-                    self.live(seat, now);
+                    if !self.http.planted.has(Defect::LiveBeforeSubscribed) {
+                        self.live(seat, now);
+                    }
+                    self.send_again(session, Defect::CreateResentOnReconnect, now);
                 }
+                self.send_again(session, Defect::CreateResentOnTimeout, now);
             }
         }
         self.tell_lost(now);
@@ -413,7 +429,11 @@ impl Gateway {
         }
         if let Some(accepted) = login {
             session.on_login(accepted, now);
-            if accepted {
+            if accepted && self.http.planted.has(Defect::LiveBeforeSubscribed) {
+                self.live(seat, now);
+            }
+            let again = self.connects > 1 && self.http.planted.has(Defect::PrivateNotResubscribed);
+            if accepted && !again {
                 let channels = CHANNELS.map(Subscription::account);
                 topics::subscribe(&channels, &mut self.text);
                 session.subscribe(&self.text, channels.len() as u32, now);
@@ -568,7 +588,11 @@ impl Gateway {
             (Way::Rest, Some(_)) => return self.orders.push(order, sent),
             (Way::Socket, Some(session)) => {
                 let allowed = self.http.budget.allows(Class::Place, Use::Trade, now);
-                if allowed && session.send(self.encoder.place(order, utc), now).is_ok() {
+                let text = self.encoder.place(order, utc);
+                if self.http.planted != Planted::NONE {
+                    self.kept = Some((now, text.to_vec()));
+                }
+                if allowed && session.send(text, now).is_ok() {
                     self.http.budget.sent(Class::Place, now);
                     return self.unsent.push(sent);
                 }
@@ -577,6 +601,19 @@ impl Gateway {
         }
         self.http.not_sent(sent.spec.intent.instrument, sent.spec.client, RequestKind::Place);
         self.tell_replies(now);
+    }
+
+    /// Sends the last create again: [`Defect::CreateResentOnTimeout`] and its like.
+    fn send_again(&mut self, session: &mut Session, defect: Defect, now: MonoNanos) {
+        let due = |sent: MonoNanos| match defect {
+            Defect::CreateResentOnTimeout => now.since(sent) > SECONDS,
+            _ => now.since(sent) < 2 * SECONDS,
+        };
+        if self.http.planted.has(defect)
+            && let Some((_, text)) = self.kept.take_if(|(sent, _)| due(*sent))
+        {
+            let _ = session.send(&text, now);
+        }
     }
 
     /// Sends the cancels gathered so far, together where there are several.
@@ -641,7 +678,9 @@ impl Gateway {
     fn tell_lost(&mut self, now: MonoNanos) {
         if self.lost {
             self.lost = false;
-            self.push(FeedState::Lost, now);
+            if !self.http.planted.has(Defect::LossNotTold) {
+                self.push(FeedState::Lost, now);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use keel_core::event::{Event, FeeSource, Outcome, RejectClass, Reply, RequestKin
 use keel_core::gate::{Gate, InstrumentView, Intent, Purpose, Refusal, TimeInForce, View};
 use keel_core::guard::{GuardState, Opinion, Reason, Reasons};
 use keel_core::instrument::InstrumentId;
+use keel_core::planted::Defect;
 use keel_core::units::MonoNanos;
 
 use crate::throttle::{FillWindow, Throttle};
@@ -147,10 +148,16 @@ impl Gate for RiskGate<'_> {
         )?;
         limits::order_lots(intent, &rules)?;
         limits::order_notional(intent, &rules, params.max_order_notional_quote())?;
-        limits::worst_case(intent, instrument, &rules, params.max_position_quote())?;
+        if !params.commits(Defect::WorstCaseNotChecked) {
+            limits::worst_case(intent, instrument, &rules, params.max_position_quote())?;
+        }
         limits::gross(intent, &rules, view)?;
-        limits::order_count(instrument, &rules, params.max_active_executors())?;
-        let may_create = self.throttle.allows_create(params, now) && limits::day(intent, view);
+        if !params.commits(Defect::BusyNotCounted) {
+            limits::order_count(instrument, &rules, params.max_active_executors())?;
+        }
+        let paced =
+            self.throttle.allows_create(params, now) || params.commits(Defect::CreatesNotPaced);
+        let may_create = paced && limits::day(intent, view);
         refuse_unless(may_create, Refusal::MessageRate)?;
         limits::duplicate(intent, instrument)?;
         refuse_unless(fresh(intent, instrument, view, now), Refusal::Stale)?;
@@ -528,6 +535,7 @@ mod tests {
             seed: 0,
             mode: keel_core::event::Mode::Sim,
             dirty: false,
+            planted: keel_core::planted::Planted::NONE,
         });
         let opinion = gate.observe(&boot, &desk.view(), NOW);
         assert!(opinion.soft.contains(Reason::FeeUnresolved));

@@ -3,6 +3,7 @@
 use keel_core::gate::{AccountView, COUNTDOWN_LAPSE_NS, InstrumentView, View};
 use keel_core::guard::{Opinion, Reason, Reasons};
 use keel_core::instrument::InstrumentStatus;
+use keel_core::planted::Defect;
 use keel_core::units::{MILLIS, MonoNanos};
 
 /// What the account's health calls for.
@@ -65,7 +66,10 @@ pub fn private_fresh(view: &View<'_>, now: MonoNanos) -> bool {
 
 /// True while the book is live and has been updated lately.
 pub fn book_fresh(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos) -> bool {
-    instrument.touch.is_some() && now.since(instrument.book_at) <= view.params.book_silence_ms()
+    let age_ns = now.since(instrument.book_at);
+    let fresh =
+        age_ns <= view.params.book_silence_ms() || view.params.commits(Defect::StaleBookQuoted);
+    instrument.touch.is_some() && fresh
 }
 
 /// True while mark and funding have been told lately.

@@ -12,6 +12,7 @@ use keel_core::guard::GuardState;
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::layout::SLOT_BYTES;
 use keel_core::param::Profile;
+use keel_core::planted::Planted;
 use keel_core::units::*;
 use keel_io::clock::Anchor;
 use keel_io::cold::recorder::{RecordError, Recorder, Run};
@@ -263,6 +264,7 @@ impl Life<'_> {
             seed: 1,
             mode: Mode::World,
             dirty: recovered.dirty,
+            planted: Planted::NONE,
         }))?;
         for (id, instrument) in (0..).map(InstrumentId).zip(rules()) {
             self.step(Event::Rules(Rules { id, instrument }))?;

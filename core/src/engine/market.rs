@@ -6,6 +6,7 @@ use crate::command::{NoticeKind, Outbox, Plain, Resync};
 use crate::event::{BookPage, Candle, FeeRate, Feed, FeedState, Rules, Stream, Ticker};
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
+use crate::planted::Defect;
 use crate::units::{MonoNanos, SECONDS, UnixNanos};
 
 /// How long updates may come before the snapshot that they change is asked for again.
@@ -22,6 +23,9 @@ impl<G: Gate> Engine<'_, G> {
         self.known(id);
         match self.desks[id.index()].book.apply(page) {
             // A frame that came before shows that bytes arrive, not that they are news.
+            Applied::Old if self.params.commits(Defect::OldFrameIsFresh) => {
+                self.book_changed(id, now, out)
+            }
             Applied::Pending | Applied::Old => Touched::Nothing,
             Applied::Waiting => {
                 self.await_snapshot(id, now, out);
@@ -95,6 +99,9 @@ impl<G: Gate> Engine<'_, G> {
         self.known(id);
         let view = &mut self.views[id.index()];
         view.ticker_at = now;
+        if self.params.commits(Defect::AnyTopicIsFresh) {
+            view.book_at = now;
+        }
         if ticker.mark.0 > 0 {
             view.mark = ticker.mark;
             self.ledger.mark(id, ticker.mark);

@@ -5,14 +5,15 @@ use crate::command::{
     Booked, Cancel, CancelAll, CancelCause, Notice, NoticeKind, Outbox, Plain, Record,
 };
 use crate::event::{
-    AccountReport, Bill, CancelReason, ClientId, Fill, HoldMode, OrderStatus, OrderUpdate, Outcome,
-    PositionReport, Reply, RequestKind, RestoreDay, Settings, Source,
+    AccountReport, Bill, BillKind, CancelReason, ClientId, Fill, HoldMode, OrderStatus,
+    OrderUpdate, Outcome, PositionReport, Reply, RequestKind, RestoreDay, Settings, Source,
 };
 use crate::gate::{Gate, TimeInForce};
 use crate::instrument::InstrumentId;
 use crate::ledger::Booking;
 use crate::markout;
 use crate::order::{Chase, Effect, Whose};
+use crate::planted::Defect;
 use crate::reconcile::Action;
 use crate::trades::Admission;
 use crate::units::{MonoNanos, Rate};
@@ -37,6 +38,9 @@ impl<G: Gate> Engine<'_, G> {
             }
         };
         let effect = self.orders.on_update(update, asked, now);
+        if self.params.commits(Defect::FillIsInferred) {
+            self.infer_fill(update, now, out);
+        }
         self.reconcile.on_order(update);
         self.count_temper(update, effect.whose, now);
         self.apply(effect, update.instrument, update.client, now, out);
@@ -96,6 +100,17 @@ impl<G: Gate> Engine<'_, G> {
             self.account.private_at = now;
         }
         let utc = self.utc_or_zero(now);
+        let ended = |client| self.orders.order(client).is_some_and(|order| !order.state.is_open());
+        if self.params.commits(Defect::LateFillDropped) && ended(fill.client) {
+            return self.reconcile.on_fill(fill, false, utc);
+        }
+        let as_cost;
+        let fill = if self.params.commits(Defect::RebateIsFee) {
+            as_cost = Fill { fee: fill.fee.abs(), ..*fill };
+            &as_cost
+        } else {
+            fill
+        };
         match self.trades.admit(fill) {
             Admission::New => match self.ledger.fill(fill) {
                 Ok(booking) => {
@@ -219,6 +234,9 @@ impl<G: Gate> Engine<'_, G> {
         if self.ledger.balance().is_none() || bill.ts <= self.balance_at {
             return;
         }
+        if self.params.commits(Defect::FundingNotBooked) && bill.kind == BillKind::Funding {
+            return;
+        }
         match self.ledger.bill(bill) {
             Ok(true) => out.record(Record::Day(self.ledger.day(false))),
             Ok(false) => {}
@@ -227,7 +245,9 @@ impl<G: Gate> Engine<'_, G> {
     }
 
     pub(super) fn restore_day(&mut self, day: &RestoreDay, out: &mut Outbox<'_>) {
-        self.ledger.restore_day(day);
+        if !self.params.commits(Defect::DayOpensAnew) {
+            self.ledger.restore_day(day);
+        }
         if day.latched {
             let change = self.guard.restore(day.incident, crate::guard::Reasons(day.reasons));
             self.account.state = change.to;
@@ -294,6 +314,10 @@ impl<G: Gate> Engine<'_, G> {
                     a: waited,
                     b: 0,
                 }));
+                if self.params.commits(Defect::TimeoutIsFailure) {
+                    self.take_as_failed(id, client, now, out);
+                    continue;
+                }
             }
             out.plain(Plain::Query(self.reconcile.ask_order(id, client)));
             self.reconcile.want_orders(now);
@@ -312,7 +336,8 @@ impl<G: Gate> Engine<'_, G> {
 
     /// Cancels orders that are not of this run: own ones of earlier runs always, others by policy.
     pub(super) fn cancel_orphans(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
-        let halt = self.params.foreign_orders() == 1;
+        let halt = self.params.foreign_orders() == 1
+            && !self.params.commits(Defect::ForeignOrdersCanceled);
         while Self::has_room(out) {
             let due = self.orders.orphans().find(|orphan| {
                 let again = orphan.seen.after(ORPHAN_CANCEL_NS * u64::from(orphan.cancels));
@@ -348,6 +373,9 @@ impl<G: Gate> Engine<'_, G> {
             match self.reconcile.poll(utc, now) {
                 Some(Action::Ask(query)) => out.plain(Plain::Query(query)),
                 Some(Action::Drift { instrument, ours, theirs }) => {
+                    if self.params.commits(Defect::PositionIsAdopted) {
+                        self.adopt(instrument, theirs);
+                    }
                     let lots = [ours.0, theirs.0];
                     self.notice(NoticeKind::PositionDrift, instrument, lots, out);
                 }

@@ -11,6 +11,7 @@ use crate::instrument::InstrumentId;
 use crate::lifecycle::OrderState;
 use crate::order::{CANCELS_FAILED, Slot};
 use crate::plan::{self, Action, NO_SLOTS, Slots};
+use crate::planted::Defect;
 use crate::quote::{self, Desired, Level, QuoteInputs};
 use crate::regime::Regime;
 use crate::units::{MonoNanos, Rate, SECONDS, Side};
@@ -57,6 +58,9 @@ impl<G: Gate> Engine<'_, G> {
         if stance == Stance::Nothing {
             self.desks[id.index()].desired = Desired::NONE;
             self.desks[id.index()].due = now.after(SECONDS);
+            if self.params.commits(Defect::PauseKeepsQuotes) {
+                return;
+            }
             return self.pull(id, now, out);
         }
         let Some(desired) = self.desired(id, stance, now) else {

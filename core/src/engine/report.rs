@@ -5,6 +5,7 @@ use crate::command::{Outbox, Record, StatusPage};
 use crate::event::FeeSource;
 use crate::gate::{COUNTDOWN_LAPSE_NS, Gate};
 use crate::instrument::InstrumentId;
+use crate::planted::Defect;
 use crate::status::{Key, PAGES, Row};
 use crate::units::{MonoNanos, Quote, Rate, SECONDS, Side, UnixNanos};
 
@@ -247,6 +248,9 @@ impl<G: Gate> Engine<'_, G> {
         let Some(utc) = self.utc(now) else { return };
         if let Some(day) = self.ledger.roll(utc) {
             self.account.taker_fills = 0;
+            if self.params.commits(Defect::HardStopEndsWithDay) {
+                self.clear_stop();
+            }
             out.record(Record::Day(day));
         }
     }

@@ -4,6 +4,7 @@ use super::Engine;
 use crate::command::{CancelAll, Outbox, Plain, Stopped};
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
+use crate::planted::Defect;
 use crate::units::{MILLIS, MonoNanos};
 
 /// How far the engine is with its end.
@@ -56,6 +57,9 @@ impl<G: Gate> Engine<'_, G> {
         }
         match self.stage {
             Stage::Canceling { .. } if self.orders.open_orders() == 0 => {
+                if self.params.commits(Defect::StopNotReadBack) {
+                    return self.end(0, out);
+                }
                 self.stage = Stage::Verifying { since, empty: now };
                 self.reconcile.want_orders(now);
             }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::param::Profile;
+use crate::planted::Planted;
 use crate::units::{Quote, UnixNanos};
 
 mod exhaust;
@@ -116,7 +117,7 @@ fn audit(table: &OrderTable<'_>) {
     let (mut unknown, mut ended) = (0, 0u64);
     for slot in table.slots.iter() {
         ended = ended.wrapping_add(slot.ended_hash());
-        let exposure = slot.exposure();
+        let exposure = slot.exposure(Planted::NONE);
         assert_eq!(slot.linked, exposure.linked());
         let sum = &mut sums[slot.intent.side.index()];
         sum.0 += exposure.lots.0;

@@ -12,6 +12,7 @@ use keel_core::event::{
     OrderUpdate, Phase, RejectClass, Rules, Source, Topic,
 };
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::planted::{Defect, Planted};
 use keel_core::units::{E8, Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
@@ -56,6 +57,7 @@ pub struct Rest {
     /// The venue's last refusal of the key, in its words.
     refused: Option<String>,
     counters: Counters,
+    planted: Planted,
 }
 
 /// What has been asked.
@@ -192,7 +194,15 @@ impl Rest {
             behind: None,
             refused: None,
             counters: Counters::default(),
+            planted: Planted::NONE,
         }
+    }
+
+    /// The same, committing a defect.
+    pub fn with_planted(mut self, planted: Planted) -> Self {
+        // Whether a maker's fee over REST is believed.
+        self.answers = Answers::new(self.instance, !planted.has(Defect::RestFeeBelieved));
+        Self { planted, ..self }
     }
 
     /// Asks for the clock and the rules, without which nothing else can be understood, whose key
@@ -560,6 +570,13 @@ impl Rest {
             return self.front(job);
         }
         match job.ask {
+            Ask::Evidence(query) if self.planted.has(Defect::FailureIsEmpty) => {
+                if query.topic == Topic::Order {
+                    job.items += 1;
+                    self.out.push_back(no_such_order(&query, self.venue.utc(now)));
+                }
+                self.out.push_back(evidence(&query, Phase::End, &job));
+            }
             Ask::Evidence(query) => self.out.push_back(evidence(&query, Phase::Failed, &job)),
             Ask::FeeRate(instrument) => self.out.push_back(Event::FeeRate(FeeRate {
                 instrument,

@@ -354,6 +354,7 @@ mod tests {
     use crate::journal::{Header, Limits, Tap, Writer};
     use keel_core::command::{DigestRecord, Stopped};
     use keel_core::event::{Boot, Directive, Mode, Operator, Timer};
+    use keel_core::planted::Planted;
     use keel_core::units::UnixNanos;
 
     /// Answers every event with as many `Stopped` as its incident says, after doubling.
@@ -487,7 +488,15 @@ mod tests {
     fn what_no_run_gives_its_engine_is_refused_before_the_engine_sees_it() {
         let boot = |instruments| {
             let (config_hash, mode) = ([0; 32], Mode::Sim);
-            Event::Boot(Boot { config_hash, epoch: 1, instruments, seed: 1, mode, dirty: false })
+            Event::Boot(Boot {
+                config_hash,
+                epoch: 1,
+                instruments,
+                seed: 1,
+                mode,
+                dirty: false,
+                planted: Planted::NONE,
+            })
         };
         let timer = Event::Timer(Timer { deadline: MonoNanos(1) });
         let mut commands = Vec::new();

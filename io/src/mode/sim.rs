@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
+use keel_core::planted::Planted;
 use keel_core::units::{MonoNanos, UnixNanos};
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
@@ -176,6 +177,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         seed: setup.seed,
         mode: setup.mode,
         dirty: recovered.dirty,
+        planted: Planted::NONE,
     };
     let boot = first_events(boot, &setup.params, &rules, restored);
     let recorder = Recorder::open(run_of(&setup), state, anchor)?;

@@ -8,6 +8,7 @@ use keel_core::command::Query;
 use keel_core::event::{Boot, Event, Mode, Operator};
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
+use keel_core::planted::Planted;
 use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::sign::{Credentials, Secret};
@@ -46,6 +47,7 @@ pub(super) struct Start {
     pub(super) key: [String; 3],
     pub(super) epoch: u32,
     pub(super) dirty: bool,
+    pub(super) planted: Planted,
     pub(super) seed: u64,
     /// What the last process left.
     pub(super) restored: Option<(Kept, Option<Latch>)>,
@@ -103,7 +105,8 @@ impl Process {
         venue.set(host, now);
         let credentials = credentials(&start.key);
         let mut rest =
-            Rest::new(start.instance, HOST, Some(credentials), &start.symbols, venue.clone());
+            Rest::new(start.instance, HOST, Some(credentials), &start.symbols, venue.clone())
+                .with_planted(start.planted);
         rest.begin(start.epoch);
         let seed = chance.draw();
         Self {
@@ -387,6 +390,7 @@ impl Process {
             seed: start.seed,
             mode: Mode::World,
             dirty: start.dirty,
+            planted: start.planted,
         };
         let restored = match &start.restored {
             Some((kept, latch)) => {
@@ -412,7 +416,8 @@ impl Process {
                 to_gateway,
             )
             .with_receive_window(entry.receive_window_ms)
-            .with_entry(entry.choice, entry.intent_ttl_ns),
+            .with_entry(entry.choice, entry.intent_ttl_ns)
+            .with_planted(start.planted),
             public,
             private: private_ports,
             cancel: http(Route::Cancel),

@@ -13,8 +13,9 @@ use std::collections::VecDeque;
 use keel_core::command::{Cancel, CancelCause};
 use keel_core::decimal::{Grid, TEXT_MAX};
 use keel_core::event::{ClientId, RequestKind};
-use keel_core::gate::{Approved, OrderSpec, TimeInForce};
+use keel_core::gate::{Approved, Intent, OrderSpec, TimeInForce};
 use keel_core::instrument::{Instrument, InstrumentId};
+use keel_core::planted::{Defect, Planted};
 use keel_core::units::{Side, UnixNanos};
 
 use super::client::{Instance, parse_base36, push_base36};
@@ -27,6 +28,7 @@ pub struct Encoder {
     templates: Vec<Template>,
     window_ms: Option<u16>,
     batches: u64,
+    planted: Planted,
     out: Vec<u8>,
 }
 
@@ -38,6 +40,7 @@ impl Encoder {
             templates: directory.iter().map(|(_, rules)| Template::new(rules)).collect(),
             window_ms: None,
             batches: 0,
+            planted: Planted::NONE,
             out: Vec::with_capacity(REQUEST_BYTES_MAX),
         }
     }
@@ -50,6 +53,11 @@ impl Encoder {
         assert!((10..=60_000).contains(&window_ms), "a receive window has 10 to 60,000 ms");
         self.window_ms = Some(window_ms);
         self
+    }
+
+    /// The same, committing a defect.
+    pub fn with_planted(self, planted: Planted) -> Self {
+        Self { planted, ..self }
     }
 
     /// Takes in changed rules.
@@ -69,6 +77,14 @@ impl Encoder {
     }
 
     fn write_place(&mut self, spec: &OrderSpec, now: UnixNanos) {
+        let taking;
+        let spec = if self.planted.has(Defect::PostOnlyLeftOut) {
+            let intent = Intent { time_in_force: TimeInForce::Gtc, ..spec.intent };
+            taking = OrderSpec { intent, ..*spec };
+            &taking
+        } else {
+            spec
+        };
         let Self { instance, templates, window_ms, out, .. } = self;
         let instrument = spec.intent.instrument;
         out.clear();
@@ -87,7 +103,7 @@ impl Encoder {
     /// When `orders` is empty.
     pub fn place_batch(&mut self, orders: &mut VecDeque<Approved>, now: UnixNanos) -> Batch<'_> {
         self.batches += 1;
-        let Self { instance, templates, window_ms, out, batches } = self;
+        let Self { instance, templates, window_ms, out, batches, .. } = self;
         let instrument = orders.front().expect("a batch has an order").spec().intent.instrument;
         out.clear();
         out.extend_from_slice(OPEN_ID);

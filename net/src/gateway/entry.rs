@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use keel_core::event::{ClientId, Outcome, RejectClass, RequestKind};
 use keel_core::gate::{Approved, OrderSpec};
 use keel_core::instrument::InstrumentId;
+use keel_core::planted::Defect;
 use keel_core::units::{MonoNanos, SECONDS};
 
 use super::Http;
@@ -127,6 +128,10 @@ impl Orders {
     /// known; it is never sent again.
     pub(super) fn lose(&mut self, http: &mut Http) {
         for spec in self.flying.drain(..) {
+            if http.planted.has(Defect::HttpLossIsFailure) {
+                http.not_sent(spec.intent.instrument, spec.client, RequestKind::Place);
+                continue;
+            }
             http.unknown(spec.intent.instrument, spec.client, RequestKind::Place);
         }
     }
@@ -171,7 +176,7 @@ impl Orders {
             }
             Err(failure) => {
                 for Asked { instrument, client, .. } in asked {
-                    if failure.maybe_sent {
+                    if failure.maybe_sent && !http.planted.has(Defect::HttpLossIsFailure) {
                         http.unknown(instrument, client, RequestKind::Place);
                     } else {
                         http.not_sent(instrument, client, RequestKind::Place);

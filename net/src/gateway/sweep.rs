@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use keel_core::command::Cancel;
 use keel_core::event::{RejectClass, RequestKind};
 use keel_core::instrument::InstrumentId;
+use keel_core::planted::Defect;
 use keel_core::units::{MonoNanos, SECONDS};
 
 use super::Http;
@@ -236,7 +237,7 @@ impl Sweep {
             (Flying::All(_) | Flying::List, Err(_)) => false,
         };
         client.finish();
-        if done {
+        if done || http.planted.has(Defect::CancelAllNotRepeated) {
             self.flying = Flying::Nothing;
         } else {
             self.lose(&http.directory);

@@ -1,0 +1,61 @@
+//! Hunts for planted defects: `keel-planted [--seeds 0..64] [--threads 2] [--only NAME] [--what]`.
+//!
+//! Prints a row a defect: what found it, in the life of which seed, how many lives that took, and
+//! the seconds; with `--what`, also what was seen. Exit code 1 when one is not found, or when the
+//! product itself violates anything. `--list` tells what the defects are.
+
+use std::process::ExitCode;
+
+use keel_core::planted::Defect;
+use keel_tests::planted::Hunt;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some((hunt, defects)) = read(&words) else {
+        eprintln!(
+            "usage: keel-planted [--seeds FROM..TO] [--threads N] [--only DEFECT] [--what] [--list]"
+        );
+        return ExitCode::from(2);
+    };
+    if words.iter().any(|word| word == "--list") {
+        return list();
+    }
+    std::panic::set_hook(Box::new(|_| {}));
+    let tell = words.iter().any(|word| word == "--what");
+    println!("{:<24} {:<10} {:>5} {:>6} {:>7}", "defect", "found by", "seed", "lives", "s");
+    let trails = hunt.run(&defects, |trail| {
+        let what = trail.found.as_ref().filter(|_| tell).map(|(_, what)| format!("\n    {what}"));
+        println!("{trail}{}", what.unwrap_or_default());
+    });
+    let missed = trails.iter().filter(|trail| trail.found.is_none() == trail.defect.is_some());
+    let missed = missed.count();
+    let (hunted, budget) = (trails.len(), hunt.seeds.end - hunt.seeds.start);
+    println!("{hunted} hunted over {budget} seeds each, {missed} amiss");
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn list() -> ExitCode {
+    for defect in Defect::ALL {
+        let seen = Some(defect.incident()).filter(|incident| !incident.is_empty());
+        let seen = seen.map(|incident| format!(" ({incident})")).unwrap_or_default();
+        println!("{}:{}{seen}", defect.name(), defect.what());
+    }
+    ExitCode::SUCCESS
+}
+
+fn read(words: &[String]) -> Option<(Hunt, Vec<Option<Defect>>)> {
+    let value = |flag: &str| {
+        let place = words.iter().position(|word| word == flag)?;
+        words.get(place + 1).map(String::as_str)
+    };
+    let (from, to) = value("--seeds").unwrap_or("0..64").split_once("..")?;
+    let seeds = from.parse().ok()?..to.parse().ok()?;
+    let threads = value("--threads").unwrap_or("2").parse().ok()?;
+    let named = |defect: &Defect| value("--only").is_none_or(|name| name == defect.name());
+    let mut defects: Vec<Option<Defect>> =
+        Defect::ALL.iter().copied().filter(named).map(Some).collect();
+    if value("--only").is_none_or(|name| name == "none") {
+        defects.insert(0, None);
+    }
+    (!defects.is_empty()).then_some((Hunt { seeds, threads }, defects))
+}
