@@ -7,11 +7,11 @@
 use std::process::ExitCode;
 
 use keel_core::planted::Defect;
-use keel_tests::planted::Hunt;
+use keel_tests::planted::{Hunt, Quarry};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let Some((hunt, defects)) = read(&words) else {
+    let Some((hunt, quarries)) = read(&words) else {
         eprintln!(
             "usage: keel-planted [--seeds FROM..TO] [--threads N] [--only DEFECT] [--what] [--list]"
         );
@@ -22,13 +22,12 @@ fn main() -> ExitCode {
     }
     std::panic::set_hook(Box::new(|_| {}));
     let tell = words.iter().any(|word| word == "--what");
-    println!("{:<24} {:<10} {:>5} {:>6} {:>7}", "defect", "found by", "seed", "lives", "s");
-    let trails = hunt.run(&defects, |trail| {
+    println!("{:<24} {:<12} {:>5} {:>6} {:>7}", "defect", "found by", "seed", "lives", "s");
+    let trails = hunt.run(&quarries, |trail| {
         let what = trail.found.as_ref().filter(|_| tell).map(|(_, what)| format!("\n    {what}"));
         println!("{trail}{}", what.unwrap_or_default());
     });
-    let missed = trails.iter().filter(|trail| trail.found.is_none() == trail.defect.is_some());
-    let missed = missed.count();
+    let missed = trails.iter().filter(|trail| trail.is_amiss()).count();
     let (hunted, budget) = (trails.len(), hunt.seeds.end - hunt.seeds.start);
     println!("{hunted} hunted over {budget} seeds each, {missed} amiss");
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -43,7 +42,7 @@ fn list() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn read(words: &[String]) -> Option<(Hunt, Vec<Option<Defect>>)> {
+fn read(words: &[String]) -> Option<(Hunt, Vec<Quarry>)> {
     let value = |flag: &str| {
         let place = words.iter().position(|word| word == flag)?;
         words.get(place + 1).map(String::as_str)
@@ -51,11 +50,8 @@ fn read(words: &[String]) -> Option<(Hunt, Vec<Option<Defect>>)> {
     let (from, to) = value("--seeds").unwrap_or("0..64").split_once("..")?;
     let seeds = from.parse().ok()?..to.parse().ok()?;
     let threads = value("--threads").unwrap_or("2").parse().ok()?;
-    let named = |defect: &Defect| value("--only").is_none_or(|name| name == defect.name());
-    let mut defects: Vec<Option<Defect>> =
-        Defect::ALL.iter().copied().filter(named).map(Some).collect();
-    if value("--only").is_none_or(|name| name == "none") {
-        defects.insert(0, None);
-    }
-    (!defects.is_empty()).then_some((Hunt { seeds, threads }, defects))
+    let only = value("--only");
+    let named = |quarry: &Quarry| only.is_none_or(|name| name == quarry.name());
+    let quarries: Vec<Quarry> = Quarry::all().filter(named).collect();
+    (!quarries.is_empty()).then_some((Hunt { seeds, threads }, quarries))
 }

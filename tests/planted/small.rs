@@ -16,15 +16,19 @@ use keel_core::units::{E8, Lots, MILLIS, MonoNanos, Quote, Rate, SECONDS, Side, 
 use keel_io::world::Chance;
 use keel_risk::gate::{InstrumentRisk, RiskGate};
 
+use super::Quarry;
+
 /// What the small test of a defect sees, and of the product as it is every small test; `None` when
 /// it sees nothing or there is none.
-pub(super) fn finds(defect: Option<Defect>) -> Option<String> {
-    let planted = defect.map_or(Planted::NONE, Planted::of);
-    match defect {
-        None => quotes_keep_off(planted).or_else(|| runaway(planted)),
-        Some(Defect::RoundedTowardMid | Defect::TouchIsLocked) => quotes_keep_off(planted),
-        Some(Defect::WorstCaseNotChecked | Defect::CreatesNotPaced) => runaway(planted),
-        Some(_) => None,
+pub(super) fn finds(quarry: Quarry) -> Option<String> {
+    let planted = quarry.planted();
+    match quarry {
+        Quarry::Nothing => quotes_keep_off(planted).or_else(|| runaway(planted)),
+        Quarry::Planted(Defect::RoundedTowardMid | Defect::TouchIsLocked) => {
+            quotes_keep_off(planted)
+        }
+        Quarry::Planted(Defect::WorstCaseNotChecked | Defect::CreatesNotPaced) => runaway(planted),
+        Quarry::Planted(_) | Quarry::Disk(_) => None,
     }
 }
 
