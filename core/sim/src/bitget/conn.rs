@@ -28,7 +28,7 @@ pub(super) struct Conn {
 
 #[derive(Debug)]
 enum Speaks {
-    Http(Http),
+    Http(Box<Http>),
     WebSocket(Box<Session>),
 }
 
@@ -47,7 +47,7 @@ impl Conn {
     pub(super) fn new(id: ConnId, kind: ConnKind, peer: IpAddr, now: UnixNanos) -> Self {
         let http =
             Http { reader: Reader::default(), out: Outbound::default(), waits: false, since: now };
-        Self { id, kind, peer, speaks: Speaks::Http(http), ended: false, closing: false }
+        Self { id, kind, peer, speaks: Speaks::Http(Box::new(http)), ended: false, closing: false }
     }
 
     /// Takes received bytes and does what they ask.
