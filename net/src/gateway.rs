@@ -428,21 +428,26 @@ impl Gateway {
             }
         }
         if let Some(accepted) = login {
-            session.on_login(accepted, now);
-            if accepted && self.http.planted.has(Defect::LiveBeforeSubscribed) {
-                self.live(seat, now);
-            }
-            let again = self.connects > 1 && self.http.planted.has(Defect::PrivateNotResubscribed);
-            if accepted && !again {
-                let channels = CHANNELS.map(Subscription::account);
-                topics::subscribe(&channels, &mut self.text);
-                session.subscribe(&self.text, channels.len() as u32, now);
-            }
+            self.logged_in(seat, session, accepted, now);
         }
         if answered > 0 {
             session.on_subscribed(answered);
         }
         payloads
+    }
+
+    /// The login was answered: the private channels are subscribed to.
+    fn logged_in(&mut self, seat: usize, session: &mut Session, accepted: bool, now: MonoNanos) {
+        session.on_login(accepted, now);
+        if accepted && self.http.planted.has(Defect::LiveBeforeSubscribed) {
+            self.live(seat, now);
+        }
+        let again = self.connects > 1 && self.http.planted.has(Defect::PrivateNotResubscribed);
+        if accepted && !again {
+            let channels = CHANNELS.map(Subscription::account);
+            topics::subscribe(&channels, &mut self.text);
+            session.subscribe(&self.text, channels.len() as u32, now);
+        }
     }
 
     /// A session is not live any more. While both deliver, what the one that ends had not delivered

@@ -156,7 +156,9 @@ impl TransportEntry {
         let count = |value, key| within(value, key, (1, 10_000), "1 to 10000");
         let ns = |value, key, slot: &mut i64| {
             let ms = within(value, key, (10, 600_000), "10 to 600000")?;
-            ms.map(|ms| *slot = i64::from(ms) * 1_000_000);
+            if let Some(ms) = ms {
+                *slot = i64::from(ms) * 1_000_000;
+            }
             Ok(())
         };
         if let Some(most) = count(self.connections, "connections")? {
