@@ -93,7 +93,6 @@ pub struct World {
     /// The host's UTC less the venue's, and until when.
     host_offset_ns: i64,
     host_until: MonoNanos,
-    hasher: blake3::Hasher,
     ended: bool,
 }
 
@@ -214,7 +213,6 @@ impl World {
             fault_at,
             host_offset_ns: 0,
             host_until: MonoNanos::NEVER,
-            hasher: blake3::Hasher::new(),
             ended: false,
         };
         world.start_if_due();
@@ -324,9 +322,18 @@ impl World {
         self.process.as_ref().is_some_and(Process::is_dead_man)
     }
 
-    /// One number over everything that the engines took and gave, and when.
+    /// One number over everything: each byte that was sent and that arrived, both ways, and when;
+    /// the journal; the state of each engine at its end; and the venue's accounts.
     pub fn hash(&self) -> String {
-        self.hasher.finalize().to_hex().to_string()
+        let mut hasher = self.net.hasher.clone();
+        if let Some(engine) = self.engine() {
+            hasher.update(&engine.digest().to_le_bytes());
+        }
+        for account in self.exchange().venue().accounts().iter().filter(|account| !account.house) {
+            let truth = (account.balance(), account.totals(), account.fills(), account.bills());
+            hasher.update(format!("{truth:?}").as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     fn host_utc(&self) -> UnixNanos {
@@ -358,7 +365,7 @@ impl World {
     fn take_taps(&mut self) {
         let Some(process) = &mut self.process else { return };
         let (disk, hasher, notes, now) =
-            (&mut self.disk, &mut self.hasher, &mut self.net.notes, self.now);
+            (&mut self.disk, &mut self.net.hasher, &mut self.net.notes, self.now);
         process.taps(|tap| {
             hasher.update(&tap.now.0.to_le_bytes());
             hasher.update(&tap.slot);
@@ -370,6 +377,9 @@ impl World {
     /// The process has ended: in order, or by its death, after which another is started.
     fn end_process(&mut self, synced: bool) {
         let Some(process) = self.process.take() else { return };
+        if let Some(engine) = process.engine() {
+            self.net.hasher.update(&engine.digest().to_le_bytes());
+        }
         process.die(&mut self.net, self.now);
         self.disk.close(synced);
         self.start.dirty = true;

@@ -64,6 +64,9 @@ pub(super) struct Oracles {
     /// Lots that others' orders on the account have had filled, by instrument.
     by_hand: BTreeMap<InstrumentId, i64>,
     fills_seen: usize,
+    own_fills: u64,
+    /// Books frames that reached the product whole, by symbol.
+    frames: BTreeMap<String, u64>,
     /// Executions whose fee is not known (see [`Oracles::ledger`]).
     fees_unknown: u64,
     /// An order has been entered over REST.
@@ -106,6 +109,8 @@ impl Oracles {
             orphaned: Vec::new(),
             by_hand: BTreeMap::new(),
             fills_seen: 0,
+            own_fills: 0,
+            frames: BTreeMap::new(),
             fees_unknown: 0,
             over_rest: false,
             healed: MonoNanos::NEVER,
@@ -173,6 +178,16 @@ impl Oracles {
     /// Orders that reached the wire.
     pub(super) fn orders(&self) -> u64 {
         self.sent.len() as u64
+    }
+
+    /// Executions of own orders at the venue.
+    pub(super) fn own_fills(&self) -> u64 {
+        self.own_fills
+    }
+
+    /// Books frames of a symbol that reached the product whole.
+    pub(super) fn frames(&self, symbol: &str) -> u64 {
+        self.frames.get(symbol).copied().unwrap_or(0)
     }
 
     /// Executions whose fee was left unknown.
@@ -385,6 +400,7 @@ impl Oracles {
     fn book(&mut self, text: &[u8], sound: bool, at: MonoNanos) {
         let head = head(text);
         let Some(symbol) = book_of(&head) else { return };
+        *self.frames.entry(symbol.to_owned()).or_default() += 1;
         if sound && head.contains("\"action\":\"snapshot\"") {
             self.torn.remove(symbol);
         }
@@ -625,6 +641,8 @@ impl Oracles {
         for fill in fills.iter().skip(self.fills_seen) {
             if !self.instance.read(fill.client_id.as_bytes()).is_own() {
                 *self.by_hand.entry(fill.instrument).or_default() += fill.size.0 * fill.side.sign();
+            } else {
+                self.own_fills += 1;
             }
         }
         self.fills_seen = fills.len();

@@ -24,6 +24,8 @@ pub(super) struct Net {
     pub(super) notes: Vec<Noted>,
     /// What went wrong so far.
     pub(super) counts: Counts,
+    /// Everything that was sent and everything that arrived, with whatever else the world adds.
+    pub(super) hasher: blake3::Hasher,
     wires: BTreeMap<WireId, Wire>,
     by_conn: BTreeMap<ConnId, WireId>,
     opened: u64,
@@ -104,6 +106,7 @@ impl Net {
             tamper,
             notes: Vec::new(),
             counts: Counts::default(),
+            hasher: blake3::Hasher::new(),
             wires: BTreeMap::new(),
             by_conn: BTreeMap::new(),
             opened: 0,
@@ -320,6 +323,7 @@ impl Net {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let route = wire.route;
         wire.pipe(way).splitter.push(bytes);
+        self.hash(id, way, bytes, now);
         while let Some(piece) = self.wires.get_mut(&id).and_then(|w| w.pipe(way).splitter.next()) {
             match (way, &piece) {
                 (Way::Up, Piece::Text { text, .. }) => {
@@ -435,7 +439,10 @@ impl Net {
         while let Some(segment) = self.wires.get_mut(&id).and_then(|wire| wire.up.arrive(now)) {
             let conn = self.wires[&id].conn;
             match (segment, conn) {
-                (What::Bytes(bytes, _), Some(conn)) => self.exchange.receive(conn, &bytes, utc),
+                (What::Bytes(bytes, _), Some(conn)) => {
+                    self.hash(id, Way::Up, &bytes, now);
+                    self.exchange.receive(conn, &bytes, utc);
+                }
                 (What::End(_), Some(conn)) => {
                     self.exchange.close(conn);
                     self.by_conn.remove(&conn);
@@ -453,7 +460,8 @@ impl Net {
             self.touched[route as usize] = true;
             match segment {
                 What::Bytes(bytes, completes) => {
-                    wire.inbox.extend(bytes);
+                    wire.inbox.extend(&bytes);
+                    self.hash(id, Way::Down, &bytes, now);
                     if let Some((text, sound)) = completes {
                         self.note(Note::Received { route, text, sound }, now);
                     }
@@ -467,6 +475,12 @@ impl Net {
                 }
             }
         }
+    }
+
+    fn hash(&mut self, id: WireId, way: Way, bytes: &[u8], now: MonoNanos) {
+        self.hasher.update(&now.0.to_le_bytes());
+        self.hasher.update(&id.0.to_le_bytes());
+        self.hasher.update(&[way as u8]).update(bytes);
     }
 
     pub(super) fn note(&mut self, note: Note, now: MonoNanos) {
