@@ -58,6 +58,8 @@ pub struct Stream {
     writable: bool,
     /// An end or an error waits behind the bytes that can be read.
     ending: bool,
+    /// Bytes were read that the peer has not been told of.
+    unacknowledged: bool,
 }
 
 impl Stream {
@@ -75,7 +77,16 @@ impl Stream {
         };
         let tcp = tcp::connect(address, options).map_err(|error| StreamError::from_io(&error))?;
         let phase = Phase::Connecting;
-        Ok(Self { tcp, tls, phase, open_by, readable: true, writable: true, ending: false })
+        Ok(Self {
+            tcp,
+            tls,
+            phase,
+            open_by,
+            readable: true,
+            writable: true,
+            ending: false,
+            unacknowledged: false,
+        })
     }
 
     /// Moves bytes both ways as far as they go now.
@@ -83,6 +94,9 @@ impl Stream {
     /// When the stream ends or breaks after it was open, `protocol` is told by
     /// [`Protocol::closed`], after everything that was read before. An error is told once; before
     /// the stream was open it is the caller's to tell the protocol.
+    ///
+    /// What was read is acknowledged to the peer by the first pump after it that moves nothing, so
+    /// that what a frame leads to is sent first. Whoever has read pumps again before it waits.
     pub fn pump(
         &mut self,
         protocol: &mut impl Protocol,
@@ -109,6 +123,11 @@ impl Stream {
             }
             self.phase = Phase::Ended;
             return Err(error);
+        }
+        self.unacknowledged |= pumped.received > 0;
+        if self.unacknowledged && pumped == Pumped::default() && self.phase == Phase::Open {
+            self.unacknowledged = false;
+            tcp::acknowledge(&self.tcp);
         }
         Ok(pumped)
     }

@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// What differs between sockets. All are non-blocking and send without delay (`TCP_NODELAY`).
@@ -42,8 +44,47 @@ pub(super) fn connect(
     Ok(mio::net::TcpStream::from_std(socket.into()))
 }
 
+/// Acknowledges to the peer what was read, now, and keeps reads to come from doing so (Linux's
+/// delayed acknowledgment, tcp(7) `TCP_QUICKACK`).
+///
+/// On a socket that is only read, Linux sends the acknowledgment from within the read, before it
+/// returns. That is the way of a whole packet down the stack, and it stands between a frame and the
+/// order that answers it. Done here it stands behind. The kernel leaves the delayed mode by itself
+/// when it has waited 40 ms in vain, so this is said again after every read.
+pub(super) fn acknowledge(tcp: &mio::net::TcpStream) {
+    #[cfg(target_os = "linux")]
+    {
+        let socket = SockRef::from(tcp);
+        // Without it the peer is answered as the kernel likes: later, but in order.
+        let _ = socket.set_tcp_quickack(true).and_then(|()| socket.set_tcp_quickack(false));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = tcp;
+}
+
 /// `EINPROGRESS`, which the standard library has no stable name for.
 #[cfg(target_os = "linux")]
 const IN_PROGRESS: i32 = 115;
 #[cfg(not(target_os = "linux"))]
 const IN_PROGRESS: i32 = 36;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn after_an_acknowledgment_the_next_read_sends_none() {
+        let host = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = host.local_addr().expect("an address");
+        let mut tcp = connect(address, SocketOptions::default()).expect("a socket");
+        let (mut peer, _) = host.accept().expect("a peer");
+        let quick = |tcp: &mio::net::TcpStream| SockRef::from(tcp).tcp_quickack().expect("TCP");
+        assert!(quick(&tcp), "the kernel begins with prompt acknowledgments");
+        peer.write_all(b"frame").expect("room");
+        let mut bytes = [0; 8];
+        while tcp.read(&mut bytes).is_err() {}
+        acknowledge(&tcp);
+        assert!(!quick(&tcp));
+    }
+}
