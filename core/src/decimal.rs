@@ -139,6 +139,7 @@ impl Grid {
     /// # Errors
     /// [`DecimalError::OffGrid`] when it is no whole number, [`DecimalError::Overflow`] past 64
     /// bits.
+    #[inline]
     pub fn steps_of(self, number: Decimal) -> Result<i64, DecimalError> {
         let units = if number.scale <= self.scale {
             number

@@ -9,6 +9,7 @@ use keel_core::event::{Event, Ticker, Trade};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::units::{Price, Rate, Side, UnixNanos};
 
+use super::digits::{digits, short_decimal};
 use super::page::{Books, Level};
 use super::push::{oldest_first, positive_lots, positive_ticks};
 use super::{Found, LEVELS_MAX, ROWS_MAX, tape};
@@ -183,17 +184,16 @@ impl<'p> Cursor<'p> {
 
     /// A row of `ticker`, behind its opening brace. Its keys come in no fixed order.
     fn ticker(&mut self, instrument: InstrumentId) -> Option<Ticker> {
-        let mut values = [None; TICKER_READ.len()];
+        let mut values = [None; TICKER_READ];
         loop {
             self.skip(b"\"")?;
             let key = self.word()?;
             self.skip(br#":""#)?;
             let value = self.word()?;
-            match TICKER_READ.iter().position(|name| *name == key) {
+            match ticker_place(key)? {
                 Some(place) if values[place].is_none() => values[place] = Some(value),
                 Some(_) => return None,
-                None if TICKER_UNREAD.contains(&key) => {}
-                None => return None,
+                None => {}
             }
             match self.next()? {
                 b',' => {}
@@ -258,7 +258,7 @@ impl<'p> Cursor<'p> {
     #[inline]
     fn word(&mut self) -> Option<&'p [u8]> {
         let window = &self.rest[..self.rest.len().min(WORD_BYTES_MAX)];
-        let len = window.iter().position(|&byte| !is_plain(byte))?;
+        let len = window.iter().position(|&byte| !PLAIN[usize::from(byte)])?;
         if window[len] != b'"' {
             return None;
         }
@@ -270,6 +270,16 @@ impl<'p> Cursor<'p> {
     /// Decimal text of at most 18 digits, behind its opening quote, with the closing one.
     #[inline]
     fn decimal(&mut self) -> Option<Decimal> {
+        let bytes = self.rest;
+        if let Some((mantissa, scale, len)) = short_decimal(bytes) {
+            self.rest = &bytes[len..];
+            return Some(Decimal { mantissa: mantissa as i64, scale });
+        }
+        self.long_decimal()
+    }
+
+    /// The same for a number of more than seven digits.
+    fn long_decimal(&mut self) -> Option<Decimal> {
         let bytes = self.rest;
         let (mut mantissa, whole) = digits(bytes, 0);
         if whole == 0 || whole > DIGITS_MAX {
@@ -327,49 +337,37 @@ impl<'p> Cursor<'p> {
     }
 }
 
-/// Reads digits on top of `value`, and says how many there were. The value means nothing when all
-/// digits together are more than 19.
-#[inline]
-fn digits(bytes: &[u8], mut value: u64) -> (u64, usize) {
-    let mut len = 0;
-    while let Some(byte) = bytes.get(len) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        len += 1;
+/// What the words of the venue are made of, by byte.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        plain[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'.' | b'-' | b'_');
+        byte += 1;
     }
-    (value, len)
+    plain
+};
+
+/// Where the value of a ticker's key goes: `Some(None)` for one that is passed over, `None` for one
+/// that is not known.
+fn ticker_place(key: &[u8]) -> Option<Option<usize>> {
+    match key {
+        b"lastPrice" => Some(Some(0)),
+        b"markPrice" => Some(Some(1)),
+        b"indexPrice" => Some(Some(2)),
+        b"fundingRate" => Some(Some(3)),
+        b"nextFundingTime" => Some(Some(4)),
+        b"symbol" | b"openPrice24h" | b"highPrice24h" | b"lowPrice24h" | b"ask1Price"
+        | b"bid1Price" | b"bid1Size" | b"ask1Size" | b"price24hPcnt" | b"volume24h"
+        | b"turnover24h" | b"openInterest" | b"deliveryStartTime" | b"deliveryTime"
+        | b"deliveryStatus" => Some(None),
+        _ => None,
+    }
 }
 
-/// What the words of the venue are made of.
-#[inline]
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
-}
-
-/// Keys of a ticker that are read, in this order.
-const TICKER_READ: [&[u8]; 5] =
-    [b"lastPrice", b"markPrice", b"indexPrice", b"fundingRate", b"nextFundingTime"];
-/// Keys of a ticker that are passed over.
-const TICKER_UNREAD: [&[u8]; 15] = [
-    b"symbol",
-    b"openPrice24h",
-    b"highPrice24h",
-    b"lowPrice24h",
-    b"ask1Price",
-    b"bid1Price",
-    b"bid1Size",
-    b"ask1Size",
-    b"price24hPcnt",
-    b"volume24h",
-    b"turnover24h",
-    b"openInterest",
-    b"deliveryStartTime",
-    b"deliveryTime",
-    b"deliveryStatus",
-];
+/// Keys of a ticker that are read.
+const TICKER_READ: usize = 5;
 /// Digits that always fit 63 bits.
 const DIGITS_MAX: usize = 18;
 /// Longest text that is passed over.

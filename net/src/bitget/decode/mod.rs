@@ -8,6 +8,7 @@
 mod control;
 #[cfg(test)]
 mod differential;
+mod digits;
 mod fast;
 mod page;
 mod push;

@@ -16,6 +16,7 @@ pub(super) struct Level {
 
 impl Level {
     /// A level of the instrument with these `rules`.
+    #[inline]
     pub(super) fn new(
         price: Decimal,
         size: Decimal,
