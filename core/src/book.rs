@@ -176,19 +176,22 @@ impl<'m> Book<'m> {
 
     /// Lots of the best `levels` levels of `side` together.
     pub fn depth(&self, side: Side, levels: usize) -> Lots {
-        let lots = self.half(side).levels().take(levels).map(|(_, size)| size.lots().0);
-        Lots(lots.fold(0, i64::saturating_add))
+        self.half(side).depth(levels)
     }
 
     /// (bids − asks) / (bids + asks) over the top five levels: 1 is all bids. 0 while there is no
     /// level.
     pub fn imbalance(&self) -> Rate {
-        let bids = i128::from(self.depth(Side::Buy, IMBALANCE_LEVELS).0);
-        let asks = i128::from(self.depth(Side::Sell, IMBALANCE_LEVELS).0);
+        // Five sizes of 56 bits each.
+        let bids = self.depth(Side::Buy, IMBALANCE_LEVELS).0;
+        let asks = self.depth(Side::Sell, IMBALANCE_LEVELS).0;
         if bids + asks == 0 {
             return Rate::ZERO;
         }
-        let share = (bids - asks) * i128::from(E8) / (bids + asks);
+        if let Some(more) = (bids - asks).checked_mul(E8) {
+            return Rate(more / (bids + asks));
+        }
+        let share = i128::from(bids - asks) * i128::from(E8) / i128::from(bids + asks);
         Rate(i64::try_from(share).expect("a share within ±1"))
     }
 
@@ -703,6 +706,32 @@ impl<'m> Half<'m> {
         let above_low = (found as u32).wrapping_sub(self.low) % SPAN;
         let key_found = self.low + above_low;
         (key_found <= key).then_some(key_found)
+    }
+
+    /// Lots of the best `levels` levels together: word by word while the window goes on, then level
+    /// by level.
+    fn depth(&self, levels: usize) -> Lots {
+        let (mut left, mut lots, mut key) = (levels, 0i64, self.best);
+        while key > 0 && left > 0 {
+            let place = cell(key) % 64;
+            if key - self.low < place as u32 {
+                // The word also holds keys from the window's other end.
+                let rest = self.levels().skip_while(|&(worse, _)| worse > key).take(left);
+                return Lots(rest.fold(lots, |sum, (_, size)| sum.saturating_add(size.lots().0)));
+            }
+            let first = cell(key) - place;
+            let mut bits = self.bits[first / 64] & u64::MAX >> (63 - place);
+            while bits != 0 && left > 0 {
+                let at = bits.ilog2() as usize;
+                bits ^= 1 << at;
+                left -= 1;
+                lots = lots.saturating_add(self.cells[first + at].lots().0);
+            }
+            let below = (key - place as u32).checked_sub(1);
+            key = below.and_then(|below| self.at_most(below)).unwrap_or(0);
+        }
+        let rest = self.rest_sizes[..self.rest_len].iter().rev().take(left);
+        Lots(rest.fold(lots, |sum, size| sum.saturating_add(size.lots().0)))
     }
 
     fn levels(&self) -> impl Iterator<Item = (u32, LevelSize)> {

@@ -162,8 +162,14 @@ impl Instrument {
 
     /// The value of `lots` at an off-grid price such as mark, rounded toward zero.
     pub fn value_at(&self, price: Price, lots: Lots) -> Quote {
+        let divisor = crate::decimal::POW10[usize::from(self.lot.scale)];
+        // Divisions of 128 bits are slow, and only very large positions need one.
+        let narrow = price.0.checked_mul(lots.0).and_then(|value| value.checked_mul(self.lot.step));
+        if let Some(value) = narrow {
+            return Quote(value / divisor);
+        }
         let value = i128::from(price.0) * i128::from(lots.0) * i128::from(self.lot.step)
-            / i128::from(crate::decimal::POW10[usize::from(self.lot.scale)]);
+            / i128::from(divisor);
         Quote(i64::try_from(value).expect("value within ±92 billion USDT"))
     }
 }

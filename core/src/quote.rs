@@ -10,7 +10,7 @@ use crate::markout::{ADVERSE, Admission, Markout};
 use crate::param::Params;
 use crate::planted::Defect;
 use crate::regime::Regime;
-use crate::units::{E8, Lots, MonoNanos, Quote, Rate, SECONDS, Side, Ticks};
+use crate::units::{E8, Lots, MonoNanos, Quote, Rate, SECONDS, Side, Ticks, times_e8};
 
 /// The quotes of the regime model. `markout` says what to expect of fills and keeps the edge gate,
 /// which looks at the prices that would really be sent and never blocks the side that shrinks the
@@ -235,9 +235,10 @@ impl<'a> Shape<'a> {
             + part(params.turnover_penalty(), beyond_cap);
         let volatility = Rate(part(inputs.band, params.vol_penalty_multiplier()).0 / 2);
         let needed = costs + params.min_net_edge_bps();
+        let funding = funding(params, inputs);
         let floors = Side::BOTH.map(|side| {
-            let earned =
-                ratio((needed + funding(params, inputs, side)).0, params.fill_factor(regime).0);
+            let held = Rate(funding.0 * side.sign());
+            let earned = ratio((needed + held).0, params.fill_factor(regime).0);
             Rate(earned) + volatility
         });
         let spreads = floors.map(|floor| base.max(floor).min(SPREAD_MOST));
@@ -448,25 +449,24 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// What holding a fill of `side` is expected to cost in funding; negative when it is received.
-fn funding(params: &Params, inputs: &QuoteInputs<'_>, side: Side) -> Rate {
+/// What holding a long fill is expected to cost in funding, and a short one to receive; negative
+/// the other way round.
+fn funding(params: &Params, inputs: &QuoteInputs<'_>) -> Rate {
     let period = u64::from(inputs.rules.funding_hours) * 3_600 * SECONDS;
-    if period == 0 {
-        return Rate::ZERO;
+    match (i64::try_from(params.holding_time_s()), i64::try_from(period)) {
+        (Ok(held), Ok(period)) if period > 0 => Rate(times_over(inputs.funding.0, held, period)),
+        _ => Rate::ZERO,
     }
-    let held = i128::from(params.holding_time_s());
-    let cost = i128::from(inputs.funding.0) * held / i128::from(period);
-    Rate(narrow(cost) * side.sign())
 }
 
 /// `rate` times `factor`, toward zero.
 fn part(rate: Rate, factor: Rate) -> Rate {
-    Rate(times_over(rate.0, factor.0, E8))
+    Rate(times_e8(rate.0, factor.0))
 }
 
 /// `share` of `amount`, toward zero.
 fn part_of(amount: Quote, share: Rate) -> Quote {
-    Quote(times_over(amount.0, share.0, E8))
+    Quote(times_e8(amount.0, share.0))
 }
 
 /// `a / b` in 1e-8, toward zero; `b` is positive.
@@ -937,7 +937,7 @@ mod tests {
                 let earned = part(shape.spreads[side.index()].min(SPREAD_MOST), fill_factor);
                 let cost = inputs.maker
                     + part(inputs.drift, params.drift_penalty_multiplier())
-                    + funding(&params, &inputs, side)
+                    + Rate(funding(&params, &inputs).0 * side.sign())
                     + params.min_net_edge_bps();
                 let capped = shape.spreads[side.index()] == SPREAD_MOST;
                 prop_assert!(capped || earned >= cost - Rate(1));

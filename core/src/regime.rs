@@ -7,7 +7,7 @@ use crate::event::Candle;
 use crate::instrument::Instrument;
 use crate::param::Params;
 use crate::slot_enum;
-use crate::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, Signal, UnixNanos};
+use crate::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, Signal, UnixNanos, times_e8};
 
 slot_enum! {
     /// What kind of market this is; selects a row of the strategy's table.
@@ -203,8 +203,7 @@ fn shock(params: &Params, band: Rate) -> Rate {
     if band.is_zero() {
         return most;
     }
-    let by_band = i128::from(band.0) * i128::from(params.shock_drift_atr_multiplier().0);
-    Rate(i64::try_from(by_band / i128::from(E8)).unwrap_or(i64::MAX)).min(most)
+    Rate(times_e8(band.0, params.shock_drift_atr_multiplier().0)).min(most)
 }
 
 /// One-minute bars and the averages over them.

@@ -13,6 +13,32 @@ pub type Signal = fixed::types::I64F64;
 /// How many units of [`Quote`], [`Price`] and [`Rate`] make one.
 pub const E8: i64 = 100_000_000;
 
+/// `a · b / 1e8`, toward zero; what does not fit 64 bits becomes the nearest that does.
+///
+/// A product of more than 64 bits is divided in two steps of 32 bits: the general division of 128
+/// bits takes several times as long.
+#[inline]
+pub fn times_e8(a: i64, b: i64) -> i64 {
+    if let Some(product) = a.checked_mul(b) {
+        return product / E8;
+    }
+    let (size, by) = (u128::from(a.unsigned_abs()) * u128::from(b.unsigned_abs()), E8 as u64);
+    let (high, low) = ((size >> 64) as u64, size as u64);
+    let negative = (a < 0) != (b < 0);
+    let most = if negative { i64::MIN } else { i64::MAX };
+    if high >= by {
+        return most;
+    }
+    let upper = (high << 32) | (low >> 32);
+    let lower = ((upper % by) << 32) | (low & u64::from(u32::MAX));
+    let quotient = ((upper / by) << 32) | (lower / by);
+    match i64::try_from(quotient) {
+        Ok(quotient) if negative => -quotient,
+        Ok(quotient) => quotient,
+        Err(_) => most,
+    }
+}
+
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -258,6 +284,30 @@ impl fmt::Display for Side {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_product_over_1e8_is_exact_and_ends_at_the_range(
+            a in prop_oneof![any::<i64>(), -1_000_000_000i64..1_000_000_000],
+            b in prop_oneof![any::<i64>(), -1_000_000_000i64..1_000_000_000],
+        ) {
+            let exact = i128::from(a) * i128::from(b) / i128::from(E8);
+            let nearest = exact.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+            prop_assert_eq!(i128::from(times_e8(a, b)), nearest);
+        }
+    }
+
+    #[test]
+    fn products_at_the_edge_of_64_bits_are_exact() {
+        for a in [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX] {
+            for b in [i64::MIN, -E8 - 1, -E8, -E8 + 1, -1, 0, 1, E8 - 1, E8, E8 + 1, i64::MAX] {
+                let exact = i128::from(a) * i128::from(b) / i128::from(E8);
+                let nearest = exact.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+                assert_eq!(i128::from(times_e8(a, b)), nearest, "{a} · {b}");
+            }
+        }
+    }
 
     #[test]
     fn a_cost_is_never_understated() {

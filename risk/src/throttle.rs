@@ -65,7 +65,7 @@ impl Window {
 
 /// How long one token takes to accrue.
 const fn cost_ns(per_s: Rate) -> u64 {
-    (SECONDS as u128 * E8 as u128).div_ceil(per_s.0 as u128) as u64
+    (SECONDS * E8 as u64).div_ceil(per_s.0 as u64)
 }
 
 /// The account's message budgets.

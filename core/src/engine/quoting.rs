@@ -123,10 +123,11 @@ impl<G: Gate> Engine<'_, G> {
         let rules = view.rules?;
         let regime = desk.signals.advance(&self.params, now).unwrap_or(desk.signals.regime());
         let elsewhere = self.account.open_notional - desk.open_notional;
+        let weighed = !self.params.imbalance_weight().is_zero();
         let inputs = QuoteInputs {
             rules: &rules,
             touch: desk.book.touch()?,
-            imbalance: desk.book.imbalance(),
+            imbalance: if weighed { desk.book.imbalance() } else { Rate::ZERO },
             regime,
             band: desk.signals.band(),
             drift: desk.signals.drift(),
