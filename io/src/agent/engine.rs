@@ -187,8 +187,7 @@ impl Cycle {
             tap(&mut self.outputs.journal, Tap::command(slot, now));
         }
         let decided = stamp();
-        let (rx, decoded) = (arrival.rx, arrival.decoded);
-        let stamps = Stamps { rx, decoded, dequeued: now, decided, tx: MonoNanos::ZERO };
+        let stamps = stamps_of(arrival, decided, now);
         for command in self.outbox.drain() {
             if let Command::Plain(Plain::Stopped(stopped)) = &command {
                 self.over = true;
@@ -198,6 +197,13 @@ impl Cycle {
             route(command, stamps, &mut self.outputs);
         }
     }
+}
+
+/// The stamps of what `arrival` led to. On a shared thread the cycle's time lies before the
+/// decoding: there an event is taken as soon as it stands in its link.
+fn stamps_of(arrival: &Arrival, decided: MonoNanos, now: MonoNanos) -> Stamps {
+    let (rx, decoded) = (arrival.rx, arrival.decoded);
+    Stamps { rx, decoded, dequeued: now.max(decoded), decided, tx: MonoNanos::ZERO }
 }
 
 /// Which link.
@@ -311,6 +317,17 @@ mod tests {
                 let now = self.now;
                 self.cycle.turn(&|| now, now);
             }
+        }
+    }
+
+    #[test]
+    fn stamps_are_in_order_on_a_shared_thread_too() {
+        let event = Event::Timer(Timer { deadline: MonoNanos(1) });
+        for (rx, decoded, now) in [(100, 107, 100), (100, 107, 120)] {
+            let (rx, decoded) = (MonoNanos(rx), MonoNanos(decoded));
+            let arrival = Arrival { event, rx, decoded };
+            let stamps = stamps_of(&arrival, MonoNanos(130), MonoNanos(now));
+            assert!(Stamps { tx: MonoNanos(150), ..stamps }.is_complete(), "{stamps:?}");
         }
     }
 
