@@ -37,11 +37,10 @@ pub enum Lane {
     Tls,
     /// The same as WebSocket messages over TLS, by tungstenite.
     Tungstenite,
-    /// The product: its three hot agents in turn on one thread, asking for readiness before each
-    /// read.
+    /// The product: its three hot agents in turn on one thread that spins.
     Keel,
-    /// The product, trying both sockets in each cycle without asking for readiness.
-    KeelBare,
+    /// The product, asking for readiness before each read, as a thread that parks does.
+    KeelAsking,
     /// A bot as they are usually written: tungstenite, serde_json into strings, `BTreeMap`,
     /// `format!`.
     Usual,
@@ -50,7 +49,7 @@ pub enum Lane {
 impl Lane {
     /// All of them.
     pub const ALL: [Self; LANES] =
-        [Self::Tcp, Self::Tls, Self::Tungstenite, Self::Keel, Self::KeelBare, Self::Usual];
+        [Self::Tcp, Self::Tls, Self::Tungstenite, Self::Keel, Self::KeelAsking, Self::Usual];
 
     /// Its name in table and file.
     pub const fn name(self) -> &'static str {
@@ -59,7 +58,7 @@ impl Lane {
             Self::Tls => "TLS echo",
             Self::Tungstenite => "TLS + tungstenite echo",
             Self::Keel => "keel",
-            Self::KeelBare => "keel, bare spin",
+            Self::KeelAsking => "keel, asking first",
             Self::Usual => "the usual path",
         }
     }
@@ -204,8 +203,8 @@ impl Side {
                 lane if lane == Lane::Tls as usize => tls.turn(&baton),
                 lane if lane == Lane::Tungstenite as usize => tungstenite.turn(&baton),
                 lane if lane == Lane::Usual as usize => usual.turn(&baton),
-                lane if lane == Lane::Keel as usize => product.asking().turn(&baton),
-                lane if lane == Lane::KeelBare as usize => product.bare().turn(&baton),
+                lane if lane == Lane::Keel as usize => product.spinning().turn(&baton),
+                lane if lane == Lane::KeelAsking as usize => product.asking().turn(&baton),
                 STOP => return product.stages(),
                 _ => std::hint::spin_loop(),
             }

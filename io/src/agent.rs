@@ -33,6 +33,10 @@ pub trait Agent: Send {
     /// Takes in that one of its sockets is ready. Keys of others are not its business.
     fn ready(&mut self, _key: usize, _readiness: Readiness) {}
 
+    /// Makes the next step try the sockets that matter although nothing was said of them: a thread
+    /// that spins saves the call that would only say so.
+    fn look(&mut self) {}
+
     /// The earliest time at which it wants to be stepped without anything arriving.
     fn deadline(&self) -> MonoNanos;
 
@@ -81,6 +85,10 @@ pub struct Duty {
 /// Readiness told in one cycle at most; the rest comes with the next.
 const READY_MAX: usize = 64;
 
+/// A thread that spins asks for readiness once in so many cycles: for sockets that are not looked
+/// at, and for those that were full.
+pub const ASK_EVERY: u64 = 8;
+
 /// A thread whose work may come over a link looks again after this long, when nobody wakes it.
 pub const PARK_NS_MAX: u64 = MILLIS;
 
@@ -112,10 +120,15 @@ impl Duty {
 
     /// Turns until every agent is over.
     pub fn run(mut self) {
-        let mut cycles = 0;
+        let mut cycles: u64 = 0;
         let mut worked = true;
         while !self.agents.is_empty() {
-            self.wait(worked);
+            if self.idle == Idle::Spin {
+                self.agents.iter_mut().for_each(|agent| agent.look());
+            }
+            if self.idle != Idle::Spin || cycles % ASK_EVERY == 0 {
+                self.wait(worked);
+            }
             let now = self.clock.now();
             worked = self.turn(now) > 0;
             cycles += 1;
@@ -205,6 +218,41 @@ mod tests {
         fn is_over(&self) -> bool {
             false
         }
+    }
+
+    struct Looker {
+        looks: u64,
+        steps: u64,
+    }
+
+    impl Agent for Looker {
+        fn name(&self) -> &'static str {
+            "looker"
+        }
+        fn step(&mut self, _now: MonoNanos, _poller: &mut Poller) -> usize {
+            self.steps += 1;
+            assert!([0, self.steps].contains(&self.looks), "looked before each step, or never");
+            0
+        }
+        fn look(&mut self) {
+            self.looks += 1;
+        }
+        fn deadline(&self) -> MonoNanos {
+            MonoNanos::NEVER
+        }
+        fn is_over(&self) -> bool {
+            assert!(self.steps < 20 || self.looks == self.steps, "a thread that spins looks");
+            self.steps == 20
+        }
+    }
+
+    #[test]
+    fn a_thread_that_spins_looks_at_its_sockets_in_every_cycle() {
+        let mut duty = Duty::new(Clock::start(), Idle::Spin).expect("a poller");
+        let pulse = duty.pulse();
+        duty.add(Box::new(Looker { looks: 0, steps: 0 }));
+        duty.run();
+        assert_eq!((pulse.cycles(), pulse.has_panicked()), (20, false));
     }
 
     struct Witness {

@@ -19,7 +19,7 @@ use keel_io::clock::{Clock, VenueClock};
 use keel_io::cold::door::{Door, Target, handover};
 use keel_io::journal::Tap;
 use keel_net::bitget::sign::{Credentials, Secret};
-use keel_net::driver::{self, Poller, Readiness, SocketOptions, Wait};
+use keel_net::driver::{self, Poller, SocketOptions, Wait};
 use keel_net::feed::Feed;
 use keel_net::gateway::Gateway;
 use keel_net::link::{Receiver, WhenFull, link};
@@ -44,6 +44,7 @@ pub struct Product {
     stages: Stages,
     answered: u64,
     rest: Rest,
+    cycles: u64,
     rules_at: MonoNanos,
 }
 
@@ -75,7 +76,7 @@ pub const FRAME_NS: u64 = 150 * MILLIS;
 /// The product in one of its two ways to look at sockets.
 pub struct Cycle<'a> {
     product: &'a mut Product,
-    bare: bool,
+    asks: bool,
 }
 
 impl Product {
@@ -122,19 +123,20 @@ impl Product {
             stages: Stages::new(),
             answered: 0,
             rest: Rest::Awaiting,
+            cycles: 0,
         };
         product.begin(public, private);
         product
     }
 
-    /// The product as it asks for readiness.
-    pub fn asking(&mut self) -> Cycle<'_> {
-        Cycle { product: self, bare: false }
+    /// The product as a thread that spins has it: it tries its sockets, and asks once in a while.
+    pub fn spinning(&mut self) -> Cycle<'_> {
+        Cycle { product: self, asks: false }
     }
 
-    /// The product as it tries the sockets without asking.
-    pub fn bare(&mut self) -> Cycle<'_> {
-        Cycle { product: self, bare: true }
+    /// The product asking for readiness in each cycle.
+    pub fn asking(&mut self) -> Cycle<'_> {
+        Cycle { product: self, asks: true }
     }
 
     /// Where the time of its orders went.
@@ -228,10 +230,12 @@ impl Product {
 impl Turn for Cycle<'_> {
     fn turn(&mut self, baton: &Baton) {
         let product = &mut *self.product;
-        if self.bare {
-            product.feed.ready(PUBLIC_KEYS[0], BOTH);
-            product.gateway.ready(PRIVATE_KEYS[0], BOTH);
-        } else {
+        product.cycles += 1;
+        if !self.asks {
+            product.feed.look();
+            product.gateway.look();
+        }
+        if self.asks || product.cycles.is_multiple_of(ASK_EVERY) {
             let (feed, gateway) = (&mut product.feed, &mut product.gateway);
             let asked = product.poller.wait(Wait::Spin, |key, readiness| {
                 feed.ready(key, readiness);
@@ -281,7 +285,8 @@ fn door(
     (Door::new("session", target, key + OPENING, session, out, home), opened, retired)
 }
 
-const BOTH: Readiness = Readiness { readable: true, writable: true, ended: false };
+/// As a thread that spins has it.
+const ASK_EVERY: u64 = keel_io::agent::ASK_EVERY;
 /// Idle cycles after which nothing more is expected.
 const IDLE_CYCLES: u32 = 4;
 /// Keys while a connection is being opened lie this far above those of the agents.

@@ -103,7 +103,7 @@ impl Report {
         median(lane.iter().zip(over).map(|(a, b)| *a as f64 / *b as f64).collect())
     }
 
-    /// The goals' figures, for the product as it asks for readiness and as it does not.
+    /// The goals' figures, for the product as it spins and as it asks for readiness first.
     fn goals(&self, keel: Lane) -> [f64; 4] {
         [
             self.ratio(|row| &row.orders_p50, keel, Lane::Tls),
@@ -162,11 +162,11 @@ impl Report {
     }
 
     fn write_goals(&self, text: &mut String) {
-        let (asking, bare) = (self.goals(Lane::Keel), self.goals(Lane::KeelBare));
+        let (keel, asking) = (self.goals(Lane::Keel), self.goals(Lane::KeelAsking));
         let _ = writeln!(
             text,
             "\n{:<4} {:<38} {:>7} {:>7} {:>7} {:>10}  verdict of keel",
-            "goal", "median of ratios by round", "must", "aim", "keel", "bare spin"
+            "goal", "median of ratios by round", "must", "aim", "keel", "asking"
         );
         for (place, goal) in GOALS.iter().enumerate() {
             let _ = writeln!(
@@ -176,9 +176,9 @@ impl Report {
                 goal.what,
                 goal.must,
                 goal.aim,
+                keel[place],
                 asking[place],
-                bare[place],
-                goal.verdict(asking[place])
+                goal.verdict(keel[place])
             );
         }
         let cancels = self.ratio(|row| &row.cancels_p50, Lane::Keel, Lane::Tls);
@@ -241,7 +241,7 @@ impl Report {
                 "pauses_above_10_us": self.jitter.pauses,
                 "longest_ns": self.jitter.longest_ns,
             },
-            "goals": {"keel": goals(Lane::Keel), "keel, bare spin": goals(Lane::KeelBare)},
+            "goals": {"keel": goals(Lane::Keel), "keel, asking first": goals(Lane::KeelAsking)},
             "lanes": lanes,
             "stages": stages,
         })

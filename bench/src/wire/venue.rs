@@ -112,7 +112,7 @@ impl Venue {
     /// When a socket fails.
     pub fn measure(&mut self, lane: Lane) -> io::Result<Samples> {
         self.baton.hand_to(lane);
-        if matches!(lane, Lane::Keel | Lane::KeelBare) {
+        if matches!(lane, Lane::Keel | Lane::KeelAsking) {
             // Its timers have gone on while others ran.
             self.keel.catch_up()?;
         }
@@ -120,7 +120,7 @@ impl Venue {
         for _ in 0..2 * self.settings.orders {
             let (nanos, kind) = match lane {
                 Lane::Tcp | Lane::Tls | Lane::Tungstenite => self.echo(lane)?,
-                Lane::Keel | Lane::KeelBare => self.trade(Lane::Keel)?,
+                Lane::Keel | Lane::KeelAsking => self.trade(Lane::Keel)?,
                 Lane::Usual => self.trade(Lane::Usual)?,
             };
             if kind == ORDER { samples.orders.push(nanos) } else { samples.cancels.push(nanos) }

@@ -83,6 +83,12 @@ impl Agent for FeedAgent {
         }
     }
 
+    fn look(&mut self) {
+        for connection in self.connections.iter_mut().flatten() {
+            connection.stream.assume_ready();
+        }
+    }
+
     fn deadline(&self) -> MonoNanos {
         let connections = self.connections.iter().flatten().map(|c| c.protocol.deadline());
         connections.fold(self.feed.deadline(), MonoNanos::min)

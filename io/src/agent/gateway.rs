@@ -171,6 +171,13 @@ impl Agent for GatewayAgent {
         }
     }
 
+    /// Private sessions; HTTP has time until readiness is asked for.
+    fn look(&mut self) {
+        for session in self.sessions.iter_mut().flatten() {
+            session.stream.assume_ready();
+        }
+    }
+
     fn deadline(&self) -> MonoNanos {
         let sessions = self.sessions.iter().flatten().map(|c| c.protocol.deadline());
         let https = self.https.iter().flatten().map(|c| c.protocol.deadline());
