@@ -75,6 +75,13 @@ impl Market {
         }
     }
 
+    /// The same, `by` ticks above [`BID`] before its first frame: where no order fits, so that an
+    /// engine of many instruments does not begin with an order on each at once.
+    pub fn away(mut self, by: i64) -> Self {
+        self.bid += by;
+        self
+    }
+
     /// The best bid; the best ask is a tick above.
     pub fn bid(&self) -> Ticks {
         Ticks(self.bid)

@@ -80,7 +80,7 @@ impl Rig {
             private: Decoder::new(frames::instance()),
             encoder: Encoder::new(frames::instance(), &directory),
             directory,
-            markets: (0..count).map(|id| Market::new(InstrumentId(id as u16))).collect(),
+            markets: (0..count).map(|id| Market::new(InstrumentId(id as u16)).away(MOVE)).collect(),
             asked: Vec::with_capacity(1_024),
             resting: vec![None; count],
             answers: Answers::default(),
@@ -314,7 +314,7 @@ mod tests {
                 rig.payload(if n % 2 == 0 { LEVELS_400 } else { LEVELS_826 }, &mut payload);
                 let led = rig.frame(&payload);
                 assert_eq!(led.places + led.cancels, 1, "frame {n} of {count}: {led:?}");
-                let down = n / count % 2 == 1;
+                let down = n / count % 2 == 0;
                 assert_eq!(led.places == 1, down, "frame {n} of {count}");
                 rig.settle();
             }
