@@ -185,6 +185,11 @@ pub fn pin(core: CoreId) -> bool {
     core_affinity::set_for_current(core)
 }
 
+/// Pins the calling thread to the core of this number; false when the system refuses.
+pub fn pin_to(number: usize) -> bool {
+    pin(CoreId { id: number })
+}
+
 /// Thousandths of a core that `cpu.max` of a control group grants; `None` for no limit.
 fn quota_milli(text: &str) -> Option<u64> {
     let mut words = text.split_whitespace();

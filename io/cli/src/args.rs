@@ -18,6 +18,7 @@ use keel_core::param::Profile;
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
         keel --for 60s                  trade on the embedded venue for a minute\n  \
+        keel doctor --jitter 10s        is this host fit, and what does it take away\n  \
         keel config example > keel.toml write every key with its unit, range and default\n  \
         keel run --config keel.toml     trade with a configuration\n  \
         keel replay RUN_DIR             step a run again and compare every byte\n\n\
@@ -57,12 +58,30 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at this host and say whether it is fit to trade fast: what is not, why, and the fix.
+    ///
+    /// Reads /proc and /sys and changes nothing. Exit code 1 when something is unfit.
+    Doctor(DoctorArgs),
     /// Drill the go-live checklist, sign what was found, and verify what was signed.
     Golive {
         /// What to do.
         #[command(subcommand)]
         command: GoliveCommand,
     },
+}
+
+/// Flags of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Also spin for this long and tell how often and how long the host takes the core away.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub jitter: Option<Duration>,
+    /// Cores of the hot agents, such as 1,2,3 [default: those that are isolated].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub cores: Vec<usize>,
+    /// Where /proc and /sys lie.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
 }
 
 /// Commands of `golive`.

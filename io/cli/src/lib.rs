@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod config;
+mod doctor;
 pub mod exit;
 pub mod golive;
 mod start;
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Some(Command::Replay { run_dir }) => start::replay(&run_dir),
         Some(Command::Config { command }) => configure(command),
         Some(Command::Golive { command }) => golive::run(command),
+        Some(Command::Doctor(args)) => doctor::run(&args.root, &args.cores, args.jitter),
     };
     exit.into()
 }
