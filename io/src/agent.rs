@@ -126,7 +126,7 @@ impl Duty {
             if self.idle == Idle::Spin {
                 self.agents.iter_mut().for_each(|agent| agent.look());
             }
-            if self.idle != Idle::Spin || cycles % ASK_EVERY == 0 {
+            if self.idle != Idle::Spin || cycles.is_multiple_of(ASK_EVERY) {
                 self.wait(worked);
             }
             let now = self.clock.now();
