@@ -122,7 +122,7 @@ fn decode(rounds: u64, payload: Payload) {
     let (mut decoder, directory) = (Decoder::new(frames::instance()), trader::directory(1));
     let mut events: Vec<Event> = Vec::with_capacity(1_024);
     let next = |round: u64| {
-        let by = if round % 2 == 0 { MOVE } else { -MOVE };
+        let by = if round.is_multiple_of(2) { MOVE } else { -MOVE };
         match payload {
             Payload::Books(levels) => market.update(levels, by).to_vec(),
             Payload::Best => market.best().to_vec(),

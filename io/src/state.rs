@@ -722,7 +722,7 @@ mod tests {
     use keel_core::units::{Quote, Rate, Side};
 
     fn identity() -> Identity {
-        Identity { venue: "embedded".into(), uid: 42, instance: "main".into() }
+        Identity { venue: "127.0.0.1_8443".into(), uid: 42, instance: "main".into() }
     }
 
     fn open(path: &Path) -> Result<(StateDir, Recovered), StateError> {

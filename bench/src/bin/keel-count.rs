@@ -178,7 +178,7 @@ fn beyond(
     for (case, &count) in cases.iter().zip(counts) {
         match before(case.name, baseline) {
             None => {
-                found.push(format!("{}: not in the baseline; record it with --write", case.name))
+                found.push(format!("{}: not in the baseline; record it with --write", case.name));
             }
             Some(before) if change(before, count) > threshold => {
                 found.push(format!("{}: {before} → {count}, beyond {threshold}%", case.name));
@@ -194,7 +194,7 @@ fn beyond(
 
 /// In percent.
 fn change(before: u64, now: u64) -> f64 {
-    (now as f64 / before as f64 - 1.0) * 100.0
+    (now as f64 - before as f64) * 100.0 / before as f64
 }
 
 fn answers(program: &str) -> bool {

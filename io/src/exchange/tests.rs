@@ -217,7 +217,8 @@ fn ask_admin(admin: &mut TcpStream, path: &str, body: &Value) -> Value {
     let (method, body) =
         if body.is_null() { ("GET", String::new()) } else { ("POST", body.to_string()) };
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
     admin.write_all((head + &body).as_bytes()).unwrap();
     let reply = answer(admin);
     assert!(reply["error"].is_null(), "{path}: {reply}");

@@ -1,8 +1,8 @@
 //! The bundle: what was judged, chained by hashes, and the signature over it.
 //!
 //! A bundle is a directory. `bundle.json` lists every other file with its BLAKE3 hash, and each
-//! item is chained to the one before it; `signature.json`, made by `keel golive sign`, covers the exact
-//! bytes of `bundle.json`. So one byte changed anywhere is seen, and so is a file too many.
+//! item is chained to the one before it; `signature.json`, made by `keel golive sign`, covers the
+//! exact bytes of `bundle.json`. So one byte changed anywhere is seen, and so is a file too many.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -88,7 +88,7 @@ fn e8(value: &Value) -> Result<i64, Trouble> {
     let text = value.as_str().ok_or_else(wrong)?;
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    if part.len() > 8 {
+    if whole.is_empty() || part.len() > 8 || part.contains(['-', '+']) {
         return Err(wrong());
     }
     let number: i64 = format!("{whole}{part:0<8}").parse().map_err(|_| wrong())?;
