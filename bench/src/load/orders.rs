@@ -162,7 +162,7 @@ impl Load {
         }
         if k < in_all {
             let order = match takes(k) {
-                true => socket::takes(if k / TAKES % 2 == 0 { "buy" } else { "sell" }),
+                true => socket::takes(if (k / TAKES).is_multiple_of(2) { "buy" } else { "sell" }),
                 false => socket::rests(self.price - k % LEVELS),
             };
             socket.queue(socket::place(2 * k, &format!("l{k}"), &order).as_bytes());
