@@ -18,7 +18,7 @@ use keel_core::command::{Booked, CommandView, GuardChanged};
 use keel_core::decimal::{Decimal, Grid};
 use keel_core::event::{Directive, Operator};
 use keel_core::guard::GuardState;
-use keel_core::instrument::Symbol;
+use keel_core::instrument::{InstrumentId, Symbol};
 use keel_core::param::{Params, Profile};
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
 use keel_net::bitget::client::Instance;
@@ -27,14 +27,14 @@ use keel_sim::bitget::{Exchange, ExchangeConfig};
 use keel_sim::order::{OrderKind, OrderRef, PlaceRequest, PosSide, StpMode, TimeInForce};
 
 pub use chance::Chance;
-pub use fault::{Counts, FaultKind, FaultPlan, Route};
+pub use fault::{Counts, FaultKind, FaultPlan, PlannedFault, Route, Standing, Standings};
 
 use crate::clock::{Anchor, ORIGIN};
 use crate::cold::daily::DailyState;
 use crate::cold::recorder;
 use crate::cold::tally::Tally;
 use crate::journal::{Tap, TapKind};
-use crate::memory::RiskEngine;
+use crate::memory::{Block, EngineIn};
 use crate::state::{Latch, Recovered};
 use fault::length_ns;
 use process::{Process, Start};
@@ -76,22 +76,23 @@ impl WorldConfig {
 }
 
 /// Product, venue and wire.
-pub struct World {
+pub struct World<'m> {
     config: WorldConfig,
+    block: &'m Block,
     now: MonoNanos,
     net: Net,
-    process: Option<Process>,
+    process: Option<Process<'m>>,
     /// When a process that died is started again.
     starts_at: MonoNanos,
     start: Start,
     account: AccountId,
     disk: Disk,
     chance: Chance,
-    fault_at: MonoNanos,
+    /// How many faults of the plan have been put in.
+    faults: usize,
     /// The host's UTC less the venue's, and until when.
     host_offset_ns: i64,
     host_until: MonoNanos,
-    hasher: blake3::Hasher,
     ended: bool,
 }
 
@@ -118,14 +119,14 @@ pub struct Noted {
 /// What somebody in the middle saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The client has put a WebSocket text on the wire.
+    /// The client has put a message on the wire: a WebSocket text, or an HTTP request.
     Sent {
         /// Where.
         route: Route,
         /// What it says.
         text: Vec<u8>,
     },
-    /// A WebSocket text has reached the client whole.
+    /// A message has reached the client whole: a WebSocket text, or an HTTP response.
     Received {
         /// Where.
         route: Route,
@@ -152,6 +153,8 @@ pub enum Note {
         kind: FaultKind,
         /// Where, when it was a single message.
         route: Option<Route>,
+        /// In which states orders were.
+        standings: Standings,
     },
     /// A process was started, in this boot epoch.
     Started(u32),
@@ -161,12 +164,12 @@ pub enum Note {
     Tap(Tap),
 }
 
-impl World {
-    /// A world at its begin: the process has just been started.
+impl<'m> World<'m> {
+    /// A world at its begin: the process has just been started. Its engines live in `block`.
     ///
     /// # Panics
     /// When a parameter lies outside its range, or the venue has no account.
-    pub fn new(config: WorldConfig) -> Self {
+    pub fn new(config: WorldConfig, block: &'m Block) -> Self {
         let stream = |number| Chance::new(config.seed, number);
         let exchange = Exchange::new(config.exchange.clone(), config.seed, config.began);
         let (account, key) = exchange.keys().next().expect("the venue has an account");
@@ -187,13 +190,13 @@ impl World {
             restored: Vec::new(),
         };
         let late_ns_max = params.receive_window_ms() - 10 * MILLIS;
-        let tamper = Tamper::new(stream(2), config.exchange.checksum, late_ns_max);
+        let tamper = Tamper::new(config.exchange.checksum, late_ns_max);
         let net = Net::new(exchange, config.began, stream(1), tamper);
-        let mut chance = stream(3);
-        let fault_at = config.faults.next(ORIGIN, ORIGIN, &mut chance);
+        let chance = stream(3);
         let disk = Disk::new(&config.symbols);
         let mut world = Self {
             config,
+            block,
             now: ORIGIN,
             net,
             process: None,
@@ -202,10 +205,9 @@ impl World {
             account,
             disk,
             chance,
-            fault_at,
+            faults: 0,
             host_offset_ns: 0,
             host_until: MonoNanos::NEVER,
-            hasher: blake3::Hasher::new(),
             ended: false,
         };
         world.start_if_due();
@@ -214,8 +216,9 @@ impl World {
 
     /// Goes on to the next moment at which anything happens, or to `until` when that is sooner.
     pub fn advance(&mut self, until: MonoNanos) {
+        let seen = self.net.notes.len();
         let process = self.process.as_ref().map_or(self.starts_at, Process::due);
-        let faults = self.fault_at.min(self.host_until);
+        let faults = self.fault_due().min(self.host_until);
         let next = self.net.due().min(process).min(faults).min(self.disk.commit_at);
         self.now = self.now.max(next.min(until));
         let now = self.now;
@@ -229,6 +232,7 @@ impl World {
             process.step(&mut self.net, host, now);
         }
         self.net.serve(now);
+        self.tell_standings(seen);
         self.take_taps();
         if self.disk.commit_at <= now {
             self.disk.commit();
@@ -259,7 +263,12 @@ impl World {
 
     /// The venue's truth.
     pub fn exchange(&self) -> &Exchange {
-        &self.net.exchange
+        self.net.exchange()
+    }
+
+    /// The contracts that are traded.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.config.symbols
     }
 
     /// The account that the product trades on.
@@ -268,7 +277,7 @@ impl World {
     }
 
     /// The engine; `None` while there is no process, or it does not know the rules yet.
-    pub fn engine(&self) -> Option<&RiskEngine> {
+    pub fn engine(&self) -> Option<&EngineIn<'m>> {
         self.process.as_ref().and_then(Process::engine)
     }
 
@@ -285,6 +294,11 @@ impl World {
     /// True while `route` is connected and nothing holds it back.
     pub fn is_calm(&self, route: Route) -> bool {
         self.net.is_calm(route, self.now)
+    }
+
+    /// True when nothing is planned to go wrong.
+    pub fn is_planned_calm(&self) -> bool {
+        self.config.faults.faults.is_empty()
     }
 
     /// What went wrong so far.
@@ -315,9 +329,18 @@ impl World {
         self.process.as_ref().is_some_and(Process::is_dead_man)
     }
 
-    /// One number over everything that the engines took and gave, and when.
+    /// One number over everything: each byte that was sent and that arrived, both ways, and when;
+    /// the journal; the state of each engine at its end; and the venue's accounts.
     pub fn hash(&self) -> String {
-        self.hasher.finalize().to_hex().to_string()
+        let mut hasher = self.net.hasher.clone();
+        if let Some(engine) = self.engine() {
+            hasher.update(&engine.digest().to_le_bytes());
+        }
+        for account in self.exchange().venue().accounts().iter().filter(|account| !account.house) {
+            let truth = (account.balance(), account.totals(), account.fills(), account.bills());
+            hasher.update(format!("{truth:?}").as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     fn host_utc(&self) -> UnixNanos {
@@ -335,14 +358,14 @@ impl World {
         let host = self.host_utc();
         let anchor = Anchor { mono: self.now, utc: host, uncertainty_ns: 0 };
         self.disk.tally = Tally::new(&self.config.symbols, anchor);
-        self.process = Some(Process::begin(self.start.clone(), chance, host, self.now));
+        self.process = Some(Process::begin(self.block, self.start.clone(), chance, host, self.now));
         self.net.note(Note::Started(self.start.epoch), self.now);
     }
 
     fn take_taps(&mut self) {
         let Some(process) = &mut self.process else { return };
         let (disk, hasher, notes, now) =
-            (&mut self.disk, &mut self.hasher, &mut self.net.notes, self.now);
+            (&mut self.disk, &mut self.net.hasher, &mut self.net.notes, self.now);
         process.taps(|tap| {
             hasher.update(&tap.now.0.to_le_bytes());
             hasher.update(&tap.slot);
@@ -354,6 +377,9 @@ impl World {
     /// The process has ended: in order, or by its death, after which another is started.
     fn end_process(&mut self, synced: bool) {
         let Some(process) = self.process.take() else { return };
+        if let Some(engine) = process.engine() {
+            self.net.hasher.update(&engine.digest().to_le_bytes());
+        }
         process.die(&mut self.net, self.now);
         self.disk.close(synced, self.net.utc(self.now));
         self.start.dirty = true;
@@ -364,64 +390,108 @@ impl World {
 }
 
 /// What goes wrong.
-impl World {
+impl World<'_> {
+    /// When the next fault of the plan is put in.
+    fn fault_due(&self) -> MonoNanos {
+        let next = self.config.faults.faults.get(self.faults);
+        next.map_or(MonoNanos::NEVER, |fault| ORIGIN.after(fault.at_ns))
+    }
+
     fn put_faults_in(&mut self) {
-        let end = ORIGIN.after(self.config.faults.until_ns);
         if self.host_until <= self.now {
             (self.host_offset_ns, self.host_until) = (0, MonoNanos::NEVER);
         }
-        if self.fault_at > self.now {
-            if self.now >= end {
-                self.net.tamper.disarm();
-            }
-            return;
+        let end = ORIGIN.after(self.config.faults.until_ns);
+        if self.now >= end {
+            self.net.tamper.disarm();
         }
-        self.fault_at = self.config.faults.next(ORIGIN, self.now, &mut self.chance);
-        let kind = self.chance.pick(&self.config.faults.kinds);
-        let until = self.now.after(length_ns(&mut self.chance)).min(end);
-        if self.put_in(kind, until) {
-            self.net.counts.count(kind);
-            self.net.note(Note::Fault { kind, route: None }, self.now);
+        while self.fault_due() <= self.now {
+            let PlannedFault { kind, seed, .. } = self.config.faults.faults[self.faults];
+            self.faults += 1;
+            let mut chance = Chance::new(seed, 0);
+            let until = self.now.after(length_ns(&mut chance)).min(end);
+            let standings = self.standings();
+            if self.put_in(kind, until, chance) {
+                self.net.counts.count(kind);
+                self.net.note(Note::Fault { kind, route: None, standings }, self.now);
+            }
         }
     }
 
+    /// Completes what is noted of faults that have just befallen messages.
+    fn tell_standings(&mut self, seen: usize) {
+        if self.net.notes[seen..].iter().any(is_message_fault) {
+            let now = self.standings();
+            for noted in self.net.notes[seen..].iter_mut().filter(|noted| is_message_fault(noted)) {
+                if let Note::Fault { standings, .. } = &mut noted.note {
+                    *standings = now;
+                }
+            }
+        }
+    }
+
+    /// In which states orders are.
+    fn standings(&self) -> Standings {
+        let Some(engine) = self.engine() else { return Standings::only(Standing::NoEngine) };
+        let instruments = (0..self.config.symbols.len()).map(|i| InstrumentId(i as u16));
+        let sides = instruments.flat_map(|id| Side::BOTH.map(|side| (id, side)));
+        Standings::of(sides.flat_map(|(id, side)| engine.orders().open(id, side)))
+    }
+
     /// Puts a fault in; false when there was nothing to do it to, or it waits for a message.
-    fn put_in(&mut self, kind: FaultKind, until: MonoNanos) -> bool {
+    fn put_in(&mut self, kind: FaultKind, until: MonoNanos, mut chance: Chance) -> bool {
         let now = self.now;
         match kind {
-            FaultKind::CutPublic => self.net.cut(Route::Public, now),
-            FaultKind::CutPrivate => self.net.cut(Route::Private, now),
-            FaultKind::CutRest => self.net.cut(Route::Rest, now),
-            FaultKind::CutCancel => self.net.cut(Route::Cancel, now),
-            FaultKind::CutAll => Route::ALL.map(|route| self.net.cut(route, now)).contains(&true),
+            FaultKind::CutPublic => self.net.cut(Route::Public, &mut chance, now),
+            FaultKind::CutPrivate => self.net.cut(Route::Private, &mut chance, now),
+            FaultKind::CutRest => self.net.cut(Route::Rest, &mut chance, now),
+            FaultKind::CutCancel => self.net.cut(Route::Cancel, &mut chance, now),
+            FaultKind::CutAll => {
+                Route::ALL.map(|route| self.net.cut(route, &mut chance, now)).contains(&true)
+            }
             FaultKind::StallPublic => self.net.stall(Route::Public, &[Way::Down], until),
             FaultKind::StallPrivate => self.net.stall(Route::Private, &[Way::Up, Way::Down], until),
             FaultKind::HalfOpenPrivate => self.net.stall(Route::Private, &[Way::Down], until),
             FaultKind::StallRest => self.net.stall(Route::Rest, &[Way::Down], until),
             FaultKind::StallCancel => self.net.stall(Route::Cancel, &[Way::Up, Way::Down], until),
-            FaultKind::SpikePublic => self.spike(&[Route::Public], until),
-            FaultKind::SpikePrivate => self.spike(&[Route::Private], until),
-            FaultKind::SpikeHttp => self.spike(&[Route::Rest, Route::Cancel], until),
+            FaultKind::SpikePublic => self.spike(&[Route::Public], &mut chance, until),
+            FaultKind::SpikePrivate => self.spike(&[Route::Private], &mut chance, until),
+            FaultKind::SpikeHttp => self.spike(&[Route::Rest, Route::Cancel], &mut chance, until),
             FaultKind::Kill => self.kill(true),
             FaultKind::KillUnsynced => self.kill(false),
             FaultKind::ClockStep => {
-                let ms = self.chance.between(100, 1_800) as i64;
-                let sign = if self.chance.one_in(2) { 1 } else { -1 };
+                let ms = chance.between(100, 1_800) as i64;
+                let sign = if chance.one_in(2) { 1 } else { -1 };
                 self.host_offset_ns = sign * ms * MILLIS as i64;
                 self.host_until = until;
                 true
             }
-            FaultKind::ForeignOrder => self.place_by_hand(),
+            FaultKind::ForeignOrder => self.place_by_hand(&mut chance),
             FaultKind::UnaskedCancel => self.cancel_unasked(),
-            _ => {
-                self.net.tamper.arm(kind);
+            FaultKind::DropBook
+            | FaultKind::DuplicateBook
+            | FaultKind::ReplayBook
+            | FaultKind::DamageBook
+            | FaultKind::AlterBook
+            | FaultKind::DropPush
+            | FaultKind::DuplicatePush
+            | FaultKind::ReplayPush
+            | FaultKind::DropReply
+            | FaultKind::DropOrder
+            | FaultKind::LateOrder
+            | FaultKind::DropCancel
+            | FaultKind::BadGatewayDone
+            | FaultKind::BadGatewayLost
+            | FaultKind::NoAnswer
+            | FaultKind::CutAnswer => {
+                self.net.tamper.arm(kind, chance);
                 false
             }
         }
     }
 
-    fn spike(&mut self, routes: &[Route], until: MonoNanos) -> bool {
-        let by_ns = self.chance.between(50 * MILLIS, 3 * SECONDS);
+    fn spike(&mut self, routes: &[Route], chance: &mut Chance, until: MonoNanos) -> bool {
+        let by_ns = chance.between(50 * MILLIS, 3 * SECONDS);
         routes.iter().for_each(|&route| self.net.spike(route, by_ns, until));
         true
     }
@@ -433,11 +503,11 @@ impl World {
     }
 
     /// A person rests a small order on the account, away from the touch.
-    fn place_by_hand(&mut self) -> bool {
+    fn place_by_hand(&mut self, chance: &mut Chance) -> bool {
         let utc = self.net.utc(self.now);
-        let side = if self.chance.one_in(2) { Side::Buy } else { Side::Sell };
-        let symbol = self.chance.pick(&self.config.symbols);
-        let venue = self.net.exchange.venue_mut();
+        let side = if chance.one_in(2) { Side::Buy } else { Side::Sell };
+        let symbol = chance.pick(&self.config.symbols);
+        let venue = self.net.exchange_mut().venue_mut();
         let Some(id) = venue.find(symbol.as_str()) else { return false };
         let contract = venue.instrument(id);
         let Some(touch) = contract.book.depth(side).next() else { return false };
@@ -461,18 +531,22 @@ impl World {
             client_id: None,
         };
         let placed = venue.place(self.account, &request, utc).is_ok();
-        self.net.exchange.step(utc);
+        self.net.exchange_mut().step(utc);
         placed
     }
 
     fn cancel_unasked(&mut self) -> bool {
         let utc = self.net.utc(self.now);
-        let venue = self.net.exchange.venue_mut();
+        let venue = self.net.exchange_mut().venue_mut();
         let Some(id) = venue.account(self.account).open_orders().next() else { return false };
         let canceled = venue.cancel(self.account, &OrderRef::Id(id), utc).is_ok();
-        self.net.exchange.step(utc);
+        self.net.exchange_mut().step(utc);
         canceled
     }
+}
+
+fn is_message_fault(noted: &Noted) -> bool {
+    matches!(noted.note, Note::Fault { route: Some(_), .. })
 }
 
 impl Disk {

@@ -1,12 +1,18 @@
 //! A life: one world from its start through its faults to an ordered stop.
 
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+
 use keel_core::instrument::Symbol;
 use keel_core::param::{Profile, at};
 use keel_core::units::{E8, MILLIS, SECONDS};
 use keel_io::clock::ORIGIN;
-use keel_io::world::{Chance, Counts, FaultPlan, World, WorldConfig};
+use keel_io::memory::Block;
+use keel_io::world::{Chance, Counts, FaultKind, FaultPlan, Noted, World, WorldConfig};
 
+use super::coverage::Coverage;
 use super::oracle::{Oracles, Violation};
+use super::tally::again;
 
 /// What a life is made of.
 #[derive(Clone, Debug)]
@@ -15,36 +21,89 @@ pub struct Life {
     pub world: WorldConfig,
     /// How long it is watched after the last fault.
     pub tail_ns: u64,
+    /// Tell of it as it goes, on standard error.
+    pub trace: bool,
 }
 
 /// How a life went.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// Its seed.
     pub seed: u64,
-    /// One number over all that the engine took and gave.
+    /// One number over everything that happened.
     pub hash: String,
     /// What went wrong in the world.
     pub counts: Counts,
+    /// Which faults met which states of orders.
+    pub coverage: Coverage,
     /// How long it lasted.
     pub simulated_ns: u64,
+    /// What it took of a processor.
+    pub cpu_ns: u64,
     /// Orders that reached the wire.
     pub orders: u64,
-    /// Executions at the venue.
+    /// Executions of own orders at the venue.
     pub fills: u64,
-    /// Of these, how many have no known fee.
+    /// Executions whose fee could not be known.
     pub fees_unknown: u64,
+    /// Books frames that reached the product whole, by symbol.
+    pub frames: BTreeMap<String, u64>,
+    /// Hard stops that had a cause.
+    pub hard_stops: u64,
     /// What the oracles saw.
     pub violations: Vec<Violation>,
 }
 
+/// Why a life is no part of a simulated day: it had too few of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// Books frames of some instrument: at least ten a second.
+    Frames,
+    /// Executions of own orders: at least one a minute.
+    Fills,
+    /// Faults: at least a hundred a day.
+    Faults,
+}
+
+impl Short {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Frames, Self::Fills, Self::Faults];
+
+    /// What was missing, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Frames => "fewer than 10 books frames a second of an instrument",
+            Self::Fills => "fewer than 1 own fill a minute",
+            Self::Faults => "fewer than 100 faults a day",
+        }
+    }
+}
+
 impl Outcome {
+    /// Why it does not count as a part of a simulated day; `None` when it does.
+    pub fn short(&self) -> Option<Short> {
+        let too_few = |count: u64, each_ns: u64| count.saturating_mul(each_ns) < self.simulated_ns;
+        let frames = self.frames.values().copied().min().unwrap_or(0);
+        if too_few(frames, SECONDS / 10) {
+            Some(Short::Frames)
+        } else if too_few(self.fills, 60 * SECONDS) {
+            Some(Short::Fills)
+        } else {
+            too_few(self.counts.total(), 864 * SECONDS).then_some(Short::Faults)
+        }
+    }
+
+    /// I-38: the same life, lived again, was the same.
+    pub fn compare(&mut self, again: &Self) {
+        if self.hash != again.hash {
+            let what = format!("lived twice: {} and {}", self.hash, again.hash);
+            self.violations.push(Violation { invariant: "I-38", at_ns: self.simulated_ns, what });
+        }
+    }
+
     /// What the oracles saw, and how to see it again.
     pub fn report(&self) -> String {
-        let mut text = format!(
-            "seed {}: KEEL_SEED={} cargo test -p keel_tests --test simulation life_of_a_seed -- --nocapture\n",
-            self.seed, self.seed
-        );
+        let mut text = format!("seed {}: {}\n", self.seed, again(self.seed));
         for violation in &self.violations {
             text += &format!("  {violation}\n");
         }
@@ -72,13 +131,32 @@ impl Life {
         let position = chance.pick(&[30, 60, 200, 2_000]);
         world.params =
             vec![(at::max_position_quote, position * E8), (at::cancel_pause_s, 5 * SECONDS as i64)];
+        if chance.one_in(16) {
+            // Some lives lose more than they may, and stop for good.
+            world.params.push((at::max_daily_loss_pct_hard, chance.between(100, 4_000) as i64));
+        }
+        // The pace that the venue has documented since 2026, within what it was measured at.
+        world.exchange.cadence.books_ns = 70 * MILLIS as i64;
         let faults_ns = chance.between(40, 80) * SECONDS;
-        let every_ns = chance.between(500 * MILLIS, 4 * SECONDS);
-        world.faults = FaultPlan::all(every_ns, 8 * SECONDS, faults_ns);
+        // In some lives one fault meets another, in others each meets a product at work.
+        let most_ns = chance.pick(&[4 * SECONDS, 30 * SECONDS]);
+        let every_ns = chance.between(500 * MILLIS, most_ns);
+        world.faults =
+            FaultPlan::drawn(&mut chance, FaultKind::ALL, every_ns, 8 * SECONDS, faults_ns);
         if chance.one_in(8) {
             world.faults = FaultPlan::NONE;
         }
-        Self { world, tail_ns: TAIL_NS }
+        Self { world, tail_ns: TAIL_NS, trace: false }
+    }
+
+    /// The same life with the faults at `places` of its plan alone.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn only(&self, places: &[usize]) -> Self {
+        let mut life = self.clone();
+        life.world.faults = self.world.faults.only(places);
+        life
     }
 
     /// A life of the same seed in which nothing goes wrong.
@@ -89,10 +167,31 @@ impl Life {
     }
 }
 
-/// Lives a life under all oracles.
+/// Lives a life under all oracles. A panic is a violation.
 pub fn live(life: &Life) -> Outcome {
-    let mut world = World::new(life.world.clone());
-    let mut oracles = Oracles::new(&world);
+    live_watched(life, &mut |_| None)
+}
+
+/// Lives a life under all oracles and one more, which sees what somebody in the middle sees.
+pub fn live_watched(life: &Life, watch: &mut dyn FnMut(&Noted) -> Option<Violation>) -> Outcome {
+    let began = cpu_ns();
+    let lived = panic::catch_unwind(AssertUnwindSafe(|| live_once(life, watch)));
+    let mut outcome = lived.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let word = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let what = text.or(word).unwrap_or_default();
+        let violation = Violation { invariant: "I-33", at_ns: 0, what: format!("panic: {what}") };
+        Outcome { violations: vec![violation], ..Outcome::default() }
+    });
+    outcome.seed = life.world.seed;
+    outcome.cpu_ns = cpu_ns() - began;
+    outcome
+}
+
+fn live_once(life: &Life, watch: &mut dyn FnMut(&Noted) -> Option<Violation>) -> Outcome {
+    let block = Block::default();
+    let mut world = World::new(life.world.clone(), &block);
+    let mut oracles = Oracles::new(&world, life.trace, watch);
     let healed = ORIGIN.after(life.world.faults.until_ns.max(10 * SECONDS));
     world.run_until(healed, |world| oracles.look(world));
     oracles.healed(world.now());
@@ -101,16 +200,19 @@ pub fn live(life: &Life) -> Outcome {
     world.stop();
     world.run_until(world.now().after(STOP_NS), |world| oracles.look(world));
     oracles.stopped(&mut world);
-    Outcome {
-        seed: life.world.seed,
+    let outcome = Outcome {
         hash: world.hash(),
         counts: world.counts().clone(),
         simulated_ns: world.elapsed_ns(),
-        orders: oracles.orders(),
-        fills: world.exchange().venue().account(world.account()).fills().len() as u64,
-        fees_unknown: oracles.fees_unknown(),
-        violations: oracles.into_violations(),
-    }
+        ..Outcome::default()
+    };
+    oracles.into_outcome(outcome)
+}
+
+/// Processor time of this thread, in nanoseconds; 0 where the system does not tell.
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
 fn symbol(name: &str) -> Symbol {

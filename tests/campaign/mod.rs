@@ -1,103 +1,72 @@
 //! Campaigns: simulated lives of the product, each drawn from a seed and watched by oracles.
 
+mod coverage;
 mod life;
 mod oracle;
+mod record;
+mod shrink;
+mod tally;
 
-pub use life::{Life, Outcome, live};
+pub use coverage::Coverage;
+pub use life::{Life, Outcome, Short, live, live_watched};
 pub use oracle::Violation;
+pub use record::{Block, Record, missing};
+pub use shrink::shrink;
+pub use tally::{Failure, Tally, again};
 
+use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
 
-use keel_io::world::{Counts, FaultKind};
-
-/// Many lives, one after another on each of a few threads.
-#[derive(Debug, Default)]
+/// How a campaign lives its lives.
+#[derive(Clone, Copy, Debug)]
 pub struct Campaign {
-    /// Lives lived.
-    pub lives: u64,
-    /// Virtual time, in nanoseconds.
-    pub simulated_ns: u64,
-    /// Real time, in nanoseconds.
-    pub real_ns: u64,
-    /// What went wrong in the worlds.
-    pub counts: Counts,
-    /// Executions booked.
-    pub fills: u64,
-    /// Of these, how many have no known fee.
-    pub fees_unknown: u64,
-    /// Orders that reached the wire.
-    pub orders: u64,
-    /// Lives in which an oracle saw a violation.
-    pub failed: Vec<Outcome>,
+    /// Threads that live lives, each one after another.
+    pub threads: usize,
+    /// Each life is lived twice, and the two must be one.
+    pub twice: bool,
 }
 
 impl Campaign {
-    /// Lives the lives of `seeds` on `threads` threads.
-    pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Self {
-        let began = Instant::now();
-        let next = AtomicU64::new(seeds.start);
-        let done = Mutex::new(Self::default());
+    /// Lives the lives of `blocks` of seeds, and gives each block to `done` once it is lived.
+    pub fn run(self, blocks: &[Range<u64>], done: impl FnMut(Block) + Send) {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(done);
         thread::scope(|scope| {
-            for _ in 0..threads {
+            for _ in 0..self.threads {
                 scope.spawn(|| {
-                    loop {
-                        // Relaxed: a counter, ordered with nothing.
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= seeds.end {
-                            break;
-                        }
-                        let outcome = live(&Life::drawn(seed));
-                        done.lock().expect("no life panics").take(outcome);
+                    // Relaxed: a counter, ordered with nothing.
+                    while let Some(seeds) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let tally = self.live(seeds.clone());
+                        let block = Block { from: seeds.start, to: seeds.end, tally };
+                        done.lock().expect("nobody panics with it")(block);
                     }
                 });
             }
         });
-        let mut campaign = done.into_inner().expect("no life panics");
-        campaign.real_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        campaign.failed.sort_by_key(|outcome| outcome.seed);
-        campaign
     }
 
-    fn take(&mut self, outcome: Outcome) {
-        self.lives += 1;
-        self.simulated_ns += outcome.simulated_ns;
-        self.counts.add(&outcome.counts);
-        self.fills += outcome.fills;
-        self.orders += outcome.orders;
-        self.fees_unknown += outcome.fees_unknown;
-        if !outcome.violations.is_empty() {
-            self.failed.push(outcome);
-        }
+    /// Lives the lives of `seeds` and gives their sum.
+    pub fn sum(self, seeds: Range<u64>) -> Tally {
+        let mut sum = Tally::default();
+        self.run(&missing(seeds, &[], 1), |block| sum.add(&block.tally));
+        sum
     }
 
-    /// What happened, for people.
-    pub fn report(&self) -> String {
-        let seconds = |ns: u64| ns / 1_000_000_000;
-        let mut text = format!(
-            "{} lives, {} s simulated in {} s ({} x real time), {} orders, {} fills ({} \
-             without a fee), {} faults:\n",
-            self.lives,
-            seconds(self.simulated_ns),
-            seconds(self.real_ns),
-            self.simulated_ns / self.real_ns.max(1),
-            self.orders,
-            self.fills,
-            self.fees_unknown,
-            self.counts.total(),
-        );
-        for kinds in FaultKind::ALL.chunks(6) {
-            let line: Vec<String> = kinds
-                .iter()
-                .map(|&kind| format!("{} {}", kind.name(), self.counts.of(kind)))
-                .collect();
-            text += &format!("  {}\n", line.join(", "));
+    fn live(self, seeds: Range<u64>) -> Tally {
+        let mut tally = Tally::default();
+        let mut hasher = blake3::Hasher::new();
+        for seed in seeds {
+            let life = Life::drawn(seed);
+            let mut outcome = live(&life);
+            if self.twice {
+                outcome.compare(&live(&life));
+            }
+            hasher.update(outcome.hash.as_bytes());
+            tally.take(&outcome);
         }
-        for outcome in &self.failed {
-            text += &outcome.report();
-        }
-        text
+        tally.hash = hasher.finalize().to_hex().to_string();
+        tally
     }
 }
