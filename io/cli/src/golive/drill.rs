@@ -17,7 +17,7 @@ mod start_up;
 use std::time::Duration;
 
 use super::evidence::{Evidence, Label};
-use super::stage::{CsvRow, Engine, Stage, Trouble, Venue, wait};
+use super::stage::{CsvRow, Engine, LOOK_EVERY, Stage, Trouble, Venue, wait};
 
 /// The drill of one item.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +108,16 @@ const SOON: Duration = Duration::from_secs(60);
 fn quoting(venue: &Venue, engine: &Engine) -> Result<(), Trouble> {
     engine.says("-> RUNNING", SOON)?;
     wait(SOON, "the engine quotes", || Ok(venue.open_orders()? >= 2))
+}
+
+/// How many of the engine's orders rested at most, over `looks` looks at the venue.
+fn most_resting(venue: &Venue, looks: u32) -> Result<u64, Trouble> {
+    let mut most = 0;
+    for _ in 0..looks {
+        most = most.max(venue.open_orders()?);
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(most)
 }
 
 /// Trades into the engine's quotes until it has `count` fills in its files, a round a second of the

@@ -346,7 +346,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it does not end within a minute.
-    pub fn stop(mut self) -> Result<Option<i32>, Trouble> {
+    pub fn stop(&mut self) -> Result<Option<i32>, Trouble> {
         if self.process.0.try_wait()?.is_none() {
             self.signal("TERM")?;
         }
@@ -428,6 +428,9 @@ impl CsvRow {
     }
 }
 
+/// The pause between two looks at what is waited for.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Waits until `is_so`, at most for `limit`; looks every 50 ms.
 ///
 /// # Errors
@@ -442,7 +445,7 @@ pub fn wait(
         if began.elapsed() > limit {
             return Err(Trouble::TooLate { what: what.to_owned(), limit });
         }
-        sleep(Duration::from_millis(50));
+        sleep(LOOK_EVERY);
     }
     Ok(())
 }

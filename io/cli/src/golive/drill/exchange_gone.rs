@@ -14,7 +14,7 @@ const PARTED: Duration = Duration::from_secs(30);
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", "")?;
     quoting(&venue, &engine)?;
     filled(&venue, &engine, 2)?;
     let seen = engine.log().len();

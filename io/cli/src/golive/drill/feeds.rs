@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, code, keep, quoting, wait};
+use super::{Evidence, SOON, Stage, Trouble, code, keep, most_resting, quoting, wait};
 use crate::golive::stage::{Engine, Venue};
 
 /// What is done to a stream.
@@ -24,7 +24,7 @@ const LOOKS: u32 = 60;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", "")?;
     quoting(&venue, &engine)?;
     for trial in trials() {
         provoke(&venue, evidence, &trial)?;
@@ -74,14 +74,8 @@ fn provoke(venue: &Venue, evidence: &mut Evidence, trial: &Trial) -> Result<(), 
     );
     if let Some(silence) = trial.silence_max {
         std::thread::sleep(silence.saturating_sub(began.elapsed()));
-        let mut most = 0;
-        let mut looks = 0;
-        wait(SOON, "looks at the venue", || {
-            most = most.max(venue.open_orders()?);
-            looks += 1;
-            Ok(looks == LOOKS)
-        })?;
-        let seen = format!("{looks} looks, at most {most} orders");
+        let most = most_resting(venue, LOOKS)?;
+        let seen = format!("{LOOKS} looks, at most {most} orders");
         evidence.claim(&format!("{what}: nothing is quoted while it lasts"), most == 0, seen);
     }
     venue.ask("/admin/clear-fault", &json!({}))?;

@@ -25,7 +25,7 @@ fn rates(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let name = venue.name();
     venue
         .ask("/admin/fees", &json!({ "account": name, "maker": "0.000123", "taker": "0.0006" }))?;
-    let engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", "")?;
     filled(&venue, &engine, FILLS)?;
     let fills = engine.table("fills.csv");
     let source = "api:exchange:bitget";
@@ -80,8 +80,7 @@ fn withheld(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         most == 0 && traded == Some(0),
         format!("at most {most} rested, {traded:?} fills"),
     );
-    engine.signal("TERM")?;
-    let ended = engine.ended(SOON)?;
+    let ended = engine.stop()?;
     evidence.claim("the exit code says so", ended == Some(5), code(ended));
     keep(evidence, &engine, "withheld")
 }

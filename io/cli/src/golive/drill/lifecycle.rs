@@ -14,7 +14,7 @@ const CAP: u64 = 2;
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
     let more = format!("[risk]\nmax_active_executors = {CAP}\n");
-    let engine = stage.engine(&venue, "run", &more)?;
+    let mut engine = stage.engine(&venue, "run", &more)?;
     quoting(&venue, &engine)?;
     let mut watch = Watch::default();
     for (what, times_out, fault) in faults() {

@@ -12,7 +12,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         .collect::<Result<_, _>>()?;
     let rest = venue.open_orders()?;
     evidence.claim("foreign orders rest before the start", rest == 3, before.join(", "));
-    let engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", "")?;
     quoting(&venue, &engine)?;
     let log = engine.log();
     let at = |words: &str| log.find(words).unwrap_or(usize::MAX);

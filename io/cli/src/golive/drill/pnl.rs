@@ -13,7 +13,7 @@ const FAST: u32 = 3;
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(FAST, None)?;
     let began = balance(&venue)?;
-    let first = stage.engine(&venue, "first", "")?;
+    let mut first = stage.engine(&venue, "first", "")?;
     filled(&venue, &first, FILLS)?;
     for symbol in ["BTCUSDT", "ETHUSDT"] {
         venue.ask("/admin/settle-funding", &json!({ "symbol": symbol }))?;
@@ -21,7 +21,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     filled(&venue, &first, FILLS + 4)?;
     let ended = first.stop()?;
     evidence.claim("the first run ends in order", ended == Some(0), code(ended));
-    let second = stage.engine(&venue, "second", "")?;
+    let mut second = stage.engine(&venue, "second", "")?;
     filled(&venue, &second, FILLS + 8)?;
     booked(&venue, &second)?;
     let mut ended_at = [0; 4];

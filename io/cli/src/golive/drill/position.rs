@@ -15,7 +15,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 /// A trade of the account whose pushes are all lost: REST tells it, and it is booked once.
 fn explained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", "")?;
     quoting(&venue, &engine)?;
     let name = venue.name();
     for topic in ["fill", "fast-fill", "order", "position", "account"] {
@@ -66,8 +66,7 @@ fn unexplained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let stop = engine.last("-> HARD_STOP");
     let named = stopped.is_ok() && stop.contains("position_drift");
     evidence.claim("unexplained, it stops for good", named, stop);
-    engine.signal("TERM")?;
-    let ended = engine.ended(SOON)?;
+    let ended = engine.stop()?;
     evidence.claim("the exit code says so", ended == Some(5), code(ended));
     keep(evidence, &engine, "unexplained")
 }

@@ -33,7 +33,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         left > 0 && unseen > 0,
         format!("{KILLS} kills: {left} left orders, {unseen} left executions"),
     );
-    let last = stage.engine(&venue, "last", "")?;
+    let mut last = stage.engine(&venue, "last", "")?;
     last.says("-> RUNNING", SOON)?;
     let log = last.log();
     evidence.proves(

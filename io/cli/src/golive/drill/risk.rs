@@ -3,7 +3,8 @@
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, code, filled, keep, keep_truth, wait};
+use super::{Evidence, SOON, Stage, Trouble, code, filled, keep, keep_truth, most_resting, wait};
+use crate::golive::stage::{Engine, Venue};
 
 /// A small account, so that one order's position moves it by percents.
 const ACCOUNTS: &str = "[[accounts]]\nname = \"keel\"\nuid = 8000000001\ndeposit_usdt = 200\n\
@@ -11,6 +12,8 @@ const ACCOUNTS: &str = "[[accounts]]\nname = \"keel\"\nuid = 8000000001\ndeposit
     \n[[accounts]]\nname = \"manual\"\nuid = 8000000002\ndeposit_usdt = 100000000\n";
 /// What is lost of the equity may stand at this share of it, as shipped.
 const LIMIT: f64 = 0.03;
+/// Looks at the venue after the restart.
+const LOOKS: u32 = 160;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, Some(ACCOUNTS))?;
@@ -42,17 +45,13 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let recovered = still.contains("HARD_STOP") && venue.open_orders()? == 0;
     evidence.claim("it stays so while the mark moves on", recovered, still);
     keep(evidence, &engine, "first")?;
-    engine.signal("TERM")?;
-    let ended = engine.ended(SOON)?;
+    let ended = engine.stop()?;
     evidence.claim("the exit code says so", ended == Some(5), code(ended));
     restarted(stage, &venue, evidence)
 }
 
 /// Moves prices until the engine has lost more than its limit.
-fn breach(
-    venue: &crate::golive::stage::Venue,
-    engine: &crate::golive::stage::Engine,
-) -> Result<String, Trouble> {
+fn breach(venue: &Venue, engine: &Engine) -> Result<String, Trouble> {
     let truth = venue.truth()?;
     let positions = truth["positions"].as_array().cloned().unwrap_or_default();
     let held = positions.first().ok_or_else(|| Trouble::Unexpected(format!("flat: {truth}")))?;
@@ -69,28 +68,17 @@ fn breach(
 }
 
 /// The stop holds over a restart: nothing is quoted.
-fn restarted(
-    stage: &Stage,
-    venue: &crate::golive::stage::Venue,
-    evidence: &mut Evidence,
-) -> Result<(), Trouble> {
+fn restarted(stage: &Stage, venue: &Venue, evidence: &mut Evidence) -> Result<(), Trouble> {
     let mut engine = stage.engine(venue, "second", "")?;
-    let mut most = 0;
-    let mut looks = 0;
-    wait(SOON, "looks after the restart", || {
-        most = most.max(venue.open_orders()?);
-        looks += 1;
-        Ok(looks == 160)
-    })?;
+    let most = most_resting(venue, LOOKS)?;
     let log = engine.log();
     let latched = log.contains("HARD_STOP") && !log.contains("-> RUNNING") && most == 0;
     evidence.claim(
         "after a restart it is still stopped",
         latched,
-        format!("{looks} looks, at most {most} orders rested; {}", engine.first("HARD_STOP")),
+        format!("{LOOKS} looks, at most {most} orders rested; {}", engine.first("HARD_STOP")),
     );
-    engine.signal("TERM")?;
-    let ended = engine.ended(SOON)?;
+    let ended = engine.stop()?;
     evidence.claim("and the exit code says so again", ended == Some(5), code(ended));
     keep_truth(evidence, venue, "venue")?;
     keep(evidence, &engine, "second")

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, code, keep, wait};
+use super::{Evidence, SOON, Stage, Trouble, code, keep, most_resting};
 
 /// What the start asks for.
 const QUESTIONS: [(&str, &str); 6] = [
@@ -22,18 +22,12 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         let venue = part.venue(1, None)?;
         venue.fault(&json!({ "act": "fail", "status": 500, "accepted": "no", "on": path }))?;
         let mut engine = part.engine(&venue, "run", "")?;
-        let mut most = 0;
-        let mut looks = 0;
-        wait(SOON, "looks at the venue", || {
-            most = most.max(venue.open_orders()?);
-            looks += 1;
-            Ok(looks == LOOKS)
-        })?;
+        let most = most_resting(&venue, LOOKS)?;
         let ran = engine.log().contains("-> RUNNING");
         evidence.claim(
             &format!("without {what} nothing is quoted"),
             most == 0 && !ran && venue.fills()? == 0,
-            format!("{path} fails: {looks} looks in 5 s, at most {most} orders"),
+            format!("{path} fails: {LOOKS} looks in 5 s, at most {most} orders"),
         );
         keep(evidence, &engine, what)?;
         if engine.is_over()? {
@@ -47,7 +41,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     // The same without a fault does quote, or the looks above would prove nothing.
     let part = stage.part("whole")?;
     let venue = part.venue(1, None)?;
-    let engine = part.engine(&venue, "run", "")?;
+    let mut engine = part.engine(&venue, "run", "")?;
     super::quoting(&venue, &engine)?;
     evidence.claim("with every answer it quotes", true, "orders rest");
     let ended = engine.stop()?;
