@@ -31,6 +31,7 @@ use crate::bitget::sign::Credentials;
 use crate::bitget::topics::{self, Channel, Directory, Subscription};
 use crate::dispatch::{Arrival, Dispatch, Sent};
 use crate::feed::LinkSink;
+use crate::lease::Lease;
 use crate::link::{Receiver, Sender};
 use crate::proto::http::Client;
 use crate::proto::session::{Cause, Incoming, Session, State};
@@ -66,6 +67,8 @@ pub struct Gateway {
     cancels: Vec<Cancel>,
     orders: Orders,
     sweep: Sweep,
+    /// Leave to send creates.
+    lease: Lease,
     /// Stamps of orders that stand in a connection's buffer.
     unsent: Vec<Sent>,
     ending: Ending,
@@ -208,6 +211,7 @@ impl Gateway {
             way_told: false,
             cancels: Vec::with_capacity(BATCH_MAX),
             orders: Orders::new(INTENT_TTL_NS),
+            lease: Lease::unshared(),
             unsent: Vec::with_capacity(QUOTA),
             ending: Ending::Working,
             can_cancel: false,
@@ -240,6 +244,11 @@ impl Gateway {
             Choice::Rest => Way::Rest,
         };
         Self { way, orders: Orders::new(ttl_ns), ..self }
+    }
+
+    /// The same, sending creates only while `lease` holds.
+    pub fn with_lease(self, lease: Lease) -> Self {
+        Self { lease, ..self }
     }
 
     /// Takes a session over that has just been opened elsewhere: logs in. `utc` is the venue's
@@ -306,6 +315,10 @@ impl Gateway {
                 let measure = Measure::Countdown;
                 self.tell(Event::Health(Health { measure, value }), now);
             }
+        }
+        if !self.lease.holds() {
+            // What waits for its turn has not been sent, and will not be.
+            self.orders.withdraw(|_| true, &mut self.http);
         }
         if self.orders.is_busy() {
             work += self.orders.advance(order, &mut self.http, &mut self.unsent, now);
@@ -547,6 +560,11 @@ impl Gateway {
             taken += 1;
             let stamps = dispatch.stamps;
             match dispatch.command {
+                Command::Place(order) if !self.lease.holds() => {
+                    let spec = order.spec();
+                    let (instrument, client) = (spec.intent.instrument, spec.client);
+                    self.http.not_sent(instrument, client, RequestKind::Place);
+                }
                 Command::Place(order) => {
                     self.send_cancels(session.as_deref_mut(), now);
                     self.place(session.as_deref_mut(), order, stamps, utc, now);

@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod driver;
 pub mod feed;
 pub mod gateway;
+pub mod lease;
 pub mod link;
 pub mod proto;
 pub mod rate;

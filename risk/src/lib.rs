@@ -10,12 +10,14 @@
 extern crate std;
 
 pub mod collar;
+pub mod flatten;
 pub mod gate;
 pub mod health;
 pub mod limits;
 pub mod loss;
 pub mod throttle;
 
+pub use flatten::FlattenGate;
 pub use gate::{InstrumentRisk, RiskGate};
 
 #[cfg(test)]

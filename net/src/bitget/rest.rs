@@ -383,6 +383,42 @@ impl Answers {
         })
     }
 
+    /// A page of a list of orders, of whatever instrument and whoever made them.
+    ///
+    /// # Errors
+    /// See [`RestError`]; an order that cannot be named makes the whole list unreadable.
+    pub fn listed(&mut self, status: u16, body: &[u8]) -> Result<Page<Listed>, RestError> {
+        self.read(status, body, |answer| {
+            let list = answer.list()?;
+            let mut page = Page { items: Vec::new(), rows: list.len(), cursor: answer.cursor()? };
+            for row in list {
+                let [symbol, order_id, client] = row.fields(["symbol", "orderId", "clientOid"])?;
+                let symbol = Symbol::parse(needed(symbol)?.text()?).ok_or(DecodeError::Word)?;
+                let client = client.and_then(Item::filled).map_or(Ok(&b""[..]), Item::text)?;
+                page.items.push(Listed {
+                    symbol,
+                    order_id: needed(order_id)?.id()?,
+                    client: String::from_utf8_lossy(client).chars().take(MESSAGE_MAX).collect(),
+                });
+            }
+            Ok(page)
+        })
+    }
+
+    /// True when the answer about one order says that it is over.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn has_ended(&mut self, status: u16, body: &[u8]) -> Result<bool, RestError> {
+        self.read(status, body, |answer| {
+            let [word] = answer.data()?.fields(["orderStatus"])?;
+            Ok(matches!(
+                needed(word)?.text()?,
+                b"canceled" | b"cancelled" | b"filled" | b"rejected"
+            ))
+        })
+    }
+
     /// An answer whose success is all that matters: the countdown.
     ///
     /// # Errors
@@ -531,6 +567,17 @@ impl Asked {
         let class = RejectClass::Other;
         Reply { instrument, client, request, outcome, order_id: 0, code: 0, class }
     }
+}
+
+/// An order of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Of which instrument.
+    pub symbol: Symbol,
+    /// The venue's id.
+    pub order_id: u64,
+    /// The client's, as it stands there; may be empty.
+    pub client: String,
 }
 
 /// How the account is set up.

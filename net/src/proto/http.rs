@@ -25,6 +25,7 @@ pub struct Client {
     ended: Option<bool>,
     reusable: bool,
     interim: u32,
+    head_ns_max: u64,
 }
 
 impl Client {
@@ -42,7 +43,18 @@ impl Client {
             ended: None,
             reusable: true,
             interim: 0,
+            head_ns_max: HEAD_NS_MAX,
         }
+    }
+
+    /// The same, waiting for a response's head no longer than `head_ns_max`, which is at most
+    /// [`HEAD_NS_MAX`].
+    ///
+    /// # Panics
+    /// When it is more.
+    pub fn with_patience(self, head_ns_max: u64) -> Self {
+        assert!(head_ns_max <= HEAD_NS_MAX, "a response has {HEAD_NS_MAX} ns at most");
+        Self { head_ns_max, ..self }
     }
 
     /// Forgets the old connection and what was in flight on it, for a new one.
@@ -74,7 +86,7 @@ impl Client {
         self.maybe_sent = false;
         self.interim = 0;
         self.state = State::Head;
-        self.deadlines.set(HEAD_TIMER, now.after(HEAD_NS_MAX));
+        self.deadlines.set(HEAD_TIMER, now.after(self.head_ns_max));
         Ok(())
     }
 
@@ -426,7 +438,7 @@ pub struct Failure {
 /// What went wrong with a response. The connection cannot be used further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
-    /// No whole head within [`HEAD_NS_MAX`].
+    /// No whole head within [`HEAD_NS_MAX`], or less where the client is less patient.
     HeadTimeout,
     /// No whole body within [`BODY_NS_MAX`].
     BodyTimeout,

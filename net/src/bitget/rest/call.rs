@@ -11,6 +11,7 @@ use keel_core::units::{Side, UnixNanos};
 
 use crate::bitget::client::Instance;
 use crate::bitget::encode;
+use crate::bitget::rest::Listed;
 use crate::proto::http::Method;
 
 /// One request as it goes out, and as it is signed.
@@ -201,6 +202,46 @@ impl Call {
             None => r#"{"category":"USDT-FUTURES"}"#.to_owned(),
         };
         Self::post("/api/v3/trade/cancel-symbol-order", body)
+    }
+
+    /// Cancels up to [`encode::BATCH_MAX`] orders that a list named, whoever made them; 5/s.
+    ///
+    /// # Panics
+    /// When there are none, or more.
+    pub fn cancel_listed(orders: &[Listed]) -> Self {
+        let fits = (1..=encode::BATCH_MAX).contains(&orders.len());
+        assert!(fits, "a batch has 1 to {} orders", encode::BATCH_MAX);
+        let objects: Vec<_> = orders
+            .iter()
+            .map(|order| {
+                let (symbol, id) = (order.symbol, order.order_id);
+                format!(r#"{{"category":"USDT-FUTURES","symbol":"{symbol}","orderId":"{id}"}}"#)
+            })
+            .collect();
+        Self::post("/api/v3/trade/cancel-batch", format!("[{}]", objects.join(",")))
+    }
+
+    /// One order by the venue's id; 20/s.
+    pub fn order_by_id(order_id: u64) -> Self {
+        Self::get("/api/v3/trade/order-info", format!("orderId={order_id}"), true)
+    }
+
+    /// Orders that are over, newest first, a page at a time; 20/s.
+    pub fn ended_orders(symbol: Option<Symbol>, window: Window, cursor: Option<&str>) -> Self {
+        let mut query = with_symbol(product(), symbol);
+        window.push(&mut query);
+        Self::get("/api/v3/trade/history-orders", with_cursor(&query, cursor), true)
+    }
+
+    /// Trigger orders, take profits and stop losses that wait; 20/s.
+    pub fn waiting_triggers() -> Self {
+        Self::get("/api/v3/trade/unfilled-strategy-orders", product(), true)
+    }
+
+    /// Cancels one of them; 10/s.
+    pub fn cancel_trigger(order_id: u64) -> Self {
+        let body = format!(r#"{{"orderId":"{order_id}"}}"#);
+        Self::post("/api/v3/trade/cancel-strategy-order", body)
     }
 
     /// Arms the venue's own dead-man's switch for 5 to 60 seconds, or disarms it with 0; 1/s.
