@@ -371,7 +371,7 @@ fn an_ordered_stop_ends_only_after_the_venue_has_said_zero() {
         bench.step(Event::OrderUpdate(update));
     }
     bench.said.clear();
-    bench.step(Event::Operator(Operator { directive: Directive::Stop, incident: 0 }));
+    bench.step(Event::Operator(Operator::program(Directive::Stop)));
     bench.timers();
     let stopped = |view: &CommandView| matches!(view, CommandView::Stopped(_));
     assert!(!bench.said.iter().any(stopped), "orders still rest");
@@ -392,18 +392,19 @@ fn an_ordered_stop_ends_only_after_the_venue_has_said_zero() {
 #[test]
 fn a_hard_stop_stays_after_its_cause_has_gone_and_leaves_only_by_the_incident() {
     let mut bench = Bench::running();
-    bench.step(Event::Operator(Operator { directive: Directive::Kill, incident: 0 }));
+    bench.step(Event::Operator(Operator::program(Directive::Kill)));
     assert_eq!(bench.engine.state(), GuardState::HardStop);
     let incident = bench.said.iter().rev().find_map(|view| match view {
         CommandView::GuardChanged(change) => Some(change.incident),
         _ => None,
     });
-    bench.step(Event::Operator(Operator { directive: Directive::Resume, incident: 0 }));
+    bench.step(Event::Operator(Operator::program(Directive::Resume)));
     bench.said.clear();
     bench.quiet_seconds(10);
     assert_eq!(bench.engine.state(), GuardState::HardStop);
     assert!(bench.placed().is_empty());
-    let rearm = |incident| Event::Operator(Operator { directive: Directive::Rearm, incident });
+    let rearm =
+        |incident| Event::Operator(Operator { incident, ..Operator::program(Directive::Rearm) });
     bench.step(rearm(1));
     assert_eq!(bench.engine.state(), GuardState::HardStop, "another incident's name does not do");
     bench.step(rearm(incident.expect("a change was recorded")));
@@ -456,7 +457,7 @@ fn an_order_that_rests_although_it_was_canceled_is_canceled_again_until_it_has_g
         bench.open.push(update);
         bench.step(Event::OrderUpdate(update));
     }
-    bench.step(Event::Operator(Operator { directive: Directive::Pause, incident: 0 }));
+    bench.step(Event::Operator(Operator::program(Directive::Pause)));
     let specs = bench.placed();
     bench.said.clear();
     // The venue takes every cancel and does nothing; asked, it shows the orders.
@@ -600,7 +601,7 @@ fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
     let spec = bench.placed()[0];
     let update = bench.update(&spec, OrderStatus::Live);
     bench.step(Event::OrderUpdate(update));
-    bench.step(Event::Operator(Operator { directive: Directive::Pause, incident: 0 }));
+    bench.step(Event::Operator(Operator::program(Directive::Pause)));
     bench.now = bench.now.after(1);
     bench.timers();
     bench.step(Event::Reply(Reply {
@@ -623,7 +624,7 @@ fn a_stop_that_waits_is_looked_at_now_and_then_and_not_without_pause() {
         bench.open.push(update);
         bench.step(Event::OrderUpdate(update));
     }
-    bench.step(Event::Operator(Operator { directive: Directive::Stop, incident: 0 }));
+    bench.step(Event::Operator(Operator::program(Directive::Stop)));
     bench.now = bench.now.after(500 * MILLIS);
     bench.timers();
     let wait = bench.engine.deadline().since(bench.now);

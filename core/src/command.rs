@@ -1,6 +1,6 @@
 //! Commands: everything the engine wants done, and what it says about itself.
 
-use crate::event::{CancelReason, ClientId, OrderStatus, Topic};
+use crate::event::{CancelReason, ClientId, Operator, OrderStatus, Topic};
 use crate::gate::{Approved, OrderSpec};
 use crate::guard::GuardState;
 use crate::instrument::InstrumentId;
@@ -93,6 +93,8 @@ slot_kinds! {
         141 => Digest(DigestRecord),
         /// The venue's own switch.
         142 => Countdown(Countdown),
+        /// What came of an operator's command.
+        143 => Ruled(Ruled),
     }
 }
 
@@ -193,6 +195,8 @@ pub enum Record {
     Day(Day),
     /// The engine's digest.
     Digest(DigestRecord),
+    /// What came of an operator's command.
+    Ruled(Ruled),
 }
 
 impl From<Record> for CommandView {
@@ -206,6 +210,7 @@ impl From<Record> for CommandView {
             Record::StatusPage(record) => Self::StatusPage(record),
             Record::Day(record) => Self::Day(record),
             Record::Digest(record) => Self::Digest(record),
+            Record::Ruled(record) => Self::Ruled(record),
         }
     }
 }
@@ -403,6 +408,37 @@ slot_struct! {
         pub events: u64,
         /// The digest of the state.
         pub digest: u64,
+    }
+}
+
+slot_struct! {
+    /// What came of an operator's command.
+    pub struct Ruled {
+        /// The command.
+        pub operator: Operator,
+        /// What came of it.
+        pub ruling: Ruling,
+        /// For a refused rearm: the incident that is latched, 0 for none. For a refused or done
+        /// set: the value in force. Else 0.
+        pub found: i64,
+    }
+}
+
+slot_enum! {
+    /// What came of an operator's command.
+    pub enum Ruling {
+        /// It was done, or is so already.
+        Done = 0 "done",
+        /// Refused: the guard is not stopped.
+        NotStopped = 1 "not stopped",
+        /// Refused: another incident is latched.
+        WrongIncident = 2 "wrong incident",
+        /// Refused: no such parameter, or the value is outside of its range.
+        OutOfRange = 3 "out of range",
+        /// Refused: it would loosen a limit, and limits may only be tightened.
+        Loosens = 4 "limits may only be tightened",
+        /// Refused: it is read at start only.
+        Fixed = 5 "read at start only",
     }
 }
 

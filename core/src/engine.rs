@@ -16,14 +16,15 @@ mod stop;
 
 use crate::command::{
     Cancel, CancelAll, CancelCause, Countdown, Notice, NoticeKind, OUTBOX_MAX, Outbox, Plain,
-    Record,
+    Record, Ruled, Ruling,
 };
 use crate::digest::Digest;
 use crate::event::{Boot, ClientId, Directive, Event, Evidence, Health, Measure, Mode, Operator};
 use crate::gate::{AccountView, Gate, InstrumentView, View};
-use crate::guard::{Guard, GuardState, Opinion, Reason, Reasons};
+use crate::guard::{Guard, GuardState, Opinion, RearmError, Reason, Reasons};
 use crate::instrument::InstrumentId;
 use crate::ledger::{self, Ledger};
+use crate::limit;
 use crate::order::{self, OrderTable};
 use crate::param::{Params, Profile};
 use crate::planted::Defect;
@@ -382,23 +383,64 @@ impl<'m, G: Gate> Engine<'m, G> {
     }
 
     fn operator(&mut self, operator: &Operator, now: MonoNanos, out: &mut Outbox<'_>) {
-        match operator.directive {
-            Directive::Stop => self.stage.begin_stop(now),
-            Directive::Pause => self.paused = true,
-            Directive::Resume => self.paused = false,
-            Directive::Kill => self.killed = true,
-            Directive::Rearm => {
-                if let Ok(change) = self.guard.rearm(operator.incident) {
-                    out.record(Record::GuardChanged(change));
-                    self.account.state = change.to;
-                    self.killed = false;
-                    self.account.contradiction = false;
-                    self.account.reject_streak = 0;
-                    self.ledger.rearm();
-                    out.record(Record::Day(self.ledger.day(false)));
-                }
+        let (ruling, found) = match operator.directive {
+            Directive::Stop => {
+                self.stage.begin_stop(now);
+                (Ruling::Done, 0)
+            }
+            Directive::Pause => {
+                self.paused = true;
+                (Ruling::Done, 0)
+            }
+            Directive::Resume => {
+                self.paused = false;
+                (Ruling::Done, 0)
+            }
+            Directive::Kill => {
+                self.killed = true;
+                (Ruling::Done, 0)
+            }
+            Directive::Rearm => self.rearm(operator.incident, out),
+            Directive::Set => self.set(operator),
+        };
+        out.record(Record::Ruled(Ruled { operator: *operator, ruling, found }));
+    }
+
+    /// Clears the stop of `incident`. Losses are measured from here on.
+    fn rearm(&mut self, incident: u64, out: &mut Outbox<'_>) -> (Ruling, i64) {
+        match self.guard.rearm(incident) {
+            Ok(change) => {
+                out.record(Record::GuardChanged(change));
+                self.account.state = change.to;
+                self.killed = false;
+                self.account.contradiction = false;
+                self.account.reject_streak = 0;
+                self.ledger.rearm();
+                out.record(Record::Day(self.ledger.day(false)));
+                (Ruling::Done, 0)
+            }
+            Err(RearmError::NotStopped) => (Ruling::NotStopped, 0),
+            Err(RearmError::WrongIncident) => {
+                (Ruling::WrongIncident, self.guard.incident().cast_signed())
             }
         }
+    }
+
+    /// Changes one parameter, if its range and, for a limit, its direction allow it.
+    fn set(&mut self, operator: &Operator) -> (Ruling, i64) {
+        let place = usize::from(operator.key);
+        let Some(&current) = self.params.values().get(place) else {
+            return (Ruling::OutOfRange, 0);
+        };
+        let ruling = match limit::turn(place, current, operator.value) {
+            limit::Turn::Loosens => Ruling::Loosens,
+            limit::Turn::Fixed => Ruling::Fixed,
+            limit::Turn::Free if self.params.set(place, operator.value) => Ruling::Done,
+            limit::Turn::Free => Ruling::OutOfRange,
+        };
+        self.orders.configure(&self.params, self.entry_over_rest);
+        self.reconcile.configure(&self.params);
+        (ruling, self.params.values()[place])
     }
 
     /// Does what is due without an event: the day's turn, overdue orders, reconciliation, the stop.

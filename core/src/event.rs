@@ -713,16 +713,34 @@ slot_enum! {
         Kill = 3 "kill",
         /// Clear the latch of the incident named.
         Rearm = 4 "rearm",
+        /// Change one parameter.
+        Set = 5 "set",
     }
 }
 
 slot_struct! {
-    /// A command of a person or of the program itself.
+    /// A command of a person or of the program itself. What came of it is said in a
+    /// [`Ruled`](crate::command::Ruled).
     pub struct Operator {
         /// What.
         pub directive: Directive,
         /// For [`Directive::Rearm`]: which incident.
         pub incident: u64,
+        /// For [`Directive::Set`]: the value's place in [`crate::param::TABLE`]'s storage.
+        pub key: u16,
+        /// For [`Directive::Set`]: the value, in the key's unit.
+        pub value: i64,
+        /// Who: the user's number as the kernel told it; that of the process for its own.
+        pub user: u32,
+        /// The asker's own number of this request, by which it knows the answer; 0 for none.
+        pub ticket: u32,
+    }
+}
+
+impl Operator {
+    /// What the program itself asks for.
+    pub const fn program(directive: Directive) -> Self {
+        Self { directive, incident: 0, key: 0, value: 0, user: 0, ticket: 0 }
     }
 }
 

@@ -326,6 +326,8 @@ slot_enum! {
         CreatesPerDay = 33 "creates_per_day",
         /// The venue's own switch was armed and is no longer confirmed.
         DeadMan = 34 "dead_man",
+        /// The engine's process died, or a thread of it turned no more.
+        EngineLost = 40 "engine_lost",
     }
 }
 
@@ -333,7 +335,7 @@ slot_enum! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reasons(pub u64);
 
-const _: () = assert!(Reason::ALL.len() <= 64);
+const _: () = assert!((Reason::ALL[Reason::ALL.len() - 1] as u8) < 64);
 
 impl Reasons {
     /// No reason.

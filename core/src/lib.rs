@@ -22,6 +22,7 @@ pub mod instrument;
 pub mod layout;
 pub mod ledger;
 pub mod lifecycle;
+pub mod limit;
 pub mod markout;
 pub mod order;
 pub mod param;

@@ -4,6 +4,7 @@
 //! be changed at run time. A value is an `i64` in the unit of its row and arrives as a
 //! [`Parameter`](crate::event::Parameter) event, so that a replay sees it.
 
+use crate::decimal::{DecimalError, Grid};
 use crate::planted::{Defect, Planted};
 use crate::regime::{REGIMES, Regime};
 use crate::units::{E8, MILLIS, Quote, Rate, SECONDS};
@@ -27,6 +28,34 @@ pub enum Unit {
     Usdt,
     /// One of the words given, stored by its place.
     Word(&'static [&'static str]),
+}
+
+impl Unit {
+    /// The smallest step that it keeps.
+    pub const fn grid(self) -> Grid {
+        let scale = match self {
+            Self::Fraction | Self::Factor | Self::Usdt => 8,
+            // A basis point is 1e-4, a parameter counts 1e-8.
+            Self::Bps => 4,
+            Self::Seconds => 9,
+            Self::Millis => 6,
+            Self::Count | Self::Word(_) => 0,
+        };
+        Grid { step: 1, scale }
+    }
+
+    /// A value from its text: a decimal number, or one of the words.
+    ///
+    /// # Errors
+    /// As [`Grid::steps`], and [`DecimalError::OffGrid`] for more
+    /// decimals than the unit keeps or for another word.
+    pub fn parse(self, text: &[u8]) -> Result<i64, DecimalError> {
+        if let Self::Word(words) = self {
+            let place = words.iter().position(|word| word.as_bytes() == text);
+            return place.map(|place| place as i64).ok_or(DecimalError::OffGrid);
+        }
+        self.grid().steps(text)
+    }
 }
 
 /// One row: a key of the configuration.

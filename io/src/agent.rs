@@ -9,6 +9,7 @@ pub mod engine;
 pub mod feed;
 pub mod gateway;
 pub mod journal;
+pub mod kill;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +50,7 @@ pub trait Agent: Send {
 pub struct Pulse {
     cycles: CachePadded<AtomicU64>,
     panicked: AtomicBool,
+    over: AtomicBool,
 }
 
 impl Pulse {
@@ -63,6 +65,12 @@ impl Pulse {
         // Acquire: pairs with the store after the agent was dropped, so that its links are
         // abandoned too.
         self.panicked.load(Ordering::Acquire)
+    }
+
+    /// True once the thread has nothing more to do.
+    pub fn is_over(&self) -> bool {
+        // Relaxed: a flag that only rises, ordered with nothing.
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Says that an agent of the thread has panicked and been dropped.
@@ -135,6 +143,8 @@ impl Duty {
             // Relaxed: a counter of one writer, ordered with nothing.
             self.pulse.cycles.store(cycles, Ordering::Relaxed);
         }
+        // Relaxed: see `Pulse::is_over`.
+        self.pulse.over.store(true, Ordering::Relaxed);
     }
 
     /// Steps every agent once; those that are over or panicked are dropped.

@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicU64;
 
 /// The user that this process acts as.
 pub fn effective_user() -> u32 {
@@ -19,6 +22,126 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
     let code = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes) };
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+/// Words of memory that processes can share.
+pub const SHARED_WORDS: usize = 512;
+const SHARED_BYTES: usize = SHARED_WORDS * size_of::<AtomicU64>();
+
+/// Makes words of memory that another process can map by the descriptor. All are zero. They live as
+/// long as this process.
+///
+/// # Errors
+/// What the system says.
+pub fn share() -> io::Result<(&'static [AtomicU64; SHARED_WORDS], OwnedFd)> {
+    // SAFETY: the name is a C text that outlives the call; nothing else is passed.
+    let fd = unsafe { libc::memfd_create(c"keel-vitals".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor has just been made and belongs to nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let file = File::from(fd);
+    file.set_len(SHARED_BYTES as u64)?;
+    let words = map_shared(&file)?;
+    Ok((words, file.into()))
+}
+
+/// Maps words that another process has made by [`share`].
+///
+/// # Errors
+/// What the system says, or that the file has another size.
+pub fn map_shared(fd: &impl AsFd) -> io::Result<&'static [AtomicU64; SHARED_WORDS]> {
+    let file = File::from(fd.as_fd().try_clone_to_owned()?);
+    if file.metadata()?.len() != SHARED_BYTES as u64 {
+        return Err(io::Error::other("the descriptor is not that of an engine's vitals"));
+    }
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let (address, kind) = (std::ptr::null_mut(), libc::MAP_SHARED);
+    // SAFETY: a new mapping at an address that the system chooses; the file has the size mapped.
+    let mapped = unsafe { libc::mmap(address, SHARED_BYTES, access, kind, file.as_raw_fd(), 0) };
+    if mapped == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping is aligned to a page, as long as the array, never unmapped, and touched
+    // by atomic operations only, in every process that maps it; zero is a value of each word.
+    Ok(unsafe { &*mapped.cast::<[AtomicU64; SHARED_WORDS]>() })
+}
+
+/// Who is at the other end of a Unix socket, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process.
+    pub process: u32,
+    /// Its user.
+    pub user: u32,
+}
+
+/// Who is at the other end of `stream`.
+///
+/// # Errors
+/// What the system says.
+pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    let into = (&raw mut found).cast();
+    // SAFETY: the option writes one ucred at most, which `found` is and outlives the call.
+    let code =
+        unsafe { libc::getsockopt(stream.as_raw_fd(), level, option, into, &raw mut length) };
+    if code != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Peer { process: found.pid.unsigned_abs(), user: found.uid })
+}
+
+/// A hold on one process, which its number alone is not: numbers are used again.
+#[derive(Debug)]
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// Takes hold of a process that runs.
+    ///
+    /// # Errors
+    /// What the system says; `ESRCH` when there is none.
+    pub fn hold(id: u32) -> io::Result<Self> {
+        // SAFETY: the call takes two numbers and touches no memory of ours.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0) };
+        let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor has just been made and belongs to nobody else.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// True once it has ended.
+    pub fn has_ended(&self) -> bool {
+        let mut asked = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd is passed, which outlives the call; it does not wait.
+        let ready = unsafe { libc::poll(&raw mut asked, 1, 0) };
+        ready > 0
+    }
+
+    /// Ends it at once (`SIGKILL`). One that has ended is no error.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn end(&self) -> io::Result<()> {
+        let (signal, none) = (libc::SIGKILL, std::ptr::null::<libc::siginfo_t>());
+        let fd = self.0.as_raw_fd();
+        // SAFETY: the descriptor is open while `self` lives; no memory is passed.
+        let code = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, 0) };
+        let error = io::Error::last_os_error();
+        if code == 0 || error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
+    }
+}
+
+/// Leaves the terminal's session, so that its signals end the others and not this process. A
+/// process that leads one already stays.
+pub fn leave_session() {
+    // SAFETY: setsid takes nothing and touches no memory of ours; its failure changes nothing.
+    let _ = unsafe { libc::setsid() };
 }
 
 /// Columns of the terminal that standard output is; `None` when it is none.
@@ -53,6 +176,35 @@ mod tests {
     fn this_process_has_memory_and_open_files() {
         assert!(resident_kib() > 100);
         assert!(open_files() >= 3);
+    }
+
+    #[test]
+    fn shared_words_are_the_same_memory_by_both_mappings() {
+        use std::sync::atomic::Ordering;
+        let (words, fd) = share().expect("memory");
+        let other = map_shared(&fd).expect("mapped");
+        words[7].store(77, Ordering::Release);
+        assert_eq!(other[7].load(Ordering::Acquire), 77);
+        assert!(map_shared(&tempfile::tempfile().expect("a file")).is_err(), "not of that size");
+    }
+
+    #[test]
+    fn the_peer_of_a_socket_is_known_by_the_kernel() {
+        let (here, _there) = UnixStream::pair().expect("a pair");
+        let peer = peer(&here).expect("credentials");
+        assert_eq!(peer, Peer { process: std::process::id(), user: effective_user() });
+    }
+
+    #[test]
+    fn a_process_that_is_held_is_ended_and_seen_to_end() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
+        let held = Process::hold(child.id()).expect("it runs");
+        assert!(!held.has_ended());
+        held.end().expect("ended");
+        child.wait().expect("reaped");
+        assert!(held.has_ended());
+        held.end().expect("ending it again is no error");
+        assert!(Process::hold(child.id()).is_err(), "reaped, so there is none");
     }
 
     #[test]

@@ -115,6 +115,14 @@ pub fn load(file: Option<&Path>) -> Result<ApiKey, SecretError> {
     load_with(file, |name| env::var(name).ok())
 }
 
+/// The key in `file`, whatever the environment holds.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(file: &Path) -> Result<ApiKey, SecretError> {
+    read_file(file)
+}
+
 fn load_with(
     file: Option<&Path>,
     variable: impl Fn(&str) -> Option<String>,

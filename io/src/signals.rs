@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// A flag that SIGINT and SIGTERM raise. A second one of them, once the flag is up, ends the
@@ -20,4 +20,16 @@ pub fn stop_flag(second: i32) -> io::Result<Arc<AtomicBool>> {
         flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
+}
+
+/// Lets SIGINT, SIGTERM and SIGHUP pass: for a process that must outlive the one that these are
+/// meant for.
+///
+/// # Errors
+/// What the system says.
+pub fn outlive() -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(())
 }

@@ -28,7 +28,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cold::csv::FillContext;
 use crate::cold::daily::{DailyState, date_of};
-use crate::disk::{self, Entry, FileSystem, Fs, Lock, OsFiles, Refused, refused};
+use crate::disk::{self, Entry, FileSystem, Fs, Lock, Opening, OsFiles, Refused, refused};
 use ledger::{Kept, LedgerFile, Record};
 
 /// A state directory, locked until it is dropped.
@@ -325,19 +325,7 @@ impl StateDir {
     /// # Errors
     /// As [`StateError`] says.
     pub fn latch(&self, latch: &Latch) -> Result<(), StateError> {
-        if read_latch(&*self.fs, &self.path)?.is_some() {
-            return Ok(());
-        }
-        let reasons: Vec<_> = latch.reasons.iter().map(|reason| reason.text()).collect();
-        let Value::Object(object) = json!({
-            "incident_id": latch.incident.to_string(),
-            "reasons": reasons.join("|"),
-            "reason_bits": latch.reasons.0.to_string(),
-            "since_ns": latch.since.0.to_string(),
-        }) else {
-            unreachable!("an object literal is an object")
-        };
-        write_object(&*self.fs, &self.path.join(LATCH), object)
+        latch_on(&*self.fs, &self.path, latch).map(drop)
     }
 
     /// Ends the stop of `incident` while no engine runs. `now` is UTC.
@@ -483,6 +471,101 @@ fn regrid(steps: i64, from: Grid, to: Grid) -> Option<i64> {
     if value % step == 0 { i64::try_from(value / step).ok() } else { None }
 }
 
+/// Who latches a state directory that another process may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// The guardian of a run that is gone.
+    Guardian,
+    /// A person, with no engine that answers.
+    Person,
+    /// The run's own process, when its engine cannot.
+    Process,
+}
+
+/// The number of an incident that no engine has counted: above all that the engine of `epoch` can.
+pub fn incident_beside(epoch: u32, who: Beside) -> u64 {
+    let number: u32 = match who {
+        Beside::Guardian => 0xffff_0001,
+        Beside::Person => 0xffff_0002,
+        Beside::Process => 0xffff_0003,
+    };
+    u64::from(epoch) << 32 | u64::from(number)
+}
+
+/// Makes a latch durable from outside of the run that holds the directory, and gives the one in
+/// force: an earlier one stays.
+///
+/// # Errors
+/// As [`StateError`] says.
+pub fn latch_beside(dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
+    latch_on(&*disk::os(), dir, latch)
+}
+
+/// What is latched in a state directory.
+///
+/// # Errors
+/// As [`StateError`] says.
+pub fn latched(dir: &Path) -> Result<Option<Latch>, StateError> {
+    read_latch(&*disk::os(), dir)
+}
+
+/// The newest boot epoch of a state directory; 0 for one that was never started.
+///
+/// # Errors
+/// As [`StateError`] says.
+pub fn epoch(dir: &Path) -> Result<u32, StateError> {
+    Ok(last_epoch(&*disk::os(), dir)?.epoch)
+}
+
+/// Clears the latch of a state directory that no run holds. Who asked, when, and what came of it is
+/// durable in `operators.log` there before the latch goes.
+///
+/// # Errors
+/// [`StateError::Locked`] while a run holds it, [`StateError::OtherIncident`].
+pub fn rearm_at_rest(
+    dir: &Path,
+    incident: u64,
+    user: u32,
+    utc: UnixNanos,
+) -> Result<(), StateError> {
+    let fs = disk::os();
+    let latched = read_latch(&*fs, dir)?.map_or(0, |latch| latch.incident);
+    let right = latched == incident && latched != 0;
+    let result = if right { "asked" } else { "wrong incident" };
+    let time = crate::cold::daily::utc_text(utc);
+    let path = dir.join(OPERATORS);
+    let line = format!("{time} rearm {incident} by user {user}: {result}\n");
+    let mut log = refused("open", &path, fs.open(&path, Opening::Appending))?;
+    refused("write", &path, log.write(line.as_bytes()))?;
+    refused("sync", &path, log.sync())?;
+    refused("sync the directory of", &path, fs.sync_parent(&path))?;
+    if !right {
+        return Err(StateError::OtherIncident { latched, named: incident });
+    }
+    let identity =
+        read_identity(&*fs, dir)?.ok_or_else(|| corrupt(&dir.join(IDENTITY), "is missing"))?;
+    let (mut state, recovered) = StateDir::open(dir, &identity, utc)?;
+    state.rearm(incident, utc)?;
+    if recovered.dirty { Ok(()) } else { state.mark_clean() }
+}
+
+fn latch_on(fs: &dyn FileSystem, dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
+    if let Some(earlier) = read_latch(fs, dir)? {
+        return Ok(earlier);
+    }
+    let reasons: Vec<_> = latch.reasons.iter().map(|reason| reason.text()).collect();
+    let Value::Object(object) = json!({
+        "incident_id": latch.incident.to_string(),
+        "reasons": reasons.join("|"),
+        "reason_bits": latch.reasons.0.to_string(),
+        "since_ns": latch.since.0.to_string(),
+    }) else {
+        unreachable!("an object literal is an object")
+    };
+    write_object(fs, &dir.join(LATCH), object)?;
+    Ok(*latch)
+}
+
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "instance {} of account {} on {}", self.instance, self.uid, self.venue)
@@ -517,7 +600,7 @@ fn check_identity(
     identity: &Identity,
 ) -> Result<bool, StateError> {
     let path = dir.join(IDENTITY);
-    let Some(object) = read_object(fs, &path)? else {
+    let Some(found) = read_identity(fs, dir)? else {
         let is_there = |name: &&str| !matches!(fs.entry(&dir.join(name)), Ok(Entry::Nothing));
         let orphaned = [DAILY, LATCH, LEDGER, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
         return if orphaned {
@@ -526,12 +609,6 @@ fn check_identity(
             Ok(false)
         };
     };
-    let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
-    let uid = text("uid").and_then(|uid| uid.parse().ok());
-    let (Some(venue), Some(uid), Some(instance)) = (text("venue"), uid, text("instance")) else {
-        return Err(corrupt(&path, "venue, uid or instance is missing"));
-    };
-    let found = Identity { venue, uid, instance };
     if found == *identity {
         return Ok(true);
     }
@@ -543,6 +620,18 @@ fn check_identity(
         found: found.to_string(),
         expected: identity.to_string(),
     })
+}
+
+/// Whose directory it is; `None` for one that was never started.
+fn read_identity(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Identity>, StateError> {
+    let path = dir.join(IDENTITY);
+    let Some(object) = read_object(fs, &path)? else { return Ok(None) };
+    let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+    let uid = text("uid").and_then(|uid| uid.parse().ok());
+    let (Some(venue), Some(uid), Some(instance)) = (text("venue"), uid, text("instance")) else {
+        return Err(corrupt(&path, "venue, uid or instance is missing"));
+    };
+    Ok(Some(Identity { venue, uid, instance }))
 }
 
 fn write_identity(fs: &dyn FileSystem, dir: &Path, identity: &Identity) -> Result<(), StateError> {
@@ -704,6 +793,7 @@ const LATCH: &str = "latch.json";
 const LEDGER: &str = "ledger";
 const DAILY: &str = "daily_state.json";
 const CLEAN: &str = "clean";
+const OPERATORS: &str = "operators.log";
 const EPOCHS: [&str; 2] = ["epoch.a", "epoch.b"];
 const EPOCH_MAGIC: &[u8; 8] = b"KEELEPOC";
 const OBJECT_BYTES_MAX: u64 = 4 << 20;
@@ -1046,6 +1136,37 @@ mod tests {
         assert!(
             matches!(open(dir.path()), Err(StateError::Corrupt { .. })),
             "epochs without owner"
+        );
+    }
+
+    #[test]
+    fn a_latch_from_outside_of_a_run_stops_the_next_one_and_is_cleared_only_by_its_number() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (state, _) = open(dir.path()).expect("a first start");
+        assert_eq!(epoch(dir.path()).expect("read"), 1);
+        let incident = incident_beside(1, Beside::Guardian);
+        let reasons = Reasons::NONE.with(Reason::EngineLost);
+        let latch = Latch { incident, reasons, since: UnixNanos(5) };
+        assert_eq!(latch_beside(dir.path(), &latch).expect("written"), latch);
+        let later = Latch { incident: incident + 1, ..latch };
+        assert_eq!(latch_beside(dir.path(), &later).expect("read"), latch, "the earlier one stays");
+        let at_rest = |named| rearm_at_rest(dir.path(), named, 7, UnixNanos(6));
+        assert!(matches!(at_rest(incident), Err(StateError::Locked(_))), "a run holds it");
+        drop(state);
+        let wrong = at_rest(incident + 1);
+        assert!(
+            matches!(wrong, Err(StateError::OtherIncident { latched, .. }) if latched == incident)
+        );
+        let (state, recovered) = open(dir.path()).expect("a second start");
+        assert_eq!(recovered.latch, Some(latch));
+        drop(state);
+        at_rest(incident).expect("rearmed");
+        assert_eq!(latched(dir.path()).expect("read"), None);
+        let log = fs::read_to_string(dir.path().join(OPERATORS)).expect("a log");
+        assert_eq!(log.lines().count(), 3, "{log}");
+        assert!(
+            log.contains("by user 7: wrong incident") && log.contains("by user 7: asked"),
+            "{log}"
         );
     }
 }

@@ -10,6 +10,7 @@
 //! | queries | engine → cold | 1,024 | as above |
 //! | tap | engine → journal | 32,768 | as above |
 //! | stamps | gateway → journal | 4,096 | dropped and counted |
+//! | rulings | engine → kill | 64 | dropped and counted |
 //! | handovers | cold ⇄ feed, cold ⇄ gateway | 2 | one connection a seat |
 
 use std::collections::VecDeque;
@@ -38,11 +39,13 @@ use crate::agent::engine::{Cycle, EngineAgent, Inputs, Outputs};
 use crate::agent::feed::{FeedAgent, SessionBox};
 use crate::agent::gateway::{GatewayAgent, Openings};
 use crate::agent::journal::{JournalAgent, JournalGauge, Records};
+use crate::agent::kill::{KillAgent, KillParts};
 use crate::agent::{Agent, Duty, Pulse};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::door::{Door, Opens, Target, handover};
 use crate::cold::line::Line;
 use crate::cold::recorder::Recorder;
+use crate::cold::rest::Rest;
 use crate::memory::{self, Limits};
 
 /// Where a run's connections lead.
@@ -76,7 +79,7 @@ pub struct Parts {
     /// Where connections lead.
     pub targets: Targets,
     /// The open line to the venue, and the thread it was opened on.
-    pub line: (Line, Duty),
+    pub line: (Line<Rest>, Duty),
     /// Where the hot agents run.
     pub placement: Placement,
     /// Writes journal and files.
@@ -85,6 +88,8 @@ pub struct Parts {
     pub boot: VecDeque<Event>,
     /// When the run is to end by itself.
     pub stop_at: MonoNanos,
+    /// The last hand on the switch.
+    pub kill: KillParts,
 }
 
 /// How orders are entered and connections renewed; from the parameters of the section `order`.
@@ -142,6 +147,8 @@ const CANCEL_DOOR: usize = 12;
 const ORDER_DOOR: usize = 13;
 /// The key of cold's own line, and the next one.
 pub const LINE_KEY: usize = 20;
+/// The key of the kill's line, and the next one.
+pub const KILL_KEY: usize = 30;
 
 impl Threads {
     /// True once every thread has ended.
@@ -170,6 +177,7 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let (queries, to_cold) = link("queries", 1_024, WhenFull::AskFirst);
     let (tap, to_journal) = link("tap", 32_768, WhenFull::AskFirst);
     let (stamps, stamps_to_journal) = link("stamps", 4_096, WhenFull::DropAndCount);
+    let (rulings, to_kill) = link("rulings", 64, WhenFull::DropAndCount);
     let (directives, heard) = channel::bounded(DIRECTIVES);
     let gauge = Arc::new(JournalGauge::default());
     let records = Arc::new(Mutex::new(None));
@@ -183,7 +191,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let (engine, outbox) = memory::engine(&limits, parts.profile);
     let inputs = Inputs { gateway: from_gateway, cold: from_cold, feed: from_feed };
     let outputs = Outputs { gateway: commands, feed: resyncs, cold: queries, journal: tap };
-    let cycle = Cycle::new(engine, outbox, inputs, outputs, verified.clone());
+    let cycle = Cycle::new(engine, outbox, inputs, outputs, verified.clone())
+        .shown(parts.kill.vitals, rulings);
     let engine = EngineAgent::new(cycle, clock.clone());
 
     let feed = Feed::new(parts.directory.clone(), market, to_feed);
@@ -194,7 +203,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let key = parts.credentials;
     let gateway = Gateway::new(parts.instance, host, parts.directory, key, private, to_gateway)
         .with_receive_window(entry.receive_window_ms)
-        .with_entry(entry.choice, entry.intent_ttl_ns);
+        .with_entry(entry.choice, entry.intent_ttl_ns)
+        .with_lease(parts.kill.vitals.lease());
     let gateway =
         GatewayAgent::new(gateway, openings.gateway, stamps, clock.clone(), parts.venue.clone());
 
@@ -214,6 +224,10 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let mut threads =
         Threads { handles: Vec::new(), directives, gauge, pulses: Vec::new(), records, verified };
     threads.spawn_hot(parts.placement, &clock, feed, engine, gateway)?;
+    let (asks, gauge, hot) =
+        (threads.directives.clone(), threads.gauge.clone(), threads.pulses.clone());
+    let kill = KillAgent::new(parts.kill, asks, to_kill, gauge, hot);
+    threads.spawn("kill", None, &clock, Idle::Park, vec![Box::new(kill)])?;
     threads.spawn("journal", None, &clock, Idle::Park, vec![Box::new(journal)])?;
     threads.run("cold", None, cold)?;
     Ok(threads)

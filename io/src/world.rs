@@ -306,7 +306,7 @@ impl World {
 
     /// Asks the engine for an ordered stop.
     pub fn stop(&mut self) {
-        let stop = Operator { directive: Directive::Stop, incident: 0 };
+        let stop = Operator::program(Directive::Stop);
         if let Some(process) = &mut self.process {
             process.tell(stop, self.now);
         }

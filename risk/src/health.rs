@@ -240,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn post_only_orders_executed_as_taker_pause_at_the_third() {
+        for (fills, pauses) in [(1, false), (2, false), (3, true)] {
+            let mut desk = Desk::fine();
+            desk.account.taker_fills = fills;
+            let paused = opinion(&desk.view(), NOW).soft.contains(Reason::TakerFill);
+            assert_eq!(paused, pauses, "{fills} fills");
+        }
+    }
+
+    #[test]
     fn every_truth_flag_stops_for_good() {
         let flags: [(Reason, fn(&mut AccountView)); 3] = [
             (Reason::Contradiction, |account| account.contradiction = true),

@@ -414,7 +414,7 @@ impl Life<'_> {
     }
 
     fn operate(&mut self, directive: Directive, incident: u64) -> Done {
-        self.step(Event::Operator(Operator { directive, incident }))
+        self.step(Event::Operator(Operator { incident, ..Operator::program(directive) }))
     }
 
     fn stop(&mut self) -> Done {

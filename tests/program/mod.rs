@@ -16,9 +16,17 @@ use keel_net::proto::Protocol;
 use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX};
 use serde_json::Value;
 
+/// The program: cargo names it to tests; a tool of this package stands beside it.
+fn program() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_keel-under-test").map_or_else(
+        || std::env::current_exe().expect("a path").with_file_name("keel-under-test"),
+        PathBuf::from,
+    )
+}
+
 /// `keel` in `dir`, with nothing of this host's configuration.
 pub(crate) fn keel(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keel-under-test"));
+    let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("KEEL_") {
             command.env_remove(name);
@@ -85,6 +93,11 @@ impl Working {
         let mut command = keel(dir);
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(Some(command.spawn().expect("the program starts")))
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.as_ref().expect("at work").id()
     }
 
     /// Sends a signal by its name, such as `TERM`.
@@ -165,8 +178,15 @@ impl Venue {
     }
 
     /// Writes a key file and `keel.toml` into `dir`, so that a run there trades here, reaching the
-    /// venue at `authority`. `more` stands after `[venue]`.
+    /// venue at `authority`, without a guardian: one would clean up what a test leaves behind.
+    /// `more` stands after `[venue]`.
     pub(crate) fn configure(&self, dir: &Path, authority: &str, more: &str) {
+        let kill = "[kill]\nguardian = \"off\"\nhang_ms = 5000\n\n";
+        self.configure_with(dir, authority, kill, more);
+    }
+
+    /// The same, with `before` before `[venue]`.
+    pub(crate) fn configure_with(&self, dir: &Path, authority: &str, before: &str, more: &str) {
         let key = dir.join("key");
         let [id, secret, words] = ["key", "secret", "passphrase"].map(|part| self.key(part));
         let text = format!("key = {id}\nsecret = {secret}\npassphrase = {words}\n");
@@ -177,7 +197,7 @@ impl Venue {
             .as_str()
             .map(|path| format!("ca = \"{}\"\n", self.dir.path().join(path).display()));
         let text = format!(
-            "[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
+            "{before}[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
              key_file = \"key\"\nuid = {}\n{more}",
             address("rest"),
             address("ws_public"),

@@ -52,6 +52,81 @@ pub enum Command {
         /// The run's directory.
         run_dir: PathBuf,
     },
+    /// Show what a run is doing.
+    Status {
+        /// Everything that it tells, as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Which run.
+        #[command(flatten)]
+        at: RunRef,
+    },
+    /// Cancel a run's quotes and quote no more until resumed.
+    Pause {
+        /// Which run.
+        #[command(flatten)]
+        at: RunRef,
+    },
+    /// End a pause.
+    Resume {
+        /// Which run.
+        #[command(flatten)]
+        at: RunRef,
+    },
+    /// Change a parameter of a run, within [envelope] of its configuration. Limits may only be
+    /// tightened.
+    Set {
+        /// KEY=VALUE, or KEY.REGIME=VALUE.
+        #[arg(value_name = "KEY=VALUE")]
+        change: String,
+        /// Which run.
+        #[command(flatten)]
+        at: RunRef,
+    },
+    /// Stop for good: cancel everything, verify zero at the venue, latch. Works without an engine.
+    Kill {
+        /// Say what would be canceled and cancel nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Close positions too, with reduce-only orders within the collar.
+        #[arg(long)]
+        flatten: bool,
+        /// Only this instrument. With an engine at work everything is canceled all the same, and
+        /// this is what is closed.
+        #[arg(long, value_name = "NAME")]
+        instrument: Option<String>,
+        /// Which run.
+        #[command(flatten)]
+        at: RunRef,
+    },
+    /// Kill, and close positions.
+    Flatten {
+        /// Only this instrument.
+        #[arg(long, value_name = "NAME")]
+        instrument: Option<String>,
+        /// Which run.
+        #[command(flatten)]
+        at: RunRef,
+    },
+    /// Clear the stop of an incident, so that a run may trade again.
+    Rearm {
+        /// The incident's number, as `keel status`, the log and the latch name it.
+        #[arg(long, value_name = "ID")]
+        incident: u64,
+        /// Which run.
+        #[command(flatten)]
+        at: RunRef,
+    },
+    /// Guard the process that started this one. `keel run` does that.
+    #[command(hide = true)]
+    Guardian {
+        /// Flags of the run that is guarded.
+        #[command(flatten)]
+        run: RunArgs,
+        /// The hash of its configuration.
+        #[arg(long, value_name = "HEX")]
+        config_hash: String,
+    },
     /// Look at configurations.
     Config {
         /// What to do.
@@ -168,6 +243,20 @@ pub struct RunArgs {
     pub run_dir: Option<PathBuf>,
     /// What outlives runs: lock, epoch, latch, day, CSV files [default:
     /// $XDG_STATE_HOME/keel/VENUE/UID/NAME; in the run directory with the embedded venue].
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Which run a command is for.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunRef {
+    /// The configuration of the run [default: keel.toml in this directory, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The run's directory [default: that of the newest run with this configuration].
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// The run's state directory, where it was named.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }

@@ -24,6 +24,7 @@ use keel_core::event::Mode;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
 use keel_io::affinity::{Idle, Threading};
+use keel_io::setup::Envelope;
 use keel_net::bitget::client::Instance;
 
 use keys::Value;
@@ -52,6 +53,14 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// `[venue]`: against whom.
     pub venue: VenueConfig,
+    /// `[envelope]`: what may be set while an engine runs.
+    pub envelope: Vec<Envelope>,
+    /// A guardian is to be started.
+    pub guardian: bool,
+    /// The key file of kill and guardian; `None` for the venue's key.
+    pub kill_key_file: Option<PathBuf>,
+    /// A thread that has not turned for so many milliseconds is gone.
+    pub hang_ms: u64,
     /// Where each key's value comes from; keys that are not here have their default.
     pub origins: BTreeMap<String, Origin>,
     /// The plain keys as read, for the canonical text.

@@ -6,6 +6,7 @@ pub mod config;
 mod doctor;
 pub mod exit;
 pub mod golive;
+mod operate;
 mod start;
 
 use std::fmt::Display;
@@ -19,6 +20,7 @@ use keel_core::param::Profile;
 use args::{Cli, Command, ConfigCommand};
 use config::{Config, Flags, Issues, Sources, keys};
 use exit::Exit;
+use keel_io::control::Request;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -35,6 +37,18 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => start::run(&run),
         Some(Command::Exchange(exchange)) => start::exchange(exchange),
         Some(Command::Replay { run_dir }) => start::replay(&run_dir),
+        Some(Command::Status { json, at }) => operate::status(&at, json),
+        Some(Command::Pause { at }) => operate::ask(&at, &Request::Pause {}),
+        Some(Command::Resume { at }) => operate::ask(&at, &Request::Resume {}),
+        Some(Command::Set { change, at }) => operate::set(&at, &change),
+        Some(Command::Kill { dry_run, flatten, instrument, at }) => {
+            operate::kill(&at, &Request::Kill { dry_run, flatten, instrument })
+        }
+        Some(Command::Flatten { instrument, at }) => {
+            operate::kill(&at, &Request::Kill { dry_run: false, flatten: true, instrument })
+        }
+        Some(Command::Rearm { incident, at }) => operate::rearm(&at, incident),
+        Some(Command::Guardian { run, config_hash }) => start::guardian(&run, &config_hash),
         Some(Command::Config { command }) => configure(command),
         Some(Command::Golive { command }) => golive::run(command),
         Some(Command::Doctor(args)) => doctor::run(&args.root, &args.cores, args.jitter),

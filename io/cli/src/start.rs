@@ -1,5 +1,7 @@
 //! From what was typed to what is started.
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -40,13 +42,16 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
         complain(&refusal);
         return Exit::NotOpen;
     }
-    let setup = match setup(config, args, Clock::start().utc()) {
+    let mut setup = match setup(config, args, Clock::start().utc()) {
         Ok(setup) => setup,
         Err((exit, what)) => {
             complain(&what);
             return exit;
         }
     };
+    if setup.guardian.is_some() {
+        setup.guardian = Some(guardian_args(args, &setup));
+    }
     let _run_dir = match open_run_dir(&setup) {
         Ok(dir) => dir,
         Err(error) => {
@@ -54,7 +59,87 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
             return Exit::State;
         }
     };
+    if let Err((exit, what)) = remember(&setup) {
+        complain(&what);
+        return exit;
+    }
     launch(setup)
+}
+
+/// The command line of a guardian of this run.
+fn guardian_args(args: &RunArgs, setup: &Setup) -> Vec<OsString> {
+    let mut list: Vec<OsString> = vec!["guardian".into()];
+    let file = args.config.clone().or_else(|| {
+        let found = PathBuf::from(crate::DEFAULT_FILE);
+        found.exists().then_some(found)
+    });
+    if let Some(file) = file {
+        list.extend(["--config".into(), file.into_os_string()]);
+    }
+    if let Some(mode) = &args.mode {
+        list.extend(["--mode".into(), mode.into()]);
+    }
+    list.extend(["--run-dir".into(), setup.run_dir.clone().into_os_string()]);
+    list.extend(["--state-dir".into(), setup.state_dir.clone().into_os_string()]);
+    list.extend(["--config-hash".into(), hex(&setup.config_hash).into()]);
+    list
+}
+
+/// `keel guardian`, whose standard input is the engine's vitals.
+pub(crate) fn guardian(args: &RunArgs, config_hash: &str) -> Exit {
+    let (config, _) = match configuration(args.config.as_deref(), args.mode.clone()) {
+        Ok(found) => found,
+        Err(issues) => {
+            complain(&issues);
+            return Exit::Usage;
+        }
+    };
+    if hex(&config.hash()) != config_hash {
+        complain(&"guardian: the configuration is another one than the run's");
+        return Exit::Usage;
+    }
+    let setup = match setup(config, args, Clock::start().utc()) {
+        Ok(setup) => setup,
+        Err((exit, what)) => {
+            complain(&what);
+            return exit;
+        }
+    };
+    match keel_io::guardian::run(&setup, &std::io::stdin()) {
+        Ok(keel_io::guardian::Outcome::InOrder) => Exit::Done,
+        Ok(keel_io::guardian::Outcome::Acted { why, report, incident }) => {
+            complain(&format!(
+                "guardian: {why}; {} order(s) rest at the venue, incident {incident}",
+                report.open
+            ));
+            if report.verified { Exit::HardStop } else { Exit::OpenOrders }
+        }
+        Err(error) => {
+            complain(&format!("guardian: {error}"));
+            exit_of(&error)
+        }
+    }
+}
+
+/// Where the newest run of an engine is remembered, so that commands find it.
+pub(crate) fn pointer(config: &Config) -> Result<PathBuf, (Exit, String)> {
+    let venue = config.venue.urls.as_ref().map_or("embedded".to_owned(), |u| venue_label(&u.rest));
+    let name = String::from_utf8_lossy(config.instance.as_bytes()).into_owned();
+    let uid = config.venue.uid;
+    Ok(state_home()?.join("current").join(format!("{venue}-{uid}-{name}")))
+}
+
+/// Remembers where this run is.
+fn remember(setup: &Setup) -> Result<(), (Exit, String)> {
+    let path = &setup.pointer;
+    let failed = |error: &dyn Display| (Exit::State, format!("{}: {error}", path.display()));
+    let dir = path.parent().expect("a file stands in a directory");
+    std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+    let place = |dir: &Path| std::path::absolute(dir).map(|dir| dir.display().to_string());
+    let run_dir = place(&setup.run_dir).map_err(|error| failed(&error))?;
+    let state_dir = place(&setup.state_dir).map_err(|error| failed(&error))?;
+    let text = format!("{run_dir}\n{state_dir}\n");
+    disk::replace(&OsFiles, path, text.as_bytes()).map_err(|error| failed(&error))
 }
 
 /// Why a mode is not open; `None` for one that is.
@@ -76,7 +161,11 @@ fn refusal(mode: Mode) -> Option<&'static str> {
 }
 
 /// Everything that a run needs to know, with its directories and its key.
-fn setup(config: Config, args: &RunArgs, now: UnixNanos) -> Result<Setup, (Exit, String)> {
+pub(crate) fn setup(
+    config: Config,
+    args: &RunArgs,
+    now: UnixNanos,
+) -> Result<Setup, (Exit, String)> {
     let name = String::from_utf8_lossy(config.instance.as_bytes()).into_owned();
     let run_dir = match &args.run_dir {
         Some(dir) => dir.clone(),
@@ -102,26 +191,16 @@ fn setup(config: Config, args: &RunArgs, now: UnixNanos) -> Result<Setup, (Exit,
             Some(account.join(config.venue.uid.to_string()).join("claims"))
         }
     };
-    let venue = match &config.venue.urls {
-        None => Venue::Embedded(Market {
-            seed: config.venue.seed,
-            clock_speed: config.venue.clock_speed,
-        }),
-        Some(urls) => {
-            let key = secrets::load(config.venue.key_file.as_deref())
-                .map_err(|error| (Exit::Usage, error.to_string()))?;
-            Venue::Remote(Remote {
-                rest: urls.rest.clone(),
-                ws_public: urls.ws_public.clone(),
-                ws_private: urls.ws_private.clone(),
-                ca: config.venue.ca.clone(),
-                key,
-                uid: config.venue.uid,
-                clock_speed: config.venue.clock_speed,
-            })
-        }
-    };
+    let venue = venue_of(&config)?;
+    let guarded = config.guardian && config.venue.urls.is_some();
+    let kill_key = config.kill_key_file.as_deref().map(secrets::read).transpose();
+    let kill_key = kill_key.map_err(|error| (Exit::Usage, error.to_string()))?;
     Ok(Setup {
+        envelope: config.envelope.clone(),
+        hang_ms: config.hang_ms,
+        guardian: guarded.then(Vec::new),
+        kill_key,
+        pointer: pointer(&config)?,
         mode: config.mode,
         profile: config.profile,
         instance: config.instance,
@@ -142,6 +221,29 @@ fn setup(config: Config, args: &RunArgs, now: UnixNanos) -> Result<Setup, (Exit,
     })
 }
 
+/// Against whom, with its key.
+fn venue_of(config: &Config) -> Result<Venue, (Exit, String)> {
+    Ok(match &config.venue.urls {
+        None => Venue::Embedded(Market {
+            seed: config.venue.seed,
+            clock_speed: config.venue.clock_speed,
+        }),
+        Some(urls) => {
+            let key = secrets::load(config.venue.key_file.as_deref())
+                .map_err(|error| (Exit::Usage, error.to_string()))?;
+            Venue::Remote(Remote {
+                rest: urls.rest.clone(),
+                ws_public: urls.ws_public.clone(),
+                ws_private: urls.ws_private.clone(),
+                ca: config.venue.ca.clone(),
+                key,
+                uid: config.venue.uid,
+                clock_speed: config.venue.clock_speed,
+            })
+        }
+    })
+}
+
 /// Makes and locks the run's directory, and writes its configuration there.
 fn open_run_dir(setup: &Setup) -> Result<RunDir, StateError> {
     let dir = RunDir::create(&setup.run_dir)?;
@@ -159,7 +261,10 @@ fn launch(setup: Setup) -> Exit {
             return Exit::Failed;
         }
     };
-    let running = match sim::start(setup) {
+    if let Some(text) = unattended(&setup) {
+        print(&text);
+    }
+    let mut running = match sim::start(setup) {
         Ok(running) => running,
         Err(error) => {
             complain(&error);
@@ -174,6 +279,11 @@ fn launch(setup: Setup) -> Exit {
         if stop.swap(false, Ordering::Relaxed) {
             running.stop();
         }
+        if let Some(verified) = running.attend() {
+            complain(&"a hot thread turns no more; everything has been canceled and is latched");
+            // A thread that hangs cannot be joined; the end of this one ends the process.
+            return if verified { Exit::Panic } else { Exit::OpenOrders };
+        }
         let Some(snapshot) = running.snapshot() else { continue };
         let figures = newest(&snapshot);
         // New figures are shown at once, and the uptime goes on when there are none.
@@ -183,6 +293,24 @@ fn launch(setup: Setup) -> Exit {
         }
     }
     tell_end(running.finish())
+}
+
+/// What may rest at the venue when this host is lost, guardian and all; `None` with the embedded
+/// venue, which is lost with it.
+fn unattended(setup: &Setup) -> Option<String> {
+    if matches!(setup.venue, Venue::Embedded(_)) {
+        return None;
+    }
+    let params = &setup.params;
+    let count = params.max_active_executors() * setup.instruments.len() as u64;
+    let by_size = i128::from(params.max_order_notional_quote().0) * i128::from(count);
+    let most = i128::from(params.max_total_notional_quote().0).min(by_size);
+    let usdt = most / i128::from(keel_core::units::E8);
+    let guardian = if setup.guardian.is_some() { "a guardian" } else { "no guardian" };
+    Some(format!(
+        "Runs with {guardian}. If this host is lost, up to {count} orders worth {usdt} USDT rest until the \
+         venue's countdown or a person cancels them.\n"
+    ))
 }
 
 /// When the newest row of a snapshot was taken; 0 before the first.
@@ -221,7 +349,10 @@ fn exit_of(error: &StartError) -> Exit {
         StartError::Url { .. } | StartError::Authority { .. } | StartError::Placement(_) => {
             Exit::Usage
         }
-        StartError::Records(_) | StartError::Exchange(_) | StartError::System(_) => Exit::Failed,
+        StartError::Records(_)
+        | StartError::Exchange(_)
+        | StartError::Guardian(_)
+        | StartError::System(_) => Exit::Failed,
     }
 }
 

@@ -17,6 +17,7 @@ use super::Agent;
 use super::journal::JournalGauge;
 use crate::cold::door::Door;
 use crate::cold::line::Line;
+use crate::cold::rest::Rest;
 
 /// The doors that cold keeps for the hot agents.
 pub struct Doors {
@@ -44,7 +45,7 @@ pub struct Outside {
 
 /// Runs everything that waits for somebody.
 pub struct ColdAgent {
-    line: Line,
+    line: Line<Rest>,
     doors: Doors,
     queries: Receiver<Query>,
     to_engine: Sender<Arrival>,
@@ -62,7 +63,7 @@ const LAG_STEP_NS: u64 = 100 * MILLIS;
 impl ColdAgent {
     /// An agent that tells the engine what the outside and the venue say.
     pub fn new(
-        line: Line,
+        line: Line<Rest>,
         doors: Doors,
         queries: Receiver<Query>,
         to_engine: Sender<Arrival>,
@@ -94,7 +95,7 @@ impl ColdAgent {
         }
         if now >= self.stop_at {
             self.stop_at = MonoNanos::NEVER;
-            let operator = Operator { directive: Directive::Stop, incident: 0 };
+            let operator = Operator::program(Directive::Stop);
             self.backlog.push_back(Event::Operator(operator));
         }
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use keel_core::command::{Command, CommandView, OUTBOX_MAX, Outbox, Plain, Query, Resync};
+use keel_core::command::{
+    Command, CommandView, OUTBOX_MAX, Outbox, Plain, Query, Record, Resync, Ruled,
+};
 use keel_core::event::{Event, Timer};
 use keel_core::layout::SLOT_BYTES;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
@@ -16,6 +18,7 @@ use super::Agent;
 use crate::clock::Clock;
 use crate::journal::Tap;
 use crate::memory::RiskEngine;
+use crate::vitals::{Turning, Vitals};
 
 /// Where events come from, in the order in which they are taken: a fill is never quoted over.
 pub struct Inputs {
@@ -53,6 +56,10 @@ pub struct Cycle {
     outputs: Outputs,
     /// Told that zero open orders were verified, before the links are dropped.
     verified: Arc<AtomicBool>,
+    /// What the kill and the guardian see.
+    vitals: Vitals,
+    /// Says what came of operators' commands.
+    rulings: Option<Sender<Ruled>>,
     booted: bool,
     over: bool,
     /// How long there has been no room for a step.
@@ -87,6 +94,8 @@ impl Cycle {
             inputs,
             outputs,
             verified,
+            vitals: Vitals::unshared(),
+            rulings: None,
             booted: false,
             over: false,
             stuck_ns: 0,
@@ -94,9 +103,15 @@ impl Cycle {
         }
     }
 
+    /// The same, showing its vitals and saying what came of operators' commands.
+    pub fn shown(self, vitals: Vitals, rulings: Sender<Ruled>) -> Self {
+        Self { vitals, rulings: Some(rulings), ..self }
+    }
+
     /// Takes what its links hold, in order of importance, and what is due; gives how many events
     /// there were. `stamp` reads the clock.
     pub fn turn(&mut self, stamp: &impl Fn() -> MonoNanos, now: MonoNanos) -> usize {
+        self.vitals.turned(Turning::Engine);
         if !self.over && self.is_stranded(now) {
             eprintln!("engine: a neighbor is gone or does not answer; everything is canceled");
             self.over = true;
@@ -185,6 +200,16 @@ impl Cycle {
         for command in self.outbox.iter() {
             command.encode(&mut slot);
             tap(&mut self.outputs.journal, Tap::command(slot, now));
+            match command {
+                Command::Plain(Plain::Record(Record::GuardChanged(change))) => {
+                    self.vitals.guard(change);
+                }
+                Command::Plain(Plain::Record(Record::Ruled(ruled))) => {
+                    // An answer that finds no room is one that nobody waits for any more.
+                    self.rulings.as_mut().map(|rulings| rulings.push(*ruled));
+                }
+                _ => {}
+            }
         }
         let decided = stamp();
         let stamps = stamps_of(arrival, decided, now);
@@ -193,6 +218,9 @@ impl Cycle {
                 self.over = true;
                 // Release: the journal's agent reads it once it sees the links abandoned.
                 self.verified.store(stopped.open == 0, Ordering::Release);
+                if stopped.open == 0 {
+                    self.vitals.end();
+                }
             }
             route(command, stamps, &mut self.outputs);
         }

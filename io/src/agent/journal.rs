@@ -54,6 +54,11 @@ impl JournalGauge {
     pub fn snapshot(&self) -> Option<Snapshot> {
         self.snapshot.lock().ok()?.clone()
     }
+
+    /// The same for those who wait for nobody; `None` also while it is being written.
+    pub fn try_snapshot(&self) -> Option<Snapshot> {
+        self.snapshot.try_lock().ok()?.clone()
+    }
 }
 
 /// How the records of a run ended.

@@ -1,8 +1,7 @@
-//! A line to the venue over HTTP: a door, the connection it opened, and the questions asked over
-//! it.
+//! A line to the venue over HTTP: a door, the connection it opened, and who asks over it.
 
 use keel_core::instrument::Instrument;
-use keel_core::units::{MonoNanos, SECONDS};
+use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
 use keel_net::driver::{Poller, Readiness, Wait};
 use keel_net::link::{Receiver, Sender};
 use keel_net::proto::Protocol;
@@ -14,9 +13,46 @@ use crate::agent::feed::{adopt, pump};
 use crate::agent::gateway::HttpBox;
 use crate::clock::Clock;
 
-/// Questions and the connection that carries them.
-pub struct Line {
-    rest: Rest,
+/// Who asks over a line: cold's questions, or the kill.
+pub trait Asks {
+    /// The client's side of its connections.
+    fn client(&self) -> Client;
+    /// Reads an answer that has come and sends the next question; 1 when something happened. `host`
+    /// reads the host's UTC.
+    fn step(&mut self, client: &mut Client, host: &impl Fn() -> UnixNanos, now: MonoNanos)
+    -> usize;
+    /// Takes in that the connection is gone.
+    fn lose_connection(&mut self, now: MonoNanos);
+    /// When it wants to be stepped without anything arriving.
+    fn deadline(&self) -> MonoNanos;
+}
+
+impl Asks for Rest {
+    fn client(&self) -> Client {
+        Client::new(FILLS_BODY_BYTES_MAX)
+    }
+
+    fn step(
+        &mut self,
+        client: &mut Client,
+        host: &impl Fn() -> UnixNanos,
+        now: MonoNanos,
+    ) -> usize {
+        Self::step(self, client, host, now)
+    }
+
+    fn lose_connection(&mut self, now: MonoNanos) {
+        Self::lose_connection(self, now);
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        Self::deadline(self)
+    }
+}
+
+/// Who asks, and the connection that carries it.
+pub struct Line<A> {
+    asks: A,
     clock: Clock,
     door: Door<Client>,
     connection: Option<HttpBox>,
@@ -28,35 +64,20 @@ pub struct Line {
 /// What the venue must tell before anything else can begin.
 const BEGIN_NS_MAX: u64 = 15 * SECONDS;
 
-impl Line {
-    /// A line to `target` whose socket is registered as `key`, and as `key + 1` while it is being
-    /// opened.
-    pub fn new(rest: Rest, target: Target, clock: Clock, key: usize) -> Self {
-        let (to_line, opened) = super::door::handover("rest");
-        let (retired, from_line) = super::door::handover("rest back");
-        let client = Client::new(FILLS_BODY_BYTES_MAX);
-        let door = Door::new("REST", target, key + 1, client, to_line, from_line);
-        Self { rest, clock, door, connection: None, opened, retired, key }
-    }
-
-    /// The questions.
-    pub fn rest(&mut self) -> &mut Rest {
-        &mut self.rest
-    }
-
+impl Line<Rest> {
     /// Opens the line and asks for clock, rules and account, and whether boot `epoch` is really a
     /// new one, waiting for the answers.
     ///
     /// # Errors
     /// Why the venue could not be reached or understood.
     pub fn begin(&mut self, poller: &mut Poller, epoch: u32) -> Result<Vec<Instrument>, String> {
-        self.rest.begin(epoch);
+        self.asks.begin(epoch);
         let until = self.clock.now().after(BEGIN_NS_MAX);
         loop {
             let now = self.clock.now();
             self.step(now, poller);
-            if self.rest.has_begun()
-                && let Some(rules) = self.rest.rules()
+            if self.asks.has_begun()
+                && let Some(rules) = self.asks.rules()
             {
                 return Ok(rules);
             }
@@ -74,16 +95,42 @@ impl Line {
 
     /// Why there is no use in waiting on.
     fn fatal(&self, too_late: bool) -> Option<String> {
-        if let Some(words) = self.rest.refused() {
+        if let Some(words) = self.asks.refused() {
             return Some(format!("the key is refused: {words}"));
         }
         let error = self.door.last_error();
         let untrusted = error.is_some_and(|error| error.contains("not trusted"));
-        let silent = match self.rest.rules() {
+        let silent = match self.asks.rules() {
             None => "it gave no clock and rules in time",
             Some(_) => "it gave no account in time",
         };
         (untrusted || too_late).then(|| error.unwrap_or(silent).to_owned())
+    }
+
+    /// The questions.
+    pub fn rest(&mut self) -> &mut Rest {
+        &mut self.asks
+    }
+}
+
+impl<A: Asks> Line<A> {
+    /// A line to `target` whose socket is registered as `key`, and as `key + 1` while it is being
+    /// opened.
+    pub fn new(asks: A, target: Target, clock: Clock, key: usize) -> Self {
+        let (to_line, opened) = super::door::handover("rest");
+        let (retired, from_line) = super::door::handover("rest back");
+        let door = Door::new("REST", target, key + 1, asks.client(), to_line, from_line);
+        Self { asks, clock, door, connection: None, opened, retired, key }
+    }
+
+    /// Who asks.
+    pub fn asks(&mut self) -> &mut A {
+        &mut self.asks
+    }
+
+    /// Why no connection came about last; `None` since one did.
+    pub fn last_error(&self) -> Option<&str> {
+        self.door.last_error()
     }
 
     /// Moves bytes, reads answers, asks what is to be asked.
@@ -99,7 +146,7 @@ impl Line {
         work += pump(connection, now);
         connection.protocol.step(now);
         let clock = &self.clock;
-        work += self.rest.step(&mut connection.protocol, &|| clock.utc(), now);
+        work += self.asks.step(&mut connection.protocol, &|| clock.utc(), now);
         if !connection.protocol.transmit().is_empty() {
             work += pump(connection, now);
         }
@@ -127,12 +174,12 @@ impl Line {
         let connection = self
             .connection
             .as_ref()
-            .map_or(MonoNanos::NEVER, |c| c.protocol.deadline().min(self.rest.deadline()));
+            .map_or(MonoNanos::NEVER, |c| c.protocol.deadline().min(self.asks.deadline()));
         self.door.deadline().min(connection)
     }
 
     fn lose(&mut self, now: MonoNanos, poller: &Poller) {
-        self.rest.lose_connection(now);
+        self.asks.lose_connection(now);
         if let Some(connection) = self.connection.take() {
             crate::agent::feed::retire(connection, &mut self.retired, poller);
         }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use keel_core::command::{
-    Booked, CommandView, Day, GuardChanged, Notice, NoticeKind, PAGE_VALUES, StatusPage,
+    Booked, CommandView, Day, GuardChanged, Notice, NoticeKind, PAGE_VALUES, Ruled, StatusPage,
 };
 use keel_core::decimal::Grid;
-use keel_core::event::{ClientId, ClockSync, Event, FeeSource, Measure, RestoreDay};
+use keel_core::event::{ClientId, ClockSync, Directive, Event, FeeSource, Measure, RestoreDay};
 use keel_core::gate::Refusal;
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, Symbol};
 use keel_core::layout::LayoutError;
+use keel_core::param;
 use keel_core::position::Position;
 use keel_core::status::{self, Key, Row};
 use keel_core::units::{MonoNanos, Quote, Rate, UnixNanos};
@@ -295,6 +296,10 @@ impl Tally {
                 let name = self.name(change.instrument);
                 self.say(format!("Regime {name}: {} -> {}", change.from, change.to), at, news);
             }
+            CommandView::Ruled(ruled) => {
+                let at = self.utc(now);
+                self.say(ruled_text(ruled), at, news);
+            }
             CommandView::Notice(notice) => {
                 let at = self.utc(now);
                 let text =
@@ -400,6 +405,23 @@ fn guard_text(change: &GuardChanged) -> String {
         text.push_str(&format!(" incident={}", change.incident));
     }
     text
+}
+
+/// An operator's command: who, what, and what came of it.
+fn ruled_text(ruled: &Ruled) -> String {
+    let operator = &ruled.operator;
+    let what = match operator.directive {
+        Directive::Rearm => format!("rearm {}", operator.incident),
+        Directive::Set => match param::row_of(usize::from(operator.key)) {
+            Some(row) => {
+                let value = grid_text(row.unit.grid(), operator.value);
+                format!("set {} = {}", row.name, super::daily::trimmed(value))
+            }
+            None => format!("set of parameter {}", operator.key),
+        },
+        directive => directive.text().to_owned(),
+    };
+    format!("Operator {what} by user {}: {}", operator.user, ruled.ruling)
 }
 
 /// A notice as evidence names it.

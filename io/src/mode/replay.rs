@@ -386,7 +386,8 @@ mod tests {
     }
 
     fn event(incident: u64) -> (Event, Slot) {
-        let event = Event::Operator(Operator { directive: Directive::Pause, incident });
+        let pause = Operator::program(Directive::Pause);
+        let event = Event::Operator(Operator { incident, ..pause });
         let mut slot = [0; 128];
         event.encode(&mut slot);
         (event, slot)

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
+use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
 use keel_core::planted::Planted;
-use keel_core::units::{MonoNanos, UnixNanos};
+use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
 use keel_net::driver::tls::RootsError;
@@ -23,19 +24,25 @@ use rustls::ClientConfig;
 use crate::affinity::{Cores, Idle, PlacementError};
 use crate::agent::Duty;
 use crate::agent::journal::Records;
+use crate::agent::kill::{KillBoard, KillParts};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::daily::utc_text;
 use crate::cold::door::Target;
 use crate::cold::line::Line;
 use crate::cold::recorder::{RecordError, Recorder, Run};
 use crate::cold::rest::Rest;
+use crate::control::Control;
 use crate::disk::Lock;
 use crate::exchange::{self, ExchangeHandle, ExchangeOptions};
+use crate::guardian::Guarded;
 use crate::journal;
-use crate::setup::{Market, Setup, Venue};
+use crate::kill::report::{self, Report};
+use crate::kill::{self, Kill};
+use crate::setup::{Adjustable, Market, Setup, Venue};
 use crate::snapshot::Snapshot;
-use crate::state::{self, Identity, StateDir, StateError};
-use crate::topology::{self, EntryPlan, LINE_KEY, Parts, Targets, Threads};
+use crate::state::{self, Beside, Identity, Latch, StateDir, StateError};
+use crate::topology::{self, EntryPlan, KILL_KEY, LINE_KEY, Parts, Targets, Threads};
+use crate::vitals::Vitals;
 
 /// A run at work.
 pub struct Running {
@@ -43,6 +50,22 @@ pub struct Running {
     exchange: Option<ExchangeHandle>,
     /// Locks that keep other engines off this account's instruments until the run is over.
     _claims: Vec<Lock>,
+    guardian: Option<Guarded>,
+    vitals: Vitals,
+    board: Arc<KillBoard>,
+    /// Reports of the kill that have been written.
+    reported: u64,
+    home: Home,
+    clock: Clock,
+}
+
+/// Where a run's files are, and whose.
+#[derive(Debug)]
+struct Home {
+    run_dir: PathBuf,
+    state_dir: PathBuf,
+    instance: String,
+    epoch: u32,
 }
 
 /// How a run ended.
@@ -101,6 +124,9 @@ pub enum StartError {
     /// The cores.
     #[error(transparent)]
     Placement(#[from] PlacementError),
+    /// The guardian.
+    #[error("no guardian, so nothing is traded: {0}")]
+    Guardian(io::Error),
     /// The system.
     #[error("the system refused a thread, a file or random bytes: {0}")]
     System(#[from] io::Error),
@@ -114,7 +140,7 @@ impl Running {
 
     /// Asks for an ordered stop.
     pub fn stop(&self) {
-        let operator = Operator { directive: Directive::Stop, incident: 0 };
+        let operator = Operator::program(Directive::Stop);
         // A full channel already holds what ends the run.
         let _ = self.threads.directives.try_send(operator);
     }
@@ -124,9 +150,52 @@ impl Running {
         self.threads.are_over()
     }
 
+    /// Does what the kill leaves to others, because it touches the disk: writes its report, and
+    /// latches where the engine cannot. To be called now and then. Gives whether zero is verified,
+    /// once a hot thread has been found to hang: the process cannot end in order then.
+    pub fn attend(&mut self) -> Option<bool> {
+        let reports = self.board.reports();
+        if reports != self.reported
+            && let Some(report) = self.board.report()
+        {
+            self.reported = reports;
+            self.write(&report);
+        }
+        let now = self.clock.now();
+        if self.guardian.as_mut().is_some_and(|guardian| guardian.is_lost(now)) {
+            eprintln!("the guardian is lost, and without one nothing is traded: the run ends");
+            self.stop();
+        }
+        if !self.board.has_hung() {
+            return None;
+        }
+        let report = self.board.report().filter(|report| report.finished)?;
+        Some(report.verified)
+    }
+
+    /// Writes the kill's report, after the latch where only this process can write it.
+    fn write(&self, report: &Report) {
+        let utc = Clock::start().utc();
+        let Home { run_dir, state_dir, instance, epoch } = &self.home;
+        let mut incident = self.vitals.stopped().map_or(0, |(incident, _)| incident);
+        if self.board.has_hung() {
+            let own = state::incident_beside(*epoch, Beside::Process);
+            let reasons = Reasons::NONE.with(Reason::EngineLost);
+            let latch = Latch { incident: own, reasons, since: utc };
+            match state::latch_beside(state_dir, &latch) {
+                Ok(latched) => incident = latched.incident,
+                Err(error) => eprintln!("the latch could not be written: {error}"),
+            }
+        }
+        if let Err(error) = report::write(run_dir, report, instance, incident, utc) {
+            eprintln!("the kill's report could not be written: {error}");
+        }
+    }
+
     /// Waits for the end and tells of it.
     pub fn finish(mut self) -> Outcome {
         let calm = self.threads.join();
+        self.attend();
         let records = self.threads.records.lock().ok().and_then(|mut records| records.take());
         // Acquire: the engine agent stored it before its thread ended.
         let verified = self.threads.verified.load(Ordering::Acquire);
@@ -134,6 +203,9 @@ impl Running {
             && let Err(error) = exchange.stop()
         {
             eprintln!("the embedded venue ended badly: {error}");
+        }
+        if let Some(guardian) = self.guardian.take() {
+            guardian.leave();
         }
         Outcome { verified, calm, records }
     }
@@ -159,6 +231,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     };
     let anchor = clock.anchor();
     let (state, recovered) = StateDir::open(&setup.state_dir, &identity, anchor.utc)?;
+    let (vitals, guardian) = guard(&setup)?;
     let venue = VenueClock::default();
     venue.set(anchor.utc, anchor.mono);
 
@@ -184,6 +257,15 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     let stop_at = setup.run_for.map_or(MonoNanos::NEVER, |length| {
         clock.now().after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
     });
+    let home = Home {
+        run_dir: setup.run_dir.clone(),
+        state_dir: setup.state_dir.clone(),
+        instance: identity.instance,
+        epoch: recovered.epoch,
+    };
+    let kill = kill_parts(&setup, &access, &rules, home.epoch, &clock, &venue, vitals)?;
+    let watch_clock = clock.clone();
+    let board = kill.board.clone();
     let credentials = access.credentials();
     let Access { targets, exchange, .. } = access;
     let threads = topology::start(Parts {
@@ -200,8 +282,54 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         recorder,
         boot,
         stop_at,
+        kill,
     })?;
-    Ok(Running { threads, exchange, _claims: claims })
+    let _claims = claims;
+    let (reported, clock) = (0, watch_clock);
+    Ok(Running { threads, exchange, _claims, guardian, vitals, board, reported, home, clock })
+}
+
+/// The engine's vitals, and a guardian that watches them, where one is configured.
+fn guard(setup: &Setup) -> Result<(Vitals, Option<Guarded>), StartError> {
+    let (vitals, shared) = Vitals::share()?;
+    let Some(args) = &setup.guardian else { return Ok((vitals, None)) };
+    let guardian = Guarded::start(args, vitals, shared, setup.venue.clock_speed());
+    Ok((vitals, Some(guardian.map_err(StartError::Guardian)?)))
+}
+
+/// The kill with its connection, key, clock and socket.
+fn kill_parts(
+    setup: &Setup,
+    access: &Access,
+    rules: &[Instrument],
+    epoch: u32,
+    clock: &Clock,
+    venue: &VenueClock,
+    vitals: Vitals,
+) -> Result<KillParts, StartError> {
+    let own = VenueClock::default();
+    let now = clock.now();
+    own.set(venue.utc(now), now);
+    let place = kill::Place {
+        host: access.targets.host.clone(),
+        credentials: access.kill_credentials(setup),
+        instance: setup.instance,
+        epoch,
+        rules: rules.to_vec(),
+        zombie_ns: kill::zombie_ns(&setup.params),
+        params: setup.params,
+        speed: setup.venue.clock_speed(),
+    };
+    let kill = Kill::new(place, own, true);
+    Ok(KillParts {
+        line: Line::new(kill, access.targets.rest.clone(), clock.clone(), KILL_KEY),
+        control: Control::open(&setup.run_dir)?,
+        vitals,
+        board: Arc::default(),
+        adjustable: Adjustable::new(setup.params, setup.envelope.clone()),
+        hang_ns: setup.hang_ms * MILLIS,
+        speed: u64::from(setup.venue.clock_speed()),
+    })
 }
 
 /// Opens the line to the venue, reads clock, account and rules, and asks for all the rest.
@@ -211,7 +339,7 @@ fn open_line(
     (cold, epoch): (&mut Duty, u32),
     clock: &Clock,
     venue: &VenueClock,
-) -> Result<(Line, Vec<Instrument>), StartError> {
+) -> Result<(Line<Rest>, Vec<Instrument>), StartError> {
     let rest = Rest::new(
         setup.instance,
         &access.targets.host,
@@ -289,7 +417,7 @@ fn check_clock(clock: &Clock, venue: &VenueClock, params: &Params) -> Result<(),
 }
 
 /// The venue of a run: where it is and with which key.
-struct Access {
+pub(crate) struct Access {
     label: String,
     uid: u64,
     key: [String; 3],
@@ -298,7 +426,7 @@ struct Access {
 }
 
 impl Access {
-    fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
+    pub(crate) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
         assert!(setup.mode == Mode::Sim, "the command line lets no other mode through");
         match &setup.venue {
             Venue::Embedded(market) => Self::embedded(*market, setup, now),
@@ -339,9 +467,21 @@ impl Access {
         Ok(Self { label, uid, key, targets, exchange: Some(exchange) })
     }
 
+    /// Where its connections lead.
+    pub(crate) fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     fn credentials(&self) -> Credentials {
         let [key, secret, passphrase] = self.key.clone();
         Credentials::live(key, Secret::new(secret), Secret::new(passphrase))
+    }
+
+    /// What signs for kill and guardian: a key of their own where one is configured.
+    pub(crate) fn kill_credentials(&self, setup: &Setup) -> Credentials {
+        let Some(own) = &setup.kill_key else { return self.credentials() };
+        let secret = |secret: &crate::secrets::Secret| Secret::new(secret.expose().to_owned());
+        Credentials::live(own.key.clone(), secret(&own.secret), secret(&own.passphrase))
     }
 }
 

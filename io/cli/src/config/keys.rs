@@ -1,6 +1,6 @@
 //! The keys beside the parameter table, and how a value of any key is written.
 
-use keel_core::decimal::{DecimalError, Grid};
+use keel_core::decimal::DecimalError;
 use keel_core::param::{Row, TABLE, Unit};
 use keel_io::cold::daily::{grid_text, trimmed};
 
@@ -174,6 +174,26 @@ pub const KEYS: &[Key] = &[
         default: "1",
         doc: "The embedded market is made from this number: the same number, the same market.",
     },
+    Key {
+        path: "kill.guardian",
+        kind: Kind::Word(&["on", "off"]),
+        default: "\"on\"",
+        doc: "A second process that cancels everything when this one dies or hangs. The embedded venue needs\n\
+              none: it ends with the process. off only where something else does the guardian's work.",
+    },
+    Key {
+        path: "kill.key_file",
+        kind: Kind::Text,
+        default: "\"\"",
+        doc: "A key of its own for kill and guardian, as venue.key_file; empty: the venue's key.",
+    },
+    Key {
+        path: "kill.hang_ms",
+        kind: Kind::Whole { min: 100, max: 60_000 },
+        default: "700",
+        doc: "A hot thread, or an engine, that has not turned for so many milliseconds is gone: the kill, and\n\
+              the guardian, fence it and cancel everything.",
+    },
 ];
 
 /// What stands before every section of the manual.
@@ -184,7 +204,16 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("strategy", "Where quotes stand. Percent-named keys are fractions: 0.03 is 3 %."),
     ("risk", "What must never happen. The value given is the last one allowed."),
     ("order", "How orders are sent, confirmed and counted."),
+    ("kill", "The last hand on the switch."),
+    (
+        ENVELOPE,
+        "What `keel set` may change while an engine runs, as name = [least, most] for parameters of\n\
+         [strategy]. Limits may be tightened without standing here, and never loosened.",
+    ),
 ];
+
+/// The section whose keys are names of parameters.
+pub const ENVELOPE: &str = "envelope";
 
 /// What names of configuration variables begin with.
 pub const PREFIX: &str = "KEEL_";
@@ -219,7 +248,7 @@ pub fn variable(section: &str, name: &str) -> String {
 /// As [`keel_core::decimal::Decimal::parse`], and [`DecimalError::OffGrid`] for more decimals than
 /// its unit keeps.
 pub fn units_of(unit: Unit, text: &str) -> Result<i64, DecimalError> {
-    grid(unit).steps(text.as_bytes())
+    unit.grid().steps(text.as_bytes())
 }
 
 /// A parameter's value as it is written.
@@ -230,7 +259,7 @@ pub fn text_of(unit: Unit, value: i64) -> String {
             let word = word.copied().unwrap_or("?");
             if is_switch(words) { word.to_owned() } else { format!("\"{word}\"") }
         }
-        _ => trimmed(grid_text(grid(unit), value)),
+        _ => trimmed(grid_text(unit.grid(), value)),
     }
 }
 
@@ -251,17 +280,4 @@ pub fn unit_name(unit: Unit) -> &'static str {
         Unit::Usdt => "USDT",
         Unit::Word(_) => "word",
     }
-}
-
-/// The smallest step that a unit keeps.
-fn grid(unit: Unit) -> Grid {
-    let scale = match unit {
-        Unit::Fraction | Unit::Factor | Unit::Usdt => 8,
-        // A basis point is 1e-4, a parameter counts 1e-8.
-        Unit::Bps => 4,
-        Unit::Seconds => 9,
-        Unit::Millis => 6,
-        Unit::Count | Unit::Word(_) => 0,
-    };
-    Grid { step: 1, scale }
 }

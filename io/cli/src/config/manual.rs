@@ -1,6 +1,7 @@
 //! What is made from the tables: the manual, the canonical text and the JSON Schema.
 
-use keel_core::param::{Params, Profile, Row, TABLE, Unit};
+use keel_core::limit::LIMITS;
+use keel_core::param::{self, Params, Profile, Row, TABLE, Unit};
 use keel_core::regime::Regime;
 use serde_json::{Map, Value as Json, json};
 
@@ -13,7 +14,9 @@ pub fn example(profile: Profile) -> String {
     let params = Params::defaults(profile);
     let mut out = String::from(HEAD);
     for (section, about) in SECTIONS {
-        out.push_str(&format!("\n# {about}\n[{section}]\n"));
+        out.push('\n');
+        prose(&mut out, about);
+        out.push_str(&format!("[{section}]\n"));
         for key in plain_of(section) {
             let (_, name) = key.path.split_once('.').expect("a path has a section");
             out.push('\n');
@@ -54,10 +57,25 @@ pub fn canonical(config: &Config) -> String {
             };
             out.push_str(&format!("{name} = {text}\n"));
         }
+        if *section == keys::ENVELOPE {
+            out.push_str(&envelope_text(config));
+        }
         for row in TABLE.iter().filter(|row| row.section == *section) {
             let values = &config.params.values()[row.at..row.at + row.wide.len()];
             out.push_str(&format!("{} = {}\n", row.name, row_text(row, values)));
         }
+    }
+    out
+}
+
+/// The ranges of `[envelope]`, in the order of the table.
+fn envelope_text(config: &Config) -> String {
+    let mut out = String::new();
+    for range in &config.envelope {
+        let row = param::row_of(range.at).expect("a range was read for a parameter");
+        let (low, high) = (range.min, range.max);
+        let (low, high) = (keys::text_of(row.unit, low), keys::text_of(row.unit, high));
+        out.push_str(&format!("{} = [{low}, {high}]\n", row.name));
     }
     out
 }
@@ -73,6 +91,15 @@ pub fn schema() -> Json {
         }
         for row in TABLE.iter().filter(|row| row.section == *section) {
             properties.insert(row.name.into(), row_schema(row));
+        }
+        if *section == keys::ENVELOPE {
+            let adjustable = |row: &&Row| row.section == "strategy" || row.section == "risk";
+            for row in TABLE.iter().filter(adjustable) {
+                let mut one = row_value_schema(row);
+                one["description"] = json!(format!("The least and the most of {}", row.name));
+                let pair = json!({ "type": "array", "items": one, "minItems": 2, "maxItems": 2 });
+                properties.insert(row.name.into(), pair);
+            }
         }
         let object = json!({
             "type": "object",
@@ -189,8 +216,9 @@ fn plain_schema(key: &Key) -> Json {
     schema
 }
 
-fn row_schema(row: &Row) -> Json {
-    let value = match row.unit {
+/// The schema of one value of a row.
+fn row_value_schema(row: &Row) -> Json {
+    match row.unit {
         Unit::Word(words) if keys::is_switch(words) => json!({ "type": "boolean" }),
         Unit::Word(words) => json!({ "enum": words }),
         unit => {
@@ -201,7 +229,11 @@ fn row_schema(row: &Row) -> Json {
             let kind = if unit == Unit::Count { "integer" } else { "number" };
             json!({ "type": kind, "minimum": number(row.min), "maximum": number(row.max) })
         }
-    };
+    }
+}
+
+fn row_schema(row: &Row) -> Json {
+    let value = row_value_schema(row);
     let mut schema = if row.by_regime {
         let regimes: Map<String, Json> =
             Regime::ALL.iter().map(|regime| (regime.text().to_owned(), value.clone())).collect();
@@ -212,7 +244,12 @@ fn row_schema(row: &Row) -> Json {
         value
     };
     let unit = keys::unit_name(row.unit);
-    schema["description"] = json!(format!("{} ({unit})", row.doc.trim().replace('\n', " ")));
+    let mut about = format!("{} ({unit})", row.doc.trim().replace('\n', " "));
+    if let Some(limit) = LIMITS.iter().find(|limit| limit.at == row.at) {
+        let effect = limit.effect;
+        about += &format!(" Limit: {}, {}", effect.severity(), effect.code());
+    }
+    schema["description"] = json!(about);
     schema
 }
 

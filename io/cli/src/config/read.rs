@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use keel_core::decimal::DecimalError;
 use keel_core::event::Mode;
 use keel_core::instrument::{INSTRUMENTS_MAX, Symbol};
-use keel_core::param::{Params, Profile, Row, Unit};
+use keel_core::param::{Params, Profile, Row, TABLE, Unit};
 use keel_core::regime::Regime;
 use keel_io::affinity::{Idle, Threading};
+use keel_io::setup::Envelope;
 use keel_net::bitget::client::Instance;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -24,6 +25,8 @@ pub(super) struct Reading<'s> {
     values: BTreeMap<&'static str, Value>,
     /// Parameters that were set, by place.
     set: BTreeMap<usize, i64>,
+    /// Ranges of `[envelope]`, by the place where the parameter's values begin.
+    envelope: BTreeMap<usize, (i64, i64)>,
     origins: BTreeMap<String, Origin>,
     issues: Issues,
 }
@@ -50,6 +53,7 @@ impl<'s> Reading<'s> {
             sources,
             values: BTreeMap::new(),
             set: BTreeMap::new(),
+            envelope: BTreeMap::new(),
             origins: BTreeMap::new(),
             issues: Issues::default(),
         }
@@ -118,7 +122,9 @@ impl<'s> Reading<'s> {
             let name = key.get_ref().as_ref();
             let raw = Raw::Toml(value.get_ref());
             let at = At::Span(value.span());
-            if let Some(key) = keys::plain(section, name) {
+            if section == keys::ENVELOPE {
+                self.range(name, &raw, &At::Span(key.span()), &at);
+            } else if let Some(key) = keys::plain(section, name) {
                 self.plain(key, &raw, &at);
             } else if let Some(row) = keys::parameter(section, name) {
                 match value.get_ref() {
@@ -129,6 +135,27 @@ impl<'s> Reading<'s> {
                 let what = format!("[{section}] has no key {}", shown(name));
                 let issue = self.issue(&At::Span(key.span()), what);
                 self.issues.push(issue.help(unknown_help(section, name)));
+            }
+        }
+    }
+
+    /// One range of `[envelope]`.
+    fn range(&mut self, name: &str, raw: &Raw<'_>, named: &At<'_>, at: &At<'_>) {
+        let adjustable = |row: &&Row| row.section == "strategy" || row.section == "risk";
+        let Some(row) = TABLE.iter().filter(adjustable).find(|row| row.name == name) else {
+            let what = format!("{} is no parameter that may be set", shown(name));
+            let names = TABLE.iter().filter(adjustable).map(|row| row.name);
+            let issue = self.issue(named, what);
+            return self.issues.push(issue.help(suggest(name, names)));
+        };
+        match read_range(row, raw) {
+            Ok(range) => {
+                self.envelope.insert(row.at, range);
+                self.origins.insert(format!("{}.{name}", keys::ENVELOPE), self.origin(at));
+            }
+            Err(fault) => {
+                let issue = self.issue(at, format!("envelope.{name}: {}", fault.what));
+                self.issues.push(issue.help(fault.help));
             }
         }
     }
@@ -302,6 +329,14 @@ impl<'s> Reading<'s> {
                 clock_speed: u32::try_from(whole("venue.clock_speed")).ok()?,
                 seed: whole("venue.seed"),
             },
+            envelope: self
+                .envelope
+                .iter()
+                .map(|(&at, &(min, max))| Envelope { at, min, max })
+                .collect(),
+            guardian: text("kill.guardian") == "on",
+            kill_key_file: path("kill.key_file"),
+            hang_ms: whole("kill.hang_ms"),
             origins: self.origins.clone(),
             values: self.values.clone(),
         })
@@ -356,6 +391,20 @@ fn read_parameter(row: &Row, raw: &Raw<'_>) -> Result<i64, Fault> {
             help: format!("{allowed}; no exponent, no inf, no nan"),
         }),
     }
+}
+
+/// A range `[least, most]` within that of the parameter.
+fn read_range(row: &Row, raw: &Raw<'_>) -> Result<(i64, i64), Fault> {
+    let help = || "[least, most] in brackets".to_owned();
+    let Ok([low, high]) = <[Item<'_>; 2]>::try_from(items(raw, "two values")?) else {
+        return Err(Fault { what: "a range has two values".into(), help: help() });
+    };
+    let low = read_parameter(row, &low.raw())?;
+    let high = read_parameter(row, &high.raw())?;
+    if low > high {
+        return Err(Fault { what: "the least is more than the most".into(), help: help() });
+    }
+    Ok((low, high))
 }
 
 fn read_plain(key: &Key, raw: &Raw<'_>) -> Result<Value, Fault> {

@@ -271,7 +271,8 @@ impl Venue {
         let ca = ca.map(|path| format!("ca = {:?}\n", path.display().to_string()));
         let url = |name: &str| text(&self.announced[name]);
         Ok(format!(
-            "{more}\n[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
+            "{more}\n[kill]\nguardian = \"off\"\nhang_ms = 5000\n\
+             [venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
              key_file = \"{key_file}\"\nuid = {}\nclock_speed = {}\n",
             url("rest"),
             url("ws_public"),

@@ -1,0 +1,443 @@
+//! The kill's agent: the control socket, the fence, and a connection of its own.
+//!
+//! It shares a thread with nobody, waits for no other thread and never touches the disk. It acts on
+//! the guard's stop for good, on a person's word, on an engine that is gone without having ended in
+//! order, and on a hot thread that turns no more.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crossbeam::channel;
+use keel_core::command::{Ruled, Ruling};
+use keel_core::event::{Directive, Operator};
+use keel_core::guard::{Reason, Reasons};
+use keel_core::instrument::Symbol;
+use keel_core::status::Key;
+use keel_core::units::{MonoNanos, SECONDS};
+use keel_net::driver::{Poller, Readiness};
+use keel_net::lease::Revoker;
+use keel_net::link::Receiver;
+use serde_json::{Value, json};
+
+use super::journal::JournalGauge;
+use super::{Agent, Pulse};
+use crate::cold::line::Line;
+use crate::control::{Asked, Control, Request, refusal, status};
+use crate::kill::report::Report;
+use crate::kill::{Kill, Mandate, Trigger};
+use crate::setup::Adjustable;
+use crate::vitals::{Phase, Turning, Vitals, Watch};
+
+/// What others may see of the kill: its report, for whoever may touch the disk.
+#[derive(Debug, Default)]
+pub struct KillBoard {
+    report: Mutex<Option<Report>>,
+    /// Grows with each report.
+    reports: AtomicU64,
+    /// A hot thread turns no more; the process cannot end in order.
+    hung: AtomicBool,
+}
+
+impl KillBoard {
+    /// How many reports there have been.
+    pub fn reports(&self) -> u64 {
+        // Acquire: pairs with the store after the report was put up.
+        self.reports.load(Ordering::Acquire)
+    }
+
+    /// The newest report.
+    pub fn report(&self) -> Option<Report> {
+        self.report.lock().ok()?.clone()
+    }
+
+    /// True once a hot thread has been found to turn no more.
+    pub fn has_hung(&self) -> bool {
+        // Relaxed: a flag that only rises.
+        self.hung.load(Ordering::Relaxed)
+    }
+
+    /// Puts a report up, unless somebody is reading just now.
+    fn put(&self, report: Report) -> bool {
+        let Ok(mut shown) = self.report.try_lock() else { return false };
+        *shown = Some(report);
+        drop(shown);
+        // Release: see `reports`. One writer.
+        self.reports.store(self.reports.load(Ordering::Relaxed) + 1, Ordering::Release);
+        true
+    }
+}
+
+/// What the kill's agent is made of.
+pub struct KillParts {
+    /// The kill and its line to the venue.
+    pub line: Line<Kill>,
+    /// The socket on which people ask.
+    pub control: Control,
+    /// What is shared with the engine and the guardian.
+    pub vitals: Vitals,
+    /// What others see of it.
+    pub board: Arc<KillBoard>,
+    /// What may be set at run time.
+    pub adjustable: Adjustable,
+    /// A hot thread that has not turned for this long is gone, in real time.
+    pub hang_ns: u64,
+    /// How many times faster than real the clock runs.
+    pub speed: u64,
+}
+
+/// Runs the kill.
+pub struct KillAgent {
+    parts: KillParts,
+    directives: channel::Sender<Operator>,
+    rulings: Receiver<Ruled>,
+    gauge: Arc<JournalGauge>,
+    /// The hot threads, each with what was seen of it.
+    hot: Vec<(Arc<Pulse>, Watch)>,
+    /// Who waits for an answer.
+    waiting: Vec<Waiting>,
+    tickets: u32,
+    /// The incident that has been acted upon.
+    incident: u64,
+    /// The engine is gone or hangs, and that has been acted upon since then.
+    lost: Option<MonoNanos>,
+    /// How far the kill was when that was told last.
+    told: (bool, bool),
+    /// Since when the engine's link has been abandoned.
+    alone: Option<MonoNanos>,
+    over: bool,
+}
+
+/// Somebody who waits for an answer.
+struct Waiting {
+    client: u64,
+    until: MonoNanos,
+    what: Awaited,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    /// What the engine says of this ticket.
+    Ruling(u32),
+    /// Zero.
+    Verified,
+    /// Zero once more, when nothing can appear any longer.
+    Finished,
+}
+
+/// How long an engine has to answer an operator's command.
+const RULING_NS_MAX: u64 = 2 * SECONDS;
+/// How long a kill is waited for by somebody at the socket.
+const KILL_NS_MAX: u64 = 600 * SECONDS;
+/// Without an engine the process gives up after this long; the guardian does not.
+const GIVE_UP_NS: u64 = 15 * SECONDS;
+
+impl KillAgent {
+    /// An agent that watches `hot` threads, asks the engine by `directives` and hears it on
+    /// `rulings`.
+    pub fn new(
+        parts: KillParts,
+        directives: channel::Sender<Operator>,
+        rulings: Receiver<Ruled>,
+        gauge: Arc<JournalGauge>,
+        hot: Vec<Arc<Pulse>>,
+    ) -> Self {
+        let watch = Watch::at_speed(parts.speed);
+        Self {
+            parts,
+            directives,
+            rulings,
+            gauge,
+            hot: hot.into_iter().map(|pulse| (pulse, watch)).collect(),
+            waiting: Vec::new(),
+            tickets: 0,
+            incident: 0,
+            lost: None,
+            told: (false, false),
+            alone: None,
+            over: false,
+        }
+    }
+
+    fn serve(&mut self, asked: &Asked, poller: &Poller, now: MonoNanos) {
+        let directive =
+            |directive| Operator { user: asked.peer.user, ..Operator::program(directive) };
+        match &asked.request {
+            Request::Status {} => {
+                let answer = match self.gauge.try_snapshot() {
+                    Some(snapshot) => {
+                        let mut body = status::body(&snapshot);
+                        body["kill"] = self.shown(now);
+                        json!({ "ok": true, "status": body })
+                    }
+                    None => refusal("no figures yet; ask again"),
+                };
+                self.parts.control.answer(asked.client, &answer, true, now);
+            }
+            Request::Pause {} => self.direct(asked, directive(Directive::Pause), now),
+            Request::Resume {} => self.direct(asked, directive(Directive::Resume), now),
+            Request::Rearm { incident } => {
+                let rearm = Operator { incident: *incident, ..directive(Directive::Rearm) };
+                self.direct(asked, rearm, now);
+            }
+            Request::Set { key, value } => match self.parts.adjustable.resolve(key, value) {
+                Ok((key, value)) => {
+                    self.direct(asked, Operator { key, value, ..directive(Directive::Set) }, now);
+                }
+                Err(why) => self.parts.control.answer(asked.client, &refusal(&why), true, now),
+            },
+            Request::Kill { dry_run, flatten, instrument } => {
+                let only = instrument.as_ref().map(|name| Symbol::parse(name.as_bytes()));
+                if only == Some(None) {
+                    let answer = refusal("that is no instrument's name");
+                    return self.parts.control.answer(asked.client, &answer, true, now);
+                }
+                if !dry_run {
+                    self.parts.vitals.lease().revoke(Revoker::Kill);
+                }
+                self.begin(Mandate {
+                    trigger: Trigger::Control,
+                    reasons: format!("operator {}", asked.peer.user),
+                    only: only.flatten(),
+                    dry_run: *dry_run,
+                    flatten: *flatten,
+                    decided: now,
+                });
+                let (client, until) = (asked.client, now.after(KILL_NS_MAX));
+                let what = if *dry_run { Awaited::Finished } else { Awaited::Verified };
+                self.waiting.push(Waiting { client, until, what });
+                if !dry_run {
+                    // First our own request, then the engine, whose gateway cancels as well.
+                    self.parts.line.step(now, poller);
+                    // A full channel holds what stops the engine too; the fence is up.
+                    let _ = self.directives.try_send(directive(Directive::Kill));
+                }
+            }
+        }
+    }
+
+    /// Asks the engine; its answer goes to the client.
+    fn direct(&mut self, asked: &Asked, operator: Operator, now: MonoNanos) {
+        self.tickets = self.tickets.wrapping_add(1).max(1);
+        let ticket = self.tickets;
+        if self.directives.try_send(Operator { ticket, ..operator }).is_err() {
+            let answer = refusal("the engine takes no commands; keel kill does not need it");
+            return self.parts.control.answer(asked.client, &answer, true, now);
+        }
+        let (client, until) = (asked.client, now.after(RULING_NS_MAX));
+        self.waiting.push(Waiting { client, until, what: Awaited::Ruling(ticket) });
+    }
+
+    fn begin(&mut self, mandate: Mandate) {
+        if !mandate.dry_run {
+            self.parts.vitals.tell_phase(Phase::Working);
+        }
+        self.told = (false, false);
+        self.parts.line.asks().begin(mandate);
+    }
+
+    /// Passes on what the engine says of operators' commands.
+    fn hear(&mut self, now: MonoNanos) {
+        while let Some(ruled) = self.rulings.pop() {
+            let awaited = Awaited::Ruling(ruled.operator.ticket);
+            let Some(place) = self.waiting.iter().position(|w| w.what == awaited) else { continue };
+            let client = self.waiting.swap_remove(place).client;
+            if ruled.ruling == Ruling::Done && ruled.operator.directive == Directive::Set {
+                self.parts.adjustable.took(ruled.operator.key, ruled.operator.value);
+            }
+            let answer = answer(&ruled, &self.parts.adjustable);
+            self.parts.control.answer(client, &answer, true, now);
+        }
+    }
+
+    /// Looks at guard and threads, and acts on what it sees.
+    fn watch(&mut self, now: MonoNanos) {
+        let vitals = self.parts.vitals;
+        match vitals.stopped() {
+            Some((incident, reasons)) if incident != self.incident => {
+                self.incident = incident;
+                vitals.lease().revoke(Revoker::Kill);
+                let words: Vec<_> = reasons.iter().map(|reason| reason.text()).collect();
+                self.act(words.join("|"), flattens(reasons), now);
+            }
+            None if self.incident != 0 && !self.parts.line.asks().is_at_work() => {
+                // Rearmed, and nothing is left of the kill.
+                self.incident = 0;
+                vitals.tell_phase(Phase::Idle);
+                vitals.lease().restore(Revoker::Kill);
+            }
+            _ => {}
+        }
+        if self.lost.is_some() {
+            return;
+        }
+        if self.rulings.is_abandoned() && !vitals.has_ended() {
+            self.lose("the engine has ended without having verified zero".to_owned(), now);
+        }
+        let (hang_ns, speed) = (self.parts.hang_ns, self.parts.speed);
+        let hangs = |(pulse, watch): &mut (Arc<Pulse>, Watch)| {
+            let still_ns = watch.look(pulse.cycles(), now);
+            still_ns > hang_ns * speed && !pulse.is_over()
+        };
+        if self.hot.iter_mut().any(hangs) {
+            // Relaxed: a flag that only rises.
+            self.parts.board.hung.store(true, Ordering::Relaxed);
+            self.lose(format!("a hot thread has not turned for {} ms", hang_ns / 1_000_000), now);
+        }
+    }
+
+    /// The engine is gone or hangs.
+    fn lose(&mut self, why: String, now: MonoNanos) {
+        self.lost = Some(now);
+        self.parts.vitals.lease().revoke(Revoker::Kill);
+        self.act(why, false, now);
+    }
+
+    fn act(&mut self, reasons: String, flatten: bool, decided: MonoNanos) {
+        if flatten {
+            self.believe();
+        }
+        let (only, dry_run) = (None, false);
+        self.begin(Mandate { trigger: Trigger::Risk, reasons, only, dry_run, flatten, decided });
+    }
+
+    /// Tells the kill what the engine holds by its own ledger: without a person's word, positions
+    /// are closed only when venue and ledger agree.
+    fn believe(&mut self) {
+        let Some(snapshot) = self.gauge.try_snapshot() else { return };
+        let held = snapshot
+            .instruments
+            .iter()
+            .map(|seen| seen.row.map(|row| keel_core::units::Lots(row.value(Key::position_base))));
+        let held: Option<Vec<_>> = held.collect();
+        self.parts.line.asks().believe(held.unwrap_or_default());
+    }
+
+    /// Tells those who wait, and those who write files, how far the kill is.
+    fn tell(&mut self, now: MonoNanos) {
+        let kill = self.parts.line.asks();
+        let state = (kill.verified().is_some(), kill.is_finished());
+        if state != self.told {
+            let Some(report) = kill.report(now) else { return };
+            if state.0 && (self.incident != 0 || self.lost.is_some()) {
+                self.parts.vitals.tell_phase(Phase::Verified);
+            }
+            if self.parts.board.put(report) {
+                self.told = state;
+            }
+        }
+        if self.waiting.is_empty() {
+            return;
+        }
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            let done = match waiting.what {
+                Awaited::Ruling(_) => false,
+                Awaited::Verified => state.0,
+                Awaited::Finished => state.1,
+            };
+            let late = now >= waiting.until;
+            if !done && !late {
+                self.waiting.push(waiting);
+                continue;
+            }
+            let more = done && waiting.what == Awaited::Verified;
+            let answer = match waiting.what {
+                Awaited::Ruling(_) => refusal("the engine has not answered in time"),
+                _ => json!({ "ok": done, "last": !more, "kill": self.shown(now) }),
+            };
+            self.parts.control.answer(waiting.client, &answer, !more, now);
+            if more {
+                waiting.what = Awaited::Finished;
+                self.waiting.push(waiting);
+            }
+        }
+    }
+
+    /// Ends once the engine has, when nothing is left to be killed or that has been tried for long.
+    fn end(&mut self, now: MonoNanos) {
+        if !self.rulings.is_abandoned() {
+            return;
+        }
+        let alone = *self.alone.get_or_insert(now);
+        let kill = self.parts.line.asks();
+        let state = (kill.verified().is_some(), kill.is_finished());
+        let done = !kill.is_at_work() && state == self.told;
+        let given_up = now.since(alone) > GIVE_UP_NS;
+        if given_up
+            && !done
+            && let Some(report) = kill.report(now)
+        {
+            self.parts.board.put(report);
+        }
+        self.over = done || given_up;
+    }
+
+    /// The kill as `keel status` and `keel kill` show it; null before the first.
+    fn shown(&mut self, now: MonoNanos) -> Value {
+        let incident = self.incident;
+        self.parts.line.asks().report(now).map_or(Value::Null, |report| {
+            let mut body = report.body;
+            body["incident_id"] = Value::from(incident.to_string());
+            body
+        })
+    }
+}
+
+/// True for a stop after which positions are closed: for money, and for nothing else. Where the
+/// truth itself is in doubt nothing is traded.
+fn flattens(reasons: Reasons) -> bool {
+    let money = [Reason::DailyLoss, Reason::WeeklyLoss, Reason::Drawdown, Reason::MarginRatio];
+    !reasons.is_empty() && reasons.iter().all(|reason| money.contains(&reason))
+}
+
+/// What the engine said, for the person who asked.
+fn answer(ruled: &Ruled, adjustable: &Adjustable) -> Value {
+    let operator = &ruled.operator;
+    if ruled.ruling == Ruling::Done {
+        return json!({ "ok": true, "done": operator.directive.text() });
+    }
+    let why = match ruled.ruling {
+        Ruling::WrongIncident => {
+            format!("the latched incident is {}, not {}", ruled.found, operator.incident)
+        }
+        Ruling::NotStopped => "nothing is latched".to_owned(),
+        Ruling::OutOfRange | Ruling::Loosens | Ruling::Fixed | Ruling::Done => {
+            adjustable.explain(operator.key, ruled.ruling, ruled.found)
+        }
+    };
+    refusal(&why)
+}
+
+impl Agent for KillAgent {
+    fn name(&self) -> &'static str {
+        "kill"
+    }
+
+    fn step(&mut self, now: MonoNanos, poller: &mut Poller) -> usize {
+        self.parts.vitals.turned(Turning::Kill);
+        self.watch(now);
+        let mut work = self.parts.line.step(now, poller);
+        self.hear(now);
+        for asked in self.parts.control.step(now) {
+            self.serve(&asked, poller, now);
+            work += 1;
+        }
+        if self.parts.line.asks().wants_belief(now) {
+            self.believe();
+        }
+        self.tell(now);
+        self.end(now);
+        work
+    }
+
+    fn ready(&mut self, key: usize, readiness: Readiness) {
+        self.parts.line.ready(key, readiness);
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        self.parts.line.deadline()
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}

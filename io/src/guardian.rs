@@ -1,0 +1,316 @@
+//! The guardian: a process of its own that outlives the engine's death.
+//!
+//! It shares the engine's vitals, holds its process by a descriptor, and has a connection and,
+//! where one is configured, a key of its own. When the engine's process ends without having
+//! verified zero, or the engine turns no more, it fences: it revokes the lease, ends the process
+//! (`SIGKILL`, which takes the queued bytes of its order sockets with it), cancels everything,
+//! verifies, and latches. It needs nothing of the engine to do so.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::parent_id;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use keel_core::guard::{Reason, Reasons};
+use keel_core::units::{MILLIS, MonoNanos, SECONDS, UnixNanos};
+use keel_net::driver::{Poller, Readiness};
+use keel_net::lease::Revoker;
+
+use crate::affinity::Idle;
+use crate::agent::{Agent, Duty};
+use crate::clock::{Clock, VenueClock};
+use crate::cold::line::Line;
+use crate::kill::report::{self, Report};
+use crate::kill::{self, Kill, Mandate, Place, Trigger};
+use crate::mode::sim::{Access, StartError};
+use crate::os::{self, Process};
+use crate::setup::Setup;
+use crate::state::{self, Latch};
+use crate::topology::KILL_KEY;
+use crate::vitals::{Phase, Turning, Vitals, Watch};
+
+/// A guardian as the engine's process sees it.
+#[derive(Debug)]
+pub struct Guarded {
+    child: Child,
+    vitals: Vitals,
+    watch: Watch,
+    silence_ns_max: u64,
+    lost: bool,
+}
+
+/// A guardian that has not turned for so long is lost.
+const SILENCE_NS_MAX: u64 = 2 * SECONDS;
+/// How long a guardian may take until it watches.
+const READY_MAX: Duration = Duration::from_secs(15);
+
+impl Guarded {
+    /// Starts a guardian by this very program with `args`, which shares the vitals behind `fd`, and
+    /// waits until it has read the account over its own connection. The clock runs `speed` times
+    /// faster than real.
+    ///
+    /// # Errors
+    /// When it does not start or does not come so far.
+    pub fn start(args: &[OsString], vitals: Vitals, fd: OwnedFd, speed: u32) -> io::Result<Self> {
+        // The program as it runs, also when its file has been replaced since.
+        let mut command = Command::new("/proc/self/exe");
+        command.args(args).stdin(Stdio::from(fd)).stdout(Stdio::null());
+        let mut child = command.spawn()?;
+        let began = Instant::now();
+        while vitals.turns(Turning::Guardian) == 0 {
+            if let Some(status) = child.try_wait()? {
+                return Err(io::Error::other(format!("the guardian ended at once: {status}")));
+            }
+            if began.elapsed() > READY_MAX {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(io::Error::other("the guardian could not read the account in time"));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        let speed = u64::from(speed);
+        let (watch, silence_ns_max) = (Watch::at_speed(speed), SILENCE_NS_MAX * speed);
+        Ok(Self { child, vitals, watch, silence_ns_max, lost: false })
+    }
+
+    /// True once, when the guardian is found to have ended or to turn no more while the engine
+    /// works on: nothing may rest without it. To be called often.
+    pub fn is_lost(&mut self, now: MonoNanos) -> bool {
+        if self.lost || self.vitals.has_ended() {
+            return false;
+        }
+        let still_ns = self.watch.look(self.vitals.turns(Turning::Guardian), now);
+        let gone = !matches!(self.child.try_wait(), Ok(None));
+        self.lost = gone || still_ns > self.silence_ns_max;
+        self.lost
+    }
+
+    /// Waits for its end, when the engine has ended in order; otherwise it stays and acts.
+    pub fn leave(mut self) {
+        if self.vitals.has_ended() {
+            // It sees that within a millisecond; one that is gone already is as good.
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What became of the engine that was guarded.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It ended in order; nothing was to be done.
+    InOrder,
+    /// The guardian acted.
+    Acted {
+        /// Why.
+        why: String,
+        /// What it did.
+        report: Report,
+        /// The incident that it latched, or found latched.
+        incident: u64,
+    },
+}
+
+/// Guards the parent process, whose vitals are behind `fd`, until it ends.
+///
+/// # Errors
+/// Why the guardian cannot work; the engine is then refused its start.
+pub fn run(setup: &Setup, fd: &impl AsFd) -> Result<Outcome, StartError> {
+    os::leave_session();
+    crate::signals::outlive()?;
+    let vitals = Vitals::map(fd)?;
+    let parent = parent_id();
+    let engine = Process::hold(parent)?;
+    // Had it ended in between, its number could be another's by now.
+    let orphaned = parent_id() != parent;
+    let clock = Clock::start_at_speed(setup.venue.clock_speed());
+    let access = Access::of(setup, clock.utc())?;
+    let epoch = state::epoch(&setup.state_dir)?;
+    let place = Place {
+        host: access.targets().host.clone(),
+        credentials: access.kill_credentials(setup),
+        instance: setup.instance,
+        epoch,
+        rules: Vec::new(),
+        zombie_ns: kill::zombie_ns(&setup.params),
+        params: setup.params,
+        speed: setup.venue.clock_speed(),
+    };
+    let kill = Kill::new(place, VenueClock::default(), false);
+    let line = Line::new(kill, access.targets().rest.clone(), clock.clone(), KILL_KEY);
+    let ended = Arc::new(Mutex::new(None));
+    let speed = u64::from(setup.venue.clock_speed());
+    let agent = GuardianAgent {
+        line,
+        vitals,
+        engine,
+        orphaned,
+        hang_ns: setup.hang_ms * MILLIS,
+        speed,
+        engine_watch: Watch::at_speed(speed),
+        kill_watch: Watch::at_speed(speed),
+        stage: Stage::Opening,
+        ended: ended.clone(),
+    };
+    let mut duty = Duty::new(clock.clone(), Idle::Park)?;
+    duty.add(Box::new(agent));
+    duty.run();
+    let end = ended.lock().ok().and_then(|mut end| end.take());
+    match end {
+        Some((why, report)) => {
+            let incident = conclude(setup, &report, epoch, vitals, clock.utc());
+            Ok(Outcome::Acted { why, report, incident })
+        }
+        None => Ok(Outcome::InOrder),
+    }
+}
+
+/// Latches, and writes the report: after the cancels, as everything on disk. Gives the incident.
+fn conclude(setup: &Setup, report: &Report, epoch: u32, vitals: Vitals, utc: UnixNanos) -> u64 {
+    let own = state::incident_beside(epoch, state::Beside::Guardian);
+    let (incident, reasons) =
+        vitals.stopped().unwrap_or((own, Reasons::NONE.with(Reason::EngineLost)));
+    let latch = Latch { incident, reasons, since: utc };
+    let latched = state::latch_beside(&setup.state_dir, &latch);
+    let incident = match latched {
+        Ok(latched) => latched.incident,
+        Err(error) => {
+            eprintln!("keel guardian: the latch could not be written: {error}");
+            incident
+        }
+    };
+    let name = String::from_utf8_lossy(setup.instance.as_bytes()).into_owned();
+    if let Err(error) = report::write(&setup.run_dir, report, &name, incident, utc) {
+        eprintln!("keel guardian: the report could not be written: {error}");
+    }
+    incident
+}
+
+struct GuardianAgent {
+    line: Line<Kill>,
+    vitals: Vitals,
+    engine: Process,
+    /// The engine had ended before it was held.
+    orphaned: bool,
+    /// In real time, as all that is waited for here.
+    hang_ns: u64,
+    speed: u64,
+    engine_watch: Watch,
+    kill_watch: Watch,
+    stage: Stage,
+    ended: Arc<Mutex<Option<(String, Report)>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The account is read once, to see that connection and key serve.
+    Opening,
+    /// The engine is watched.
+    Watching,
+    /// It is gone.
+    Acting(String),
+    /// Nothing is left to do.
+    Over,
+}
+
+/// A hung engine whose own kill is at work is left to it for so long.
+const OWN_KILL_NS_MAX: u64 = 3 * SECONDS;
+/// And once that has verified zero, for so long until its process has ended and latched.
+const END_NS_MAX: u64 = 15 * SECONDS;
+
+impl GuardianAgent {
+    /// Why the engine must be taken for gone; `None` while it need not.
+    fn lost(&mut self, now: MonoNanos) -> Option<String> {
+        if self.orphaned || self.engine.has_ended() {
+            let why = "the engine's process has ended without having verified zero";
+            return Some(why.to_owned());
+        }
+        let still_ns = self.engine_watch.look(self.vitals.turns(Turning::Engine), now);
+        let kill_ns = self.kill_watch.look(self.vitals.turns(Turning::Kill), now);
+        let own_kill = self.vitals.phase() != Phase::Idle && kill_ns < self.hang_ns * self.speed;
+        let patience_ns = match (own_kill, self.vitals.phase()) {
+            (false, _) => self.hang_ns,
+            (true, Phase::Verified) => END_NS_MAX,
+            (true, Phase::Idle | Phase::Working) => OWN_KILL_NS_MAX,
+        };
+        let gone = still_ns > patience_ns * self.speed;
+        let real_ms = still_ns / self.speed / MILLIS;
+        gone.then(|| format!("the engine has not turned for {real_ms} ms"))
+    }
+
+    /// Fences and begins to cancel. What was sent before is what the zombie window is for.
+    fn act(&mut self, why: String, now: MonoNanos) {
+        self.vitals.lease().revoke(Revoker::Guardian);
+        if let Err(error) = self.engine.end() {
+            eprintln!("keel guardian: the engine could not be ended: {error}");
+        }
+        self.line.asks().begin(mandate(false, &why, now));
+        self.stage = Stage::Acting(why);
+    }
+}
+
+fn mandate(dry_run: bool, why: &str, decided: MonoNanos) -> Mandate {
+    let (trigger, reasons) = (Trigger::Guardian, why.to_owned());
+    Mandate { trigger, reasons, only: None, dry_run, flatten: false, decided }
+}
+
+impl Agent for GuardianAgent {
+    fn name(&self) -> &'static str {
+        "guardian"
+    }
+
+    fn step(&mut self, now: MonoNanos, poller: &mut Poller) -> usize {
+        let work = self.line.step(now, poller);
+        match self.stage.clone() {
+            Stage::Opening | Stage::Watching if self.vitals.has_ended() => self.stage = Stage::Over,
+            Stage::Opening => {
+                let kill = self.line.asks();
+                if kill.is_finished() {
+                    self.stage = Stage::Watching;
+                } else if !kill.is_at_work() {
+                    kill.begin(mandate(true, "", now));
+                }
+                if self.orphaned || self.engine.has_ended() {
+                    // It has not begun to trade: it waits for us.
+                    self.stage = Stage::Over;
+                }
+            }
+            Stage::Watching => {
+                self.vitals.turned(Turning::Guardian);
+                let began = self.vitals.turns(Turning::Engine) > 0;
+                if !began && (self.orphaned || self.engine.has_ended()) {
+                    // A start that failed has sent nothing.
+                    self.stage = Stage::Over;
+                } else if let Some(why) = self.lost(now) {
+                    self.act(why, now);
+                }
+            }
+            Stage::Acting(why) => {
+                let kill = self.line.asks();
+                if kill.is_finished()
+                    && let (Some(report), Ok(mut ended)) = (kill.report(now), self.ended.lock())
+                {
+                    *ended = Some((why, report));
+                    self.stage = Stage::Over;
+                }
+            }
+            Stage::Over => {}
+        }
+        work
+    }
+
+    fn ready(&mut self, key: usize, readiness: Readiness) {
+        self.line.ready(key, readiness);
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        self.line.deadline()
+    }
+
+    fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+}

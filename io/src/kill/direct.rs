@@ -1,0 +1,106 @@
+//! A kill without an engine: a connection and a clock of its own, until zero is verified.
+
+use std::time::{Duration, Instant};
+
+use keel_core::instrument::{Instrument, Symbol};
+use keel_core::units::MILLIS;
+use keel_net::driver::{Poller, Wait};
+
+use super::report::Report;
+use super::{Kill, Mandate, Place, Trigger};
+use crate::clock::{Clock, VenueClock};
+use crate::cold::line::Line;
+use crate::cold::rest::Rest;
+use crate::mode::sim::{Access, StartError};
+use crate::setup::Setup;
+use crate::state;
+use crate::topology::{KILL_KEY, LINE_KEY};
+
+/// What a person wants of a kill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Who, for the report.
+    pub who: String,
+    /// Only this instrument.
+    pub only: Option<Symbol>,
+    /// Cancel nothing.
+    pub dry_run: bool,
+    /// Close positions.
+    pub flatten: bool,
+}
+
+/// Readiness told in one wait at most.
+const READY_MAX: usize = 8;
+
+/// Acts until it is finished, or `limit` has passed; `each` sees the report whenever it has come
+/// further.
+///
+/// # Errors
+/// Why the venue cannot be reached at all.
+pub fn run(
+    setup: &Setup,
+    wish: Wish,
+    limit: Duration,
+    mut each: impl FnMut(&Report),
+) -> Result<Report, StartError> {
+    let clock = Clock::start_at_speed(setup.venue.clock_speed());
+    let access = Access::of(setup, clock.utc())?;
+    let mut poller = Poller::new(READY_MAX)?;
+    // Rules are needed to close positions only: a cancel does not wait for them.
+    let rules = if wish.flatten { rules(setup, &access, &clock, &mut poller)? } else { Vec::new() };
+    let place = Place {
+        host: access.targets().host.clone(),
+        credentials: access.kill_credentials(setup),
+        instance: setup.instance,
+        epoch: state::epoch(&setup.state_dir).unwrap_or(0),
+        rules,
+        zombie_ns: super::zombie_ns(&setup.params),
+        params: setup.params,
+        speed: setup.venue.clock_speed(),
+    };
+    let kill = Kill::new(place, VenueClock::default(), false);
+    let mut line = Line::new(kill, access.targets().rest.clone(), clock.clone(), KILL_KEY);
+    line.asks().begin(Mandate {
+        trigger: Trigger::Operator,
+        reasons: wish.who,
+        only: wish.only,
+        dry_run: wish.dry_run,
+        flatten: wish.flatten,
+        decided: clock.now(),
+    });
+    let began = Instant::now();
+    let mut told = (false, false);
+    loop {
+        let now = clock.now();
+        line.step(now, &poller);
+        if let Some(report) = line.asks().report(now) {
+            let state = (report.verified, report.finished);
+            if state != told {
+                told = state;
+                each(&report);
+            }
+            if report.finished || began.elapsed() > limit {
+                return Ok(report);
+            }
+        }
+        let until = line.deadline().min(now.after(20 * MILLIS));
+        let mut ready = Vec::new();
+        poller.wait(Wait::Park { until, now }, |key, readiness| ready.push((key, readiness)))?;
+        ready.into_iter().for_each(|(key, readiness)| line.ready(key, readiness));
+    }
+}
+
+/// The rules of the configured instruments, over a connection that is closed again.
+fn rules(
+    setup: &Setup,
+    access: &Access,
+    clock: &Clock,
+    poller: &mut Poller,
+) -> Result<Vec<Instrument>, StartError> {
+    let host = &access.targets().host;
+    let (symbols, venue) = (&setup.instruments, VenueClock::default());
+    let rest = Rest::new(setup.instance, host, None, symbols, venue);
+    let mut line = Line::new(rest, access.targets().rest.clone(), clock.clone(), LINE_KEY);
+    // Without a key nothing is asked about epochs.
+    line.begin(poller, 0).map_err(StartError::Venue)
+}

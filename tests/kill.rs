@@ -1,0 +1,144 @@
+//! The kill and the guardian, with the venue, the engine and the guardian as processes of their
+//! own.
+
+mod drill;
+mod program;
+
+use std::fs;
+use std::time::Duration;
+
+use drill::{Case, Drilled};
+use program::{Venue, Working, ended, log, wait};
+use serde_json::Value;
+
+/// Drills, and checks what holds for every drill.
+fn drilled(orders: u32, case: Case) -> Drilled {
+    // A machine that runs many tests at once may let an engine wait.
+    let drilled = drill::run(orders, case, 2_000);
+    let report = &drilled.report;
+    println!("{orders} orders, {}: {drilled:?}", case.name());
+    assert!(drilled.before >= u64::from(orders), "{drilled:?}");
+    assert_eq!(drilled.after, 0, "nothing rests after the zombie window: {report}");
+    assert_eq!(report["status"], "executed", "{report}");
+    assert_eq!(report["orders_after"].as_array().map(Vec::len), Some(0), "{report}");
+    // The engine's own gateway cancels at the same time, and the kill sees only what it leaves.
+    let seen = report["orders_before"].as_array().map_or(0, Vec::len) as u64;
+    assert!(seen <= drilled.before, "{report}");
+    assert_eq!(report["vacuous"], seen == 0, "{report}");
+    drilled
+}
+
+#[test]
+fn twenty_orders_of_a_healthy_engine_are_killed_by_a_persons_word() {
+    drilled(20, Case::Healthy);
+}
+
+#[test]
+fn one_order_of_an_engine_that_is_gone_is_killed_by_the_guardian() {
+    drilled(1, Case::Killed);
+}
+
+#[test]
+fn twenty_orders_of_an_engine_that_is_stopped_are_killed_by_the_guardian() {
+    let drilled = drilled(20, Case::Stopped);
+    assert_eq!(drilled.report["trigger"], "guardian");
+    assert_eq!(drilled.report["orders_before"].as_array().map(Vec::len), Some(20));
+}
+
+#[test]
+fn twenty_orders_of_an_engine_that_is_gone_are_killed_by_the_guardian() {
+    let drilled = drilled(20, Case::Killed);
+    assert_eq!(drilled.report["trigger"], "guardian");
+    assert_eq!(drilled.report["orders_before"].as_array().map(Vec::len), Some(20));
+}
+
+#[test]
+fn twenty_orders_are_killed_although_every_socket_has_been_cut() {
+    drilled(20, Case::Cut);
+}
+
+#[test]
+fn twenty_orders_are_killed_although_three_of_ten_cancels_fail() {
+    drilled(20, Case::Failing);
+}
+
+#[test]
+fn what_the_guardian_latched_holds_until_the_incident_is_named() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    venue.configure_with(path, venue.authority(), "[kill]\nhang_ms = 5000\n\n", "");
+    let args = ["run", "--state-dir", "state", "--run-dir", "first"];
+    let first = Working::start(path, &args);
+    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    first.kill();
+    wait(Duration::from_secs(10), "the guardian has canceled", || venue.open_orders() == 0);
+    let latch = path.join("state/latch.json");
+    wait(Duration::from_secs(20), "the guardian has latched", || latch.exists());
+    let text = fs::read_to_string(&latch).expect("a latch");
+    let latch: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(latch["reasons"], "engine_lost");
+    let incident = latch["incident_id"].as_str().expect("a number").to_owned();
+
+    // The next run is stopped from its first moment, and quotes nothing.
+    let args = ["run", "--state-dir", "state", "--run-dir", "second", "--for", "6s"];
+    let second = ended(path, &args);
+    assert_eq!(second.code, Some(5), "{}", second.said());
+    assert_eq!(venue.open_orders(), 0);
+    assert!(!log(&path.join("second")).contains("RUNNING"), "{}", log(&path.join("second")));
+
+    let rearm = |incident: &str| {
+        ended(
+            path,
+            &["rearm", "--incident", incident, "--run-dir", "second", "--state-dir", "state"],
+        )
+    };
+    rearm("7").refused(2, &[&format!("the latched incident is {incident}, not 7")]);
+    rearm(&incident).done();
+    let operators = fs::read_to_string(path.join("state/operators.log")).expect("a log");
+    assert!(operators.contains("rearm 7 by user ") && operators.contains(": wrong incident"));
+    assert!(operators.contains(&format!("rearm {incident} by user ")), "{operators}");
+    let args = ["run", "--state-dir", "state", "--run-dir", "third", "--for", "8s"];
+    let third = ended(path, &args);
+    third.done();
+    assert!(log(&path.join("third")).contains("RUNNING"), "{}", log(&path.join("third")));
+}
+
+#[test]
+fn a_kill_without_an_engine_cancels_flattens_and_latches() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    venue.configure(path, venue.authority(), "");
+    let args = ["run", "--state-dir", "state", "--run-dir", "run"];
+    let run = Working::start(path, &args);
+    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    run.kill();
+    let market = serde_json::json!({
+        "account": "keel", "category": "USDT-FUTURES", "symbol": "BTCUSDT", "side": "buy",
+        "orderType": "market", "qty": "0.01",
+    });
+    let answer = venue.admin("POST", "/admin/order", &market);
+    assert!(answer["orderId"].is_string(), "{answer}");
+    let resting = venue.open_orders();
+    assert!(resting >= 1, "{}", venue.account());
+
+    let dry = ended(path, &["kill", "--dry-run"]);
+    dry.done();
+    let text = &dry.out[dry.out.find('{').expect("a report")..];
+    let report: Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!(report["orders_before"].as_array().map(Vec::len), Some(resting as usize));
+    assert_eq!((report["status"].as_str(), venue.open_orders()), (Some("dry_run"), resting));
+
+    let killed = ended(path, &["kill", "--flatten"]);
+    killed.done();
+    assert_eq!(venue.open_orders(), 0);
+    let report = path.join("state/reports/kill_switch/latest.json");
+    let report = fs::read_to_string(report).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let closed = report["flatten"]["status"].as_str();
+    assert!(matches!(closed, Some("closed" | "nothing_held")), "{report}");
+    assert_eq!(report["position_after"]["BTCUSDT"], "0.0000", "{report}");
+    assert_eq!(report["position_after"]["ETHUSDT"], "0.00", "{report}");
+    assert!(path.join("state/latch.json").exists());
+}
