@@ -10,12 +10,15 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::parent_id;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use keel_core::event::Mode;
 use keel_core::guard::{Reason, Reasons};
+use keel_core::param::Params;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, UnixNanos};
 use keel_net::driver::{Poller, Readiness};
 use keel_net::lease::Revoker;
@@ -25,7 +28,7 @@ use crate::agent::{Agent, Duty};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::line::Line;
 use crate::kill::report::{self, Report};
-use crate::kill::{self, Kill, Mandate, Place, Trigger};
+use crate::kill::{self, Close, Kill, Mandate, Place, Trigger};
 use crate::mode::sim::{Access, StartError};
 use crate::os::{self, Process};
 use crate::setup::Setup;
@@ -135,58 +138,80 @@ pub fn run(setup: &Setup, fd: &impl AsFd) -> Result<Outcome, StartError> {
         instance: setup.instance,
         epoch,
         rules: Vec::new(),
-        zombie_ns: kill::zombie_ns(&setup.params),
+        zombie_ns: kill::zombie_ns(&setup.params, None),
         params: setup.params,
         speed: setup.venue.clock_speed(),
     };
     let kill = Kill::new(place, VenueClock::default(), false);
     let line = Line::new(kill, access.targets().rest.clone(), clock.clone(), KILL_KEY);
     let ended = Arc::new(Mutex::new(None));
+    let to_latch = ToLatch { state_dir: setup.state_dir.clone(), epoch, vitals };
+    let (latch, time) = mpsc::channel();
+    let latching = thread::spawn(move || time.recv().ok().map(|utc| to_latch.write(utc)));
     let speed = u64::from(setup.venue.clock_speed());
     let agent = GuardianAgent {
         line,
         vitals,
         engine,
         orphaned,
+        params: setup.params,
         hang_ns: setup.hang_ms * MILLIS,
         speed,
         engine_watch: Watch::at_speed(speed),
         kill_watch: Watch::at_speed(speed),
         stage: Stage::Opening,
+        latch,
+        utc: clock.clone(),
+        gone_with_host: setup.mode == Mode::Sim,
+        alone: None,
         ended: ended.clone(),
     };
     let mut duty = Duty::new(clock.clone(), Idle::Park)?;
     duty.add(Box::new(agent));
     duty.run();
+    let incident = latching.join().ok().flatten();
     let end = ended.lock().ok().and_then(|mut end| end.take());
     match end {
         Some((why, report)) => {
-            let incident = conclude(setup, &report, epoch, vitals, clock.utc());
+            let incident = incident.unwrap_or_default();
+            conclude(setup, &report, incident, clock.utc());
             Ok(Outcome::Acted { why, report, incident })
         }
-        None => Ok(Outcome::InOrder),
+        None if vitals.has_ended() || vitals.turns(Turning::Engine) == 0 => Ok(Outcome::InOrder),
+        // What panicked has been told already.
+        None => Err(StartError::Guardian(io::Error::other("it has ended while it was needed"))),
     }
 }
 
-/// Latches, and writes the report: after the cancels, as everything on disk. Gives the incident.
-fn conclude(setup: &Setup, report: &Report, epoch: u32, vitals: Vitals, utc: UnixNanos) -> u64 {
-    let own = state::incident_beside(epoch, state::Beside::Guardian);
-    let (incident, reasons) =
-        vitals.stopped().unwrap_or((own, Reasons::NONE.with(Reason::EngineLost)));
-    let latch = Latch { incident, reasons, since: utc };
-    let latched = state::latch_beside(&setup.state_dir, &latch);
-    let incident = match latched {
-        Ok(latched) => latched.incident,
-        Err(error) => {
-            eprintln!("keel guardian: the latch could not be written: {error}");
-            incident
+/// What is latched when the engine is gone, and where.
+struct ToLatch {
+    state_dir: PathBuf,
+    epoch: u32,
+    vitals: Vitals,
+}
+
+impl ToLatch {
+    /// Makes the latch durable and gives the incident in force: the engine's, where it had stopped.
+    fn write(&self, utc: UnixNanos) -> u64 {
+        let own = state::incident_beside(self.epoch, state::Beside::Guardian);
+        let found = self.vitals.stopped();
+        let (incident, reasons) = found.unwrap_or((own, Reasons::NONE.with(Reason::EngineLost)));
+        match state::latch_beside(&self.state_dir, &Latch { incident, reasons, since: utc }) {
+            Ok(latched) => latched.incident,
+            Err(error) => {
+                eprintln!("keel guardian: the latch could not be written: {error}");
+                incident
+            }
         }
-    };
+    }
+}
+
+/// Writes the report.
+fn conclude(setup: &Setup, report: &Report, incident: u64, utc: UnixNanos) {
     let name = String::from_utf8_lossy(setup.instance.as_bytes()).into_owned();
     if let Err(error) = report::write(&setup.run_dir, report, &name, incident, utc) {
         eprintln!("keel guardian: the report could not be written: {error}");
     }
-    incident
 }
 
 struct GuardianAgent {
@@ -195,12 +220,20 @@ struct GuardianAgent {
     engine: Process,
     /// The engine had ended before it was held.
     orphaned: bool,
+    params: Params,
     /// In real time, as all that is waited for here.
     hang_ns: u64,
     speed: u64,
     engine_watch: Watch,
     kill_watch: Watch,
     stage: Stage,
+    /// Says that it is time to latch, and when.
+    latch: mpsc::Sender<UnixNanos>,
+    utc: Clock,
+    /// The venue is a process on this host, and its orders are gone when it is.
+    gone_with_host: bool,
+    /// Since when the venue has not been reached.
+    alone: Option<MonoNanos>,
     ended: Arc<Mutex<Option<(String, Report)>>>,
 }
 
@@ -218,6 +251,8 @@ enum Stage {
 
 /// A hung engine whose own kill is at work is left to it for so long.
 const OWN_KILL_NS_MAX: u64 = 3 * SECONDS;
+/// A venue on this host that cannot be reached for so long has ended.
+const VENUE_GONE_NS: u64 = 20 * SECONDS;
 /// And once that has verified zero, for so long until its process has ended and latched.
 const END_NS_MAX: u64 = 15 * SECONDS;
 
@@ -247,14 +282,28 @@ impl GuardianAgent {
         if let Err(error) = self.engine.end() {
             eprintln!("keel guardian: the engine could not be ended: {error}");
         }
+        let zombie_ns = kill::zombie_ns(&self.params, self.vitals.over_rest());
+        self.line.asks().appears_within(zombie_ns);
         self.line.asks().begin(mandate(false, &why, now));
         self.stage = Stage::Acting(why);
+        // Another thread writes: the disk may stall, and no cancel waits for it. It is there for as
+        // long as this agent is.
+        let _ = self.latch.send(self.utc.utc());
+    }
+
+    /// True when the venue was a process on this host that is no more.
+    fn has_lost_venue(&mut self, now: MonoNanos) -> bool {
+        if !self.gone_with_host || self.line.last_error().is_none() {
+            self.alone = None;
+            return false;
+        }
+        now.since(*self.alone.get_or_insert(now)) > VENUE_GONE_NS * self.speed
     }
 }
 
 fn mandate(dry_run: bool, why: &str, decided: MonoNanos) -> Mandate {
     let (trigger, reasons) = (Trigger::Guardian, why.to_owned());
-    Mandate { trigger, reasons, only: None, dry_run, flatten: false, decided }
+    Mandate { trigger, reasons, only: None, dry_run, close: Close::Nothing, decided }
 }
 
 impl Agent for GuardianAgent {
@@ -289,8 +338,9 @@ impl Agent for GuardianAgent {
                 }
             }
             Stage::Acting(why) => {
+                let lost = self.has_lost_venue(now);
                 let kill = self.line.asks();
-                if kill.is_finished()
+                if (kill.is_finished() || lost)
                     && let (Some(report), Ok(mut ended)) = (kill.report(now), self.ended.lock())
                 {
                     *ended = Some((why, report));

@@ -13,23 +13,26 @@
 pub mod direct;
 mod flatten;
 pub mod report;
+mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use keel_core::event::{Outcome, RejectClass};
 use keel_core::instrument::{Instrument, InstrumentId, Symbol};
+use keel_core::order;
 use keel_core::param::Params;
 use keel_core::units::{Lots, MILLIS, MonoNanos, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::encode::BATCH_MAX;
-use keel_net::bitget::rest::{Answers, Call, Listed, Page, Pager, RestError, Turn, Window};
+use keel_net::bitget::rest::{Answers, Call, RestError, Window};
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
+use keel_net::gateway::Choice;
 use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX, HEAD_NS_MAX};
 
 use crate::clock::VenueClock;
 use crate::cold::line::Asks;
-use flatten::Flatten;
+use work::{Stage, Work};
 
 /// Cancels everything and proves it.
 pub struct Kill {
@@ -40,7 +43,7 @@ pub struct Kill {
     synced: bool,
     clock_due: MonoNanos,
     work: Option<Work>,
-    in_flight: Option<(Ask, MonoNanos)>,
+    in_flight: Option<Flight>,
     /// Nothing is sent before this.
     free_at: MonoNanos,
     /// Requests in a row that brought nothing.
@@ -71,19 +74,12 @@ pub struct Place {
     pub speed: u32,
 }
 
-/// How long a create that was on its way may still appear. Where a probe chooses the way in, the
-/// socket's window is taken; `order_entry = "rest"` gives the longer one.
-pub fn zombie_ns(params: &Params) -> u64 {
-    let over_rest = keel_core::param::at::order_entry;
-    if params.values()[over_rest] == OVER_REST {
-        params.zombie_window_rest_ms()
-    } else {
-        params.zombie_window_ms()
-    }
+/// How long a create that was on its way may still appear, by the way that a run's orders take.
+/// Where that is not known, `None`, the longer one holds, unless the configuration excludes it.
+pub fn zombie_ns(params: &Params, over_rest: Option<bool>) -> u64 {
+    let by_socket = Choice::of(params.order_entry()) == Choice::WebSocket;
+    order::zombie_ns(params, over_rest.unwrap_or(!by_socket))
 }
-
-/// `order_entry = "rest"`.
-const OVER_REST: i64 = 2;
 
 /// What a kill is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,10 +92,21 @@ pub struct Mandate {
     pub only: Option<Symbol>,
     /// Say what would be canceled and cancel nothing.
     pub dry_run: bool,
-    /// Close positions too.
-    pub flatten: bool,
+    /// Whose positions are closed.
+    pub close: Close,
     /// When it was decided.
     pub decided: MonoNanos,
+}
+
+/// Positions that a kill closes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// None.
+    Nothing,
+    /// Those of these instruments.
+    These(BTreeSet<Symbol>),
+    /// Those of every instrument of the run.
+    All,
 }
 
 /// Who asks for a kill.
@@ -130,83 +137,12 @@ impl Trigger {
     }
 }
 
-/// An order that a kill has seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Its instrument, once a list has told it.
-    pub symbol: Option<Symbol>,
-    /// The client's id; may be empty.
-    pub client: String,
-    /// The venue took a cancel of it.
-    pub canceled: bool,
-    /// The venue's code of the last cancel that it refused; 0 for none.
-    pub failed: u32,
-    /// The venue said that it is over.
-    pub over: bool,
-}
-
-/// A mandate under way, or done.
-struct Work {
-    mandate: Mandate,
-    stage: Stage,
-    /// Orders seen, by the venue's id: those that were open, trigger orders apart.
-    seen: BTreeMap<u64, Seen>,
-    /// Trigger orders seen.
-    triggers: BTreeSet<u64>,
-    /// Trigger orders still to be canceled.
-    triggers_left: Vec<u64>,
-    /// Orders of the list that is being read.
-    listing: Vec<Listed>,
-    pager: Pager,
-    cursor: Option<String>,
-    /// What the last whole list held.
-    open: Vec<Listed>,
-    /// Lists in a row that were empty.
-    zeros: u32,
-    /// Something has been canceled since the list was empty last.
-    canceled: bool,
-    /// Lists in a row that were not empty although everything had been canceled.
-    rounds: u32,
-    /// Cancel by the list instead of all together.
-    other_way: bool,
-    /// The list is read to see whether anything has appeared.
-    looking: bool,
-    /// Wanted before the next request, in nanoseconds.
-    pause_ns: u64,
-    /// Creates can no longer appear.
-    last_pass: bool,
-    flatten: Option<Flatten>,
-    verified: Option<MonoNanos>,
-    finished: Option<MonoNanos>,
-    requests: u32,
-    rate_refused: u32,
-}
-
-/// How far a mandate is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Everything is canceled with one request.
-    Cancel,
-    /// Orders of the last list are canceled by their ids.
-    CancelListed,
-    /// Trigger orders are listed, and canceled one by one.
-    Triggers,
-    /// Open orders are listed.
-    Read,
-    /// Zero is asked for elsewhere.
-    Elsewhere {
-        /// Pages of the history still to be read before orders are asked for one by one.
-        pages: u32,
-    },
-    /// Positions are closed.
-    Flatten,
-    /// What was on its way is waited for.
-    Watch {
-        /// The next look.
-        next: MonoNanos,
-    },
-    /// Everything has been done.
-    Over,
+/// A request under way.
+struct Flight {
+    ask: Ask,
+    asked: MonoNanos,
+    /// A mandate has begun since: the answer proves nothing of it.
+    stale: bool,
 }
 
 /// What has been asked.
@@ -227,17 +163,11 @@ enum Ask {
 pub const PATIENCE_NS: u64 = 400 * MILLIS;
 /// Between two readings of the venue's clock, which also keep the connection warm.
 const CLOCK_NS: u64 = 10 * SECONDS;
-/// Between two looks for orders that were on their way: a fifth of the venue's 20/s.
-const WATCH_NS: u64 = 150 * MILLIS;
 /// Pause after a refusal for rate: the venue counts by the second.
 const RATE_PAUSE_NS: u64 = 210 * MILLIS;
 /// First pause after any other failure; it doubles.
 const FAILURE_PAUSE_NS: u64 = 10 * MILLIS;
 const FAILURE_DOUBLINGS: u32 = 5;
-/// First pause before the list is read again although everything was canceled; it doubles.
-const ROUND_PAUSE_NS: u64 = 5 * MILLIS;
-/// Newest pages of the history that are read to find the orders seen.
-const HISTORY_PAGES: u32 = 3;
 
 impl Kill {
     /// A kill that has nothing to do yet. `clock` is its own, so that nobody else's silence can
@@ -258,24 +188,33 @@ impl Kill {
         }
     }
 
-    /// Takes a mandate. One that is under way is widened by it, and zero is read anew; any number
-    /// of times.
+    /// Takes a mandate, any number of times. One that is under way is widened by it: what it adds
+    /// is begun anew, and one that adds nothing changes nothing.
     pub fn begin(&mut self, mandate: Mandate) {
         match &mut self.work {
             Some(work) if work.finished.is_none() && !work.mandate.dry_run => {
-                if mandate.dry_run {
+                if mandate.dry_run || !work.mandate.widen(&mandate) {
                     return;
                 }
-                work.mandate.widen(&mandate);
-                work.zeros = 0;
-                work.last_pass = false;
-                work.looking = false;
-                work.stage = Stage::Cancel;
+                work.restart();
             }
             _ => self.work = Some(Work::new(mandate)),
         }
+        if let Some(flight) = &mut self.in_flight {
+            flight.stale = true;
+        }
         // What paused a clock reading does not pause a kill.
         self.free_at = MonoNanos::ZERO;
+    }
+
+    /// Takes in how long a create may still appear, once the way of orders is known.
+    pub fn appears_within(&mut self, zombie_ns: u64) {
+        self.place.zombie_ns = zombie_ns;
+    }
+
+    /// Takes in the rules of the instruments that may be closed.
+    pub fn learn(&mut self, rules: Vec<Instrument>) {
+        self.place.rules = rules;
     }
 
     /// Takes in what the engine holds by its own ledger, by instrument.
@@ -323,7 +262,7 @@ impl Kill {
         if !self.synced {
             return Some(Ask::Time);
         }
-        work.next(self.clock.utc(now), now)
+        work.next(&self.place.rules, self.clock.utc(now), now)
     }
 
     fn call(&mut self, ask: &Ask, now: MonoNanos) -> Option<Call> {
@@ -343,11 +282,11 @@ impl Kill {
             Ask::Open => Call::open_orders(only, cursor.as_deref()),
             Ask::Ended => Call::ended_orders(only, window, cursor.as_deref()),
             Ask::Order(id) => Call::order_by_id(*id),
-            Ask::Flatten(step) => work?.flatten.as_mut()?.call(*step, &self.place, only, now)?,
+            Ask::Flatten(step) => work?.flatten.as_mut()?.call(*step, &self.place, now)?,
         })
     }
 
-    fn read(&mut self, ask: Ask, asked: MonoNanos, client: &mut Client, now: MonoNanos) {
+    fn read(&mut self, flight: &Flight, client: &mut Client, now: MonoNanos) {
         let outcome = match client.outcome() {
             Some(Ok(response)) => Ok((response.status(), response.body())),
             Some(Err(failure)) => Err(format!("{:?}", failure.error)),
@@ -360,7 +299,7 @@ impl Kill {
                 {
                     work.rate_refused += 1;
                 }
-                self.understand(&ask, asked, status, body, now)
+                self.understand(flight, status, body, now)
             }
             Err(error) => Err(Trouble { error, rate: false }),
         };
@@ -371,28 +310,28 @@ impl Kill {
                 let pause_ns = self.work.as_mut().map_or(0, |w| std::mem::take(&mut w.pause_ns));
                 self.free_at = now.after(pause_ns);
             }
-            Err(trouble) => self.fail(&ask, trouble, now),
+            Err(trouble) => self.fail(flight, trouble, now),
         }
     }
 
     fn understand(
         &mut self,
-        ask: &Ask,
-        asked: MonoNanos,
+        flight: &Flight,
         status: u16,
         body: &[u8],
         now: MonoNanos,
     ) -> Result<(), Trouble> {
         let answers = &mut self.answers;
+        let ask = &flight.ask;
         if *ask == Ask::Time {
             let utc = answers.server_time(status, body)?;
-            let half = now.since(asked) / 2;
+            let half = now.since(flight.asked) / 2;
             let utc = UnixNanos(utc.0.saturating_add(i64::try_from(half).unwrap_or(0)));
             self.clock.set(utc, now);
             (self.synced, self.clock_due) = (true, now.after(CLOCK_NS));
             return Ok(());
         }
-        let Some(work) = &mut self.work else { return Ok(()) };
+        let Some(work) = self.work.as_mut().filter(|_| !flight.stale) else { return Ok(()) };
         match ask {
             Ask::Time => {}
             Ask::CancelAll | Ask::CancelListed => {
@@ -415,7 +354,7 @@ impl Kill {
                     Err(error) if !is_nothing_there(&error) => return Err(error.into()),
                     _ => {}
                 }
-                work.triggers_left.retain(|left| left != id);
+                work.trigger_canceled(*id);
             }
             Ask::Open | Ask::Ended => {
                 let page = answers.listed(status, body)?;
@@ -443,30 +382,17 @@ impl Kill {
         Ok(())
     }
 
-    /// Waits a little, and goes another way where there is one.
-    fn fail(&mut self, ask: &Ask, trouble: Trouble, now: MonoNanos) {
+    /// Waits a little; the work goes another way where there is one.
+    fn fail(&mut self, flight: &Flight, trouble: Trouble, now: MonoNanos) {
         self.failures = self.failures.saturating_add(1);
         let pause = FAILURE_PAUSE_NS << self.failures.min(FAILURE_DOUBLINGS);
         self.free_at = now.after(if trouble.rate { RATE_PAUSE_NS } else { pause });
         self.last_error = Some(trouble.error);
-        if *ask == Ask::Time {
+        if flight.ask == Ask::Time {
             self.clock_due = self.free_at;
         }
-        let Some(work) = &mut self.work else { return };
-        match ask {
-            // The list has an allowance of its own, and so has the cancel by ids.
-            Ask::CancelAll | Ask::CancelListed => {
-                work.other_way = *ask == Ask::CancelAll;
-                work.read_again();
-            }
-            // Not found there is no proof; the list is read again before it is asked anew.
-            Ask::Order(_) => work.read_again(),
-            Ask::Flatten(step) => {
-                if let Some(flatten) = &mut work.flatten {
-                    flatten.lost(*step, now);
-                }
-            }
-            Ask::Time | Ask::Triggers | Ask::CancelTrigger(_) | Ask::Open | Ask::Ended => {}
+        if let Some(work) = self.work.as_mut().filter(|_| !flight.stale) {
+            work.failed(&flight.ask, self.failures, now);
         }
     }
 }
@@ -483,12 +409,12 @@ impl Asks for Kill {
         _host: &impl Fn() -> UnixNanos,
         now: MonoNanos,
     ) -> usize {
-        if let Some((ask, asked)) = self.in_flight.take() {
+        if let Some(flight) = self.in_flight.take() {
             if client.outcome().is_none() {
-                self.in_flight = Some((ask, asked));
+                self.in_flight = Some(flight);
                 return 0;
             }
-            self.read(ask, asked, client, now);
+            self.read(&flight, client, now);
             return 1;
         }
         if now < self.free_at || !client.is_idle() || !client.is_reusable() {
@@ -504,13 +430,13 @@ impl Asks for Kill {
         if let Some(work) = &mut self.work {
             work.requests += 1;
         }
-        self.in_flight = Some((ask, now));
+        self.in_flight = Some(Flight { ask, asked: now, stale: false });
         1
     }
 
     fn lose_connection(&mut self, now: MonoNanos) {
-        if let Some((ask, _)) = self.in_flight.take() {
-            self.fail(&ask, Trouble::words("the connection was lost"), now);
+        if let Some(flight) = self.in_flight.take() {
+            self.fail(&flight, Trouble::words("the connection was lost"), now);
             // Another connection is not what was tired of us.
             self.free_at = now;
         }
@@ -530,268 +456,36 @@ impl Asks for Kill {
 }
 
 impl Mandate {
-    /// Both mandates in one.
-    fn widen(&mut self, other: &Self) {
-        self.flatten |= other.flatten;
-        if self.only != other.only {
-            self.only = None;
+    /// Both mandates in one. True when `other` asks for more than was asked for already.
+    fn widen(&mut self, other: &Self) -> bool {
+        let only = if self.only == other.only { self.only } else { None };
+        let close = self.close.with(&other.close);
+        let more = only != self.only || close != self.close;
+        if close != self.close {
+            // Who asks for positions to be closed decides what is needed for it.
+            self.trigger = other.trigger;
         }
+        (self.only, self.close) = (only, close);
         if !self.reasons.contains(&other.reasons) {
             self.reasons = format!("{}|{}", self.reasons, other.reasons);
         }
+        more
     }
 }
 
-impl Work {
-    fn new(mandate: Mandate) -> Self {
-        let stage = if mandate.dry_run { Stage::Triggers } else { Stage::Cancel };
-        Self {
-            mandate,
-            stage,
-            seen: BTreeMap::new(),
-            triggers: BTreeSet::new(),
-            triggers_left: Vec::new(),
-            listing: Vec::new(),
-            pager: Pager::default(),
-            cursor: None,
-            open: Vec::new(),
-            zeros: 0,
-            canceled: false,
-            rounds: 0,
-            other_way: false,
-            looking: false,
-            pause_ns: 0,
-            last_pass: false,
-            flatten: None,
-            verified: None,
-            finished: None,
-            requests: 0,
-            rate_refused: 0,
-        }
+impl Close {
+    /// The positions of `only`, or of all.
+    pub fn of(only: Option<Symbol>) -> Self {
+        only.map_or(Self::All, |one| Self::These(BTreeSet::from([one])))
     }
 
-    fn next(&mut self, utc: UnixNanos, now: MonoNanos) -> Option<Ask> {
-        match self.stage {
-            Stage::Cancel => Some(Ask::CancelAll),
-            Stage::CancelListed if self.open.is_empty() => {
-                self.read_again();
-                Some(Ask::Open)
-            }
-            Stage::CancelListed => Some(Ask::CancelListed),
-            Stage::Triggers => match self.triggers_left.last() {
-                Some(&id) if !self.mandate.dry_run => Some(Ask::CancelTrigger(id)),
-                _ => Some(Ask::Triggers),
-            },
-            Stage::Read => Some(Ask::Open),
-            Stage::Elsewhere { .. } if self.seen.is_empty() => Some(Ask::CancelAll),
-            Stage::Elsewhere { pages: 0 } => {
-                let open = self.seen.iter().find(|(_, seen)| !seen.over);
-                open.map(|(&id, _)| Ask::Order(id))
-            }
-            Stage::Elsewhere { .. } => Some(Ask::Ended),
-            Stage::Flatten => {
-                let flatten = self.flatten.get_or_insert_with(|| Flatten::new(utc));
-                flatten.next(now).map(Ask::Flatten)
-            }
-            Stage::Watch { next } if now >= next => {
-                self.looking = true;
-                self.settle_elsewhere();
-                Some(Ask::Open)
-            }
-            Stage::Watch { .. } | Stage::Over => None,
+    /// The positions of both.
+    fn with(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::Nothing, one) | (one, Self::Nothing) => one.clone(),
+            (Self::These(one), Self::These(other)) => Self::These(one | other),
         }
-    }
-
-    fn read_again(&mut self) {
-        self.begin_list();
-        self.stage = Stage::Read;
-        self.zeros = 0;
-    }
-
-    fn begin_list(&mut self) {
-        self.listing.clear();
-        self.pager = Pager::default();
-        self.cursor = None;
-    }
-
-    /// Takes in which orders a cancel named, each with the code of its refusal or 0.
-    fn canceled(&mut self, named: impl Iterator<Item = (u64, u32)>, ask: &Ask) {
-        self.canceled = true;
-        let mut any = false;
-        for (id, code) in named.filter(|(id, _)| *id != 0) {
-            any = true;
-            let seen = self.seen.entry(id).or_default();
-            seen.canceled |= code == 0;
-            seen.failed = code;
-        }
-        match self.stage {
-            // It named none: zero has been said elsewhere.
-            Stage::Elsewhere { .. } if !any => self.settle_elsewhere(),
-            Stage::Elsewhere { .. } => self.read_again(),
-            _ if *ask == Ask::CancelListed => {
-                let count = self.open.len().min(BATCH_MAX);
-                self.open.drain(..count);
-                if self.open.is_empty() {
-                    self.read_again();
-                }
-            }
-            _ => {
-                self.read_again();
-                // The first cancel is followed by trigger orders, every further one is not.
-                if self.verified.is_none() && self.triggers.is_empty() {
-                    self.stage = Stage::Triggers;
-                }
-            }
-        }
-    }
-
-    fn triggers(&mut self, items: &[Listed]) {
-        let ours = |listed: &&Listed| self.mandate.only.is_none_or(|only| only == listed.symbol);
-        let ids: Vec<u64> = items.iter().filter(ours).map(|listed| listed.order_id).collect();
-        self.triggers.extend(&ids);
-        self.triggers_left = ids;
-        if self.triggers_left.is_empty() || self.mandate.dry_run {
-            self.read_again();
-        }
-    }
-
-    /// A page of a list has been read.
-    fn page(
-        &mut self,
-        page: Page<Listed>,
-        ask: &Ask,
-        zombie_ns: u64,
-        now: MonoNanos,
-    ) -> Result<(), Trouble> {
-        let turn = self.pager.turn(&page);
-        self.listing.extend(page.items);
-        match turn {
-            Ok(Turn::Next(cursor)) if !self.has_enough_history(ask) => self.cursor = Some(cursor),
-            Ok(_) => self.listed(ask, zombie_ns, now),
-            Err(_) => {
-                self.begin_list();
-                return Err(Trouble::words("a list without an end"));
-            }
-        }
-        Ok(())
-    }
-
-    /// True when no further page of the history is worth its request.
-    fn has_enough_history(&mut self, ask: &Ask) -> bool {
-        let (Ask::Ended, Stage::Elsewhere { pages }) = (ask, &mut self.stage) else { return false };
-        *pages = pages.saturating_sub(1);
-        let done = *pages == 0;
-        self.take_history();
-        done || self.seen.values().all(|seen| seen.over)
-    }
-
-    fn take_history(&mut self) {
-        for listed in self.listing.drain(..) {
-            if let Some(seen) = self.seen.get_mut(&listed.order_id) {
-                seen.over = true;
-                seen.symbol = Some(listed.symbol);
-                seen.client = listed.client;
-            }
-        }
-    }
-
-    /// A whole list has been read.
-    fn listed(&mut self, ask: &Ask, zombie_ns: u64, now: MonoNanos) {
-        if *ask == Ask::Ended {
-            self.take_history();
-            self.begin_list();
-            self.stage = Stage::Elsewhere { pages: 0 };
-            if self.seen.values().all(|seen| seen.over) {
-                self.settle_elsewhere();
-            }
-            return;
-        }
-        self.open = std::mem::take(&mut self.listing);
-        self.begin_list();
-        for listed in &self.open {
-            let seen = self.seen.entry(listed.order_id).or_default();
-            (seen.symbol, seen.client) = (Some(listed.symbol), listed.client.clone());
-            seen.over = false;
-        }
-        if self.mandate.dry_run {
-            self.finish(now);
-        } else if self.open.is_empty() {
-            self.zeros += 1;
-            (self.canceled, self.rounds, self.other_way) = (false, 0, false);
-            self.zero_read(zombie_ns, now);
-        } else {
-            self.still_open();
-        }
-    }
-
-    /// Orders rest: they are canceled, in turn all together and by their ids. Right after a cancel
-    /// the list is only read again: the venue may not be done yet.
-    fn still_open(&mut self) {
-        (self.zeros, self.looking) = (0, false);
-        if !self.canceled {
-            self.stage = Stage::Cancel;
-            return;
-        }
-        self.rounds += 1;
-        self.pause_ns = ROUND_PAUSE_NS << self.rounds.min(FAILURE_DOUBLINGS);
-        if self.rounds > 1 {
-            let by_ids = std::mem::replace(&mut self.other_way, self.rounds % 2 == 1);
-            self.stage = if by_ids { Stage::CancelListed } else { Stage::Cancel };
-        }
-    }
-
-    /// The list of open orders was empty once more.
-    fn zero_read(&mut self, zombie_ns: u64, now: MonoNanos) {
-        let gone = self.mandate.decided.after(zombie_ns);
-        if std::mem::take(&mut self.looking) {
-            // Nothing new has appeared.
-            self.watch(now);
-            if now >= gone {
-                self.last_pass = true;
-                self.stage = Stage::Cancel;
-            }
-        } else if self.zeros < 2 {
-            self.stage = Stage::Elsewhere { pages: HISTORY_PAGES };
-        } else if self.last_pass {
-            self.finish(now);
-        } else {
-            self.verified.get_or_insert(now);
-            let flattened = self.flatten.as_ref().is_some_and(Flatten::is_over);
-            if self.mandate.flatten && !flattened {
-                self.stage = Stage::Flatten;
-            } else {
-                self.watch(now);
-            }
-        }
-    }
-
-    fn watch(&mut self, now: MonoNanos) {
-        self.zeros = 0;
-        self.stage = Stage::Watch { next: now.after(WATCH_NS) };
-    }
-
-    fn order_told(&mut self, id: u64, over: bool) {
-        if !over {
-            return self.read_again();
-        }
-        if let Some(seen) = self.seen.get_mut(&id) {
-            seen.over = true;
-        }
-        if self.seen.values().all(|seen| seen.over) {
-            self.settle_elsewhere();
-        }
-    }
-
-    /// Zero has been said elsewhere: the list is read once more.
-    fn settle_elsewhere(&mut self) {
-        self.begin_list();
-        self.stage = Stage::Read;
-    }
-
-    fn finish(&mut self, now: MonoNanos) {
-        self.verified.get_or_insert(now);
-        self.finished = Some(now);
-        self.stage = Stage::Over;
     }
 }
 

@@ -50,7 +50,8 @@ const KILL_AT: usize = 4 * LINE;
 const PHASE_AT: usize = 4 * LINE + 1;
 const GUARDIAN_AT: usize = 5 * LINE;
 const ENDED_AT: usize = 6 * LINE;
-const _: () = assert!(ENDED_AT < SHARED_WORDS);
+const WAY_AT: usize = 6 * LINE + 1;
+const _: () = assert!(WAY_AT < SHARED_WORDS);
 
 /// What the first word holds: layout and version.
 const MARK: u64 = u64::from_le_bytes(*b"keelvit1");
@@ -138,6 +139,22 @@ impl Vitals {
         }
     }
 
+    /// Tells which way orders are entered, once that is known.
+    pub fn tell_way(self, over_rest: bool) {
+        // Relaxed: one word, ordered with nothing.
+        self.0[WAY_AT].store(1 + u64::from(over_rest), Ordering::Relaxed);
+    }
+
+    /// True when orders are entered over REST, false when by the socket; `None` before that is
+    /// known.
+    pub fn over_rest(self) -> Option<bool> {
+        // Relaxed: as above.
+        match self.0[WAY_AT].load(Ordering::Relaxed) {
+            0 => None,
+            way => Some(way != 1),
+        }
+    }
+
     /// Says that zero open orders were verified and nothing more will be sent: the engine may end.
     pub fn end(self) {
         // Release: the lease was given up before.
@@ -210,6 +227,11 @@ mod tests {
         assert!(engine.lease().holds());
         guardian.lease().revoke(keel_net::lease::Revoker::Guardian);
         assert!(!engine.lease().holds());
+        assert_eq!(guardian.over_rest(), None);
+        engine.tell_way(false);
+        assert_eq!(guardian.over_rest(), Some(false));
+        engine.tell_way(true);
+        assert_eq!(guardian.over_rest(), Some(true));
         engine.tell_phase(Phase::Verified);
         engine.end();
         assert_eq!((guardian.phase(), guardian.has_ended()), (Phase::Verified, true));

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use keel_core::event::Mode;
-use keel_core::guard::GuardState;
 use keel_core::param::Profile;
 use keel_core::status::Key;
 use keel_core::units::UnixNanos;
@@ -21,7 +20,7 @@ use keel_io::mode::sim::{self, Outcome, StartError};
 use keel_io::secrets;
 use keel_io::setup::{Market, Remote, Setup, Venue};
 use keel_io::signals;
-use keel_io::snapshot::{InstrumentSnapshot, Snapshot};
+use keel_io::snapshot::Snapshot;
 use keel_io::state::{RunDir, StateError};
 
 use crate::args::{ExchangeArgs, RunArgs};
@@ -331,10 +330,7 @@ fn tell_end(outcome: Outcome) -> Exit {
         complain(&error);
         return Exit::Failed;
     }
-    let stopped = |i: &InstrumentSnapshot| {
-        i.row.is_some_and(|row| row.value(Key::state) == GuardState::HardStop as i64)
-    };
-    match (outcome.calm, outcome.verified, records.last.instruments.iter().any(stopped)) {
+    match (outcome.calm, outcome.verified, outcome.stopped) {
         (false, ..) => Exit::Panic,
         (_, false, _) => Exit::OpenOrders,
         (.., true) => Exit::HardStop,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keel_core::command::{
     Command, CommandView, OUTBOX_MAX, Outbox, Plain, Query, Record, Resync, Ruled,
 };
-use keel_core::event::{Event, Timer};
+use keel_core::event::{Event, Health, Measure, Timer};
 use keel_core::layout::SLOT_BYTES;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 use keel_net::dispatch::{Arrival, Dispatch};
@@ -193,6 +193,9 @@ impl Cycle {
         arrival.event.encode(&mut slot);
         // Before the step: an event at which the engine panics is the one that a replay needs most.
         tap(&mut self.outputs.journal, Tap::event(slot, now));
+        if let Event::Health(Health { measure: Measure::OrderEntry, value }) = arrival.event {
+            self.vitals.tell_way(value != 0);
+        }
         self.engine.step(now, &arrival.event, &mut self.outbox);
         if self.outbox.is_empty() {
             return;

@@ -12,6 +12,7 @@ use keel_core::command::{Ruled, Ruling};
 use keel_core::event::{Directive, Operator};
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::Symbol;
+use keel_core::param::Params;
 use keel_core::status::Key;
 use keel_core::units::{MonoNanos, SECONDS};
 use keel_net::driver::{Poller, Readiness};
@@ -24,7 +25,7 @@ use super::{Agent, Pulse};
 use crate::cold::line::Line;
 use crate::control::{Asked, Control, Request, refusal, status};
 use crate::kill::report::Report;
-use crate::kill::{Kill, Mandate, Trigger};
+use crate::kill::{self, Close, Kill, Mandate, Trigger};
 use crate::setup::Adjustable;
 use crate::vitals::{Phase, Turning, Vitals, Watch};
 
@@ -79,6 +80,8 @@ pub struct KillParts {
     pub board: Arc<KillBoard>,
     /// What may be set at run time.
     pub adjustable: Adjustable,
+    /// As configured: how long what is on its way may take.
+    pub params: Params,
     /// A hot thread that has not turned for this long is gone, in real time.
     pub hang_ns: u64,
     /// How many times faster than real the clock runs.
@@ -191,15 +194,17 @@ impl KillAgent {
                     let answer = refusal("that is no instrument's name");
                     return self.parts.control.answer(asked.client, &answer, true, now);
                 }
+                let only = only.flatten();
+                let close = if *flatten { Close::of(only) } else { Close::Nothing };
                 if !dry_run {
                     self.parts.vitals.lease().revoke(Revoker::Kill);
                 }
                 self.begin(Mandate {
                     trigger: Trigger::Control,
                     reasons: format!("operator {}", asked.peer.user),
-                    only: only.flatten(),
+                    only,
                     dry_run: *dry_run,
-                    flatten: *flatten,
+                    close,
                     decided: now,
                 });
                 let (client, until) = (asked.client, now.after(KILL_NS_MAX));
@@ -232,6 +237,8 @@ impl KillAgent {
             self.parts.vitals.tell_phase(Phase::Working);
         }
         self.told = (false, false);
+        let zombie_ns = kill::zombie_ns(&self.parts.params, self.parts.vitals.over_rest());
+        self.parts.line.asks().appears_within(zombie_ns);
         self.parts.line.asks().begin(mandate);
     }
 
@@ -257,7 +264,8 @@ impl KillAgent {
                 self.incident = incident;
                 vitals.lease().revoke(Revoker::Kill);
                 let words: Vec<_> = reasons.iter().map(|reason| reason.text()).collect();
-                self.act(words.join("|"), flattens(reasons), now);
+                let close = if is_for_money(reasons) { Close::All } else { Close::Nothing };
+                self.act(words.join("|"), close, now);
             }
             None if self.incident != 0 && !self.parts.line.asks().is_at_work() => {
                 // Rearmed, and nothing is left of the kill.
@@ -289,15 +297,15 @@ impl KillAgent {
     fn lose(&mut self, why: String, now: MonoNanos) {
         self.lost = Some(now);
         self.parts.vitals.lease().revoke(Revoker::Kill);
-        self.act(why, false, now);
+        self.act(why, Close::Nothing, now);
     }
 
-    fn act(&mut self, reasons: String, flatten: bool, decided: MonoNanos) {
-        if flatten {
+    fn act(&mut self, reasons: String, close: Close, decided: MonoNanos) {
+        if close != Close::Nothing {
             self.believe();
         }
         let (only, dry_run) = (None, false);
-        self.begin(Mandate { trigger: Trigger::Risk, reasons, only, dry_run, flatten, decided });
+        self.begin(Mandate { trigger: Trigger::Risk, reasons, only, dry_run, close, decided });
     }
 
     /// Tells the kill what the engine holds by its own ledger: without a person's word, positions
@@ -384,7 +392,7 @@ impl KillAgent {
 
 /// True for a stop after which positions are closed: for money, and for nothing else. Where the
 /// truth itself is in doubt nothing is traded.
-fn flattens(reasons: Reasons) -> bool {
+fn is_for_money(reasons: Reasons) -> bool {
     let money = [Reason::DailyLoss, Reason::WeeklyLoss, Reason::Drawdown, Reason::MarginRatio];
     !reasons.is_empty() && reasons.iter().all(|reason| money.contains(&reason))
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use keel_core::instrument::{Instrument, Symbol};
 use keel_core::units::MILLIS;
 use keel_net::driver::{Poller, Wait};
+use serde_json::json;
 
 use super::report::Report;
-use super::{Kill, Mandate, Place, Trigger};
+use super::{Close, Kill, Mandate, Place, Trigger};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::line::Line;
 use crate::cold::rest::Rest;
@@ -46,34 +47,51 @@ pub fn run(
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
     let access = Access::of(setup, clock.utc())?;
     let mut poller = Poller::new(READY_MAX)?;
-    // Rules are needed to close positions only: a cancel does not wait for them.
-    let rules = if wish.flatten { rules(setup, &access, &clock, &mut poller)? } else { Vec::new() };
     let place = Place {
         host: access.targets().host.clone(),
         credentials: access.kill_credentials(setup),
         instance: setup.instance,
         epoch: state::epoch(&setup.state_dir).unwrap_or(0),
-        rules,
-        zombie_ns: super::zombie_ns(&setup.params),
+        rules: Vec::new(),
+        zombie_ns: super::zombie_ns(&setup.params, None),
         params: setup.params,
         speed: setup.venue.clock_speed(),
     };
     let kill = Kill::new(place, VenueClock::default(), false);
     let mut line = Line::new(kill, access.targets().rest.clone(), clock.clone(), KILL_KEY);
-    line.asks().begin(Mandate {
+    let mandate = Mandate {
         trigger: Trigger::Operator,
         reasons: wish.who,
         only: wish.only,
         dry_run: wish.dry_run,
-        flatten: wish.flatten,
+        close: Close::Nothing,
         decided: clock.now(),
-    });
+    };
+    line.asks().begin(mandate.clone());
+    let mut to_close = wish.flatten && !wish.dry_run;
     let began = Instant::now();
     let mut told = (false, false);
+    let mut unclosed = None;
     loop {
         let now = clock.now();
         line.step(now, &poller);
-        if let Some(report) = line.asks().report(now) {
+        if to_close && line.asks().verified().is_some() {
+            // Rules are needed to close positions only: no cancel waits for them.
+            to_close = false;
+            match rules(setup, &access, &clock, &mut poller) {
+                Ok(rules) => {
+                    line.asks().learn(rules);
+                    let close = Close::of(wish.only);
+                    line.asks().begin(Mandate { close, ..mandate.clone() });
+                }
+                Err(error) => unclosed = Some(error.to_string()),
+            }
+        }
+        if let Some(mut report) = line.asks().report(now) {
+            if let Some(why) = &unclosed {
+                report.body["status"] = "partial".into();
+                report.body["flatten"] = json!({ "status": "rules_not_read", "error": why });
+            }
             let state = (report.verified, report.finished);
             if state != told {
                 told = state;

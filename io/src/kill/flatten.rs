@@ -16,6 +16,8 @@ use super::{Place, Trouble};
 /// Positions on their way to zero.
 #[derive(Debug)]
 pub(super) struct Flatten {
+    /// Whose positions.
+    of: Vec<InstrumentId>,
     step: Step,
     wait: MonoNanos,
     round: u32,
@@ -75,9 +77,11 @@ const ROUNDS_MAX: u32 = 5;
 const SETTLE_NS: u64 = 150 * MILLIS;
 
 impl Flatten {
-    /// `utc` makes its client ids different from those of every other flatten.
-    pub(super) fn new(utc: UnixNanos) -> Self {
+    /// Closes positions `of` these instruments. `utc` makes its client ids different from those of
+    /// every other flatten.
+    pub(super) fn new(of: Vec<InstrumentId>, utc: UnixNanos) -> Self {
         Self {
+            of,
             step: Step::Positions,
             wait: MonoNanos::ZERO,
             round: 0,
@@ -95,8 +99,8 @@ impl Flatten {
     /// What the engine holds, by instrument; `None` where only the venue is asked.
     pub(super) fn believe(&mut self, held: Option<&[Lots]>) {
         self.belief = held.map(|held| {
-            let ids = held.iter().enumerate().filter(|(_, lots)| !lots.is_zero());
-            ids.map(|(place, &lots)| (InstrumentId(place as u16), lots)).collect()
+            let ids = (0..).map(InstrumentId).zip(held.iter().copied());
+            ids.filter(|(id, lots)| !lots.is_zero() && self.of.contains(id)).collect()
         });
     }
 
@@ -122,13 +126,11 @@ impl Flatten {
     }
 
     /// The request of a step; `None` when the gate refuses the order, which is then left out.
-    pub(super) fn call(
-        &mut self,
-        step: Step,
-        place: &Place,
-        only: Option<Symbol>,
-        now: MonoNanos,
-    ) -> Option<Call> {
+    pub(super) fn call(&mut self, step: Step, place: &Place, now: MonoNanos) -> Option<Call> {
+        let only = match self.of[..] {
+            [one] => place.rules.get(one.index()).map(|rules| rules.symbol),
+            _ => None,
+        };
         match step {
             Step::Positions => Some(Call::positions(only)),
             Step::Tickers => Some(Call::tickers(only)),
@@ -181,7 +183,7 @@ impl Flatten {
     fn read(&mut self, reports: &[PositionReport], now: MonoNanos) {
         let mut held: Vec<_> = reports
             .iter()
-            .filter(|report| !report.lots.is_zero())
+            .filter(|report| !report.lots.is_zero() && self.of.contains(&report.instrument))
             .map(|report| (report.instrument, report.lots))
             .collect();
         held.sort_by_key(|(id, _)| id.index());

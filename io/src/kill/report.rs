@@ -6,7 +6,8 @@ use keel_core::units::{MonoNanos, UnixNanos};
 use serde_json::{Value, json};
 
 use super::flatten::Status;
-use super::{Kill, Seen, Stage, Work};
+use super::work::{Seen, Stage, Triggers, Work};
+use super::{Close, Kill};
 use crate::cold::daily::{grid_text, utc_text};
 use crate::disk::{self, Refused};
 
@@ -68,13 +69,14 @@ impl Kill {
             "error": error,
             "orders_before": before,
             "trigger_orders": triggers,
+            "trigger_orders_read": work.trigger_orders == Triggers::Gone,
             "canceled": canceled,
             "failed": failed,
             "orders_after": work.open.iter().map(after).collect::<Vec<_>>(),
-            "read_back": if work.seen.is_empty() {
-                "unfilled-orders twice, cancel-symbol-order names none"
-            } else {
+            "read_back": if work.asks_by_order() {
                 "unfilled-orders twice, each order seen is over in history-orders or order-info"
+            } else {
+                "unfilled-orders twice, cancel-symbol-order names none"
             },
             "flatten": self.flatten(work),
             "position_after": self.positions(work),
@@ -89,7 +91,11 @@ impl Kill {
 
     fn flatten(&self, work: &Work) -> Value {
         let Some(flatten) = &work.flatten else {
-            return if work.mandate.flatten { json!({ "status": "waiting" }) } else { Value::Null };
+            return if work.mandate.close != Close::Nothing {
+                json!({ "status": "waiting" })
+            } else {
+                Value::Null
+            };
         };
         let status = match flatten.status() {
             None => "working",
@@ -165,6 +171,7 @@ fn status(work: &Work) -> &'static str {
         (false, Some(_)) if matches!(flattened, Some(Status::Partial | Status::Disagree)) => {
             "partial"
         }
+        (false, Some(_)) if work.trigger_orders != Triggers::Gone => "partial",
         (false, Some(_)) => "executed",
     }
 }

@@ -40,7 +40,7 @@ use crate::kill::report::{self, Report};
 use crate::kill::{self, Kill};
 use crate::setup::{Adjustable, Market, Setup, Venue};
 use crate::snapshot::Snapshot;
-use crate::state::{self, Beside, Identity, Latch, StateDir, StateError};
+use crate::state::{self, Beside, Identity, Latch, Recovered, StateDir, StateError};
 use crate::topology::{self, EntryPlan, KILL_KEY, LINE_KEY, Parts, Targets, Threads};
 use crate::vitals::Vitals;
 
@@ -75,6 +75,8 @@ pub struct Outcome {
     pub verified: bool,
     /// No agent panicked.
     pub calm: bool,
+    /// The guard has stopped for good.
+    pub stopped: bool,
     /// The journal's end and the last figures; `None` when the journal's thread did not get there.
     pub records: Option<Records>,
 }
@@ -207,7 +209,8 @@ impl Running {
         if let Some(guardian) = self.guardian.take() {
             guardian.leave();
         }
-        Outcome { verified, calm, records }
+        let stopped = self.vitals.stopped().is_some();
+        Outcome { verified, calm, stopped, records }
     }
 }
 
@@ -234,7 +237,6 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     let (vitals, guardian) = guard(&setup)?;
     let venue = VenueClock::default();
     venue.set(anchor.utc, anchor.mono);
-
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
     let epoch = recovered.epoch;
     let (mut line, rules) = open_line(&setup, &access, (&mut cold, epoch), &clock, &venue)?;
@@ -243,29 +245,18 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     }
     let restored = recovered.events(&state, &rules, venue.utc(clock.now()))?;
 
-    let boot = Boot {
-        config_hash: setup.config_hash,
-        epoch,
-        instruments: rules.len() as u16,
-        seed: setup.seed,
-        mode: setup.mode,
-        dirty: recovered.dirty,
-        planted: Planted::NONE,
-    };
+    let boot = boot(&setup, &rules, &recovered);
     let boot = first_events(boot, &setup.params, &rules, restored);
     let recorder = Recorder::open(run_of(&setup), state, anchor)?;
-    let stop_at = setup.run_for.map_or(MonoNanos::NEVER, |length| {
-        clock.now().after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
-    });
+    let stop_at = stop_at(&setup, clock.now());
     let home = Home {
         run_dir: setup.run_dir.clone(),
         state_dir: setup.state_dir.clone(),
         instance: identity.instance,
-        epoch: recovered.epoch,
+        epoch,
     };
-    let kill = kill_parts(&setup, &access, &rules, home.epoch, &clock, &venue, vitals)?;
-    let watch_clock = clock.clone();
-    let board = kill.board.clone();
+    let kill = kill_parts(&setup, &access, &rules, epoch, &clock, &venue, vitals)?;
+    let (watch_clock, board) = (clock.clone(), kill.board.clone());
     let credentials = access.credentials();
     let Access { targets, exchange, .. } = access;
     let threads = topology::start(Parts {
@@ -284,9 +275,37 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         stop_at,
         kill,
     })?;
-    let _claims = claims;
-    let (reported, clock) = (0, watch_clock);
-    Ok(Running { threads, exchange, _claims, guardian, vitals, board, reported, home, clock })
+    Ok(Running {
+        threads,
+        exchange,
+        _claims: claims,
+        guardian,
+        vitals,
+        board,
+        reported: 0,
+        home,
+        clock: watch_clock,
+    })
+}
+
+/// What the engine is told first of all.
+fn boot(setup: &Setup, rules: &[Instrument], recovered: &Recovered) -> Boot {
+    Boot {
+        config_hash: setup.config_hash,
+        epoch: recovered.epoch,
+        instruments: rules.len() as u16,
+        seed: setup.seed,
+        mode: setup.mode,
+        dirty: recovered.dirty,
+        planted: Planted::NONE,
+    }
+}
+
+/// When a run that begins now is to end by itself.
+fn stop_at(setup: &Setup, now: MonoNanos) -> MonoNanos {
+    setup.run_for.map_or(MonoNanos::NEVER, |length| {
+        now.after(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
+    })
 }
 
 /// The engine's vitals, and a guardian that watches them, where one is configured.
@@ -316,7 +335,7 @@ fn kill_parts(
         instance: setup.instance,
         epoch,
         rules: rules.to_vec(),
-        zombie_ns: kill::zombie_ns(&setup.params),
+        zombie_ns: kill::zombie_ns(&setup.params, None),
         params: setup.params,
         speed: setup.venue.clock_speed(),
     };
@@ -327,6 +346,7 @@ fn kill_parts(
         vitals,
         board: Arc::default(),
         adjustable: Adjustable::new(setup.params, setup.envelope.clone()),
+        params: setup.params,
         hang_ns: setup.hang_ms * MILLIS,
         speed: u64::from(setup.venue.clock_speed()),
     })

@@ -102,7 +102,8 @@ impl Host {
         let address = |name: &str| self.url(name).replace(self.authority(), authority);
         let window_ms = zombie_ms.min(2_000);
         let text = format!(
-            "[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\nkey_file = \"key\"\n\
+            "[kill]\nguardian = \"off\"\n\
+             [venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\nkey_file = \"key\"\n\
              uid = {}\n[order]\nreceive_window_ms = {window_ms}\nzombie_window_ms = {zombie_ms}\n",
             address("rest"),
             address("ws_public"),

@@ -215,6 +215,11 @@ pub const SECTIONS: &[(&str, &str)] = &[
 /// The section whose keys are names of parameters.
 pub const ENVELOPE: &str = "envelope";
 
+/// Parameters that `[envelope]` may name.
+pub fn adjustable() -> impl Iterator<Item = &'static Row> + Clone {
+    TABLE.iter().filter(|row| row.section == "strategy" || row.section == "risk")
+}
+
 /// What names of configuration variables begin with.
 pub const PREFIX: &str = "KEEL_";
 /// Variables of the API key are no configuration.

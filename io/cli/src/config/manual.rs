@@ -93,8 +93,7 @@ pub fn schema() -> Json {
             properties.insert(row.name.into(), row_schema(row));
         }
         if *section == keys::ENVELOPE {
-            let adjustable = |row: &&Row| row.section == "strategy" || row.section == "risk";
-            for row in TABLE.iter().filter(adjustable) {
+            for row in keys::adjustable() {
                 let mut one = row_value_schema(row);
                 one["description"] = json!(format!("The least and the most of {}", row.name));
                 let pair = json!({ "type": "array", "items": one, "minItems": 2, "maxItems": 2 });

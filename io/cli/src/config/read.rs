@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use keel_core::decimal::DecimalError;
 use keel_core::event::Mode;
 use keel_core::instrument::{INSTRUMENTS_MAX, Symbol};
-use keel_core::param::{Params, Profile, Row, TABLE, Unit};
+use keel_core::param::{Params, Profile, Row, Unit};
 use keel_core::regime::Regime;
 use keel_io::affinity::{Idle, Threading};
 use keel_io::setup::Envelope;
@@ -141,10 +141,9 @@ impl<'s> Reading<'s> {
 
     /// One range of `[envelope]`.
     fn range(&mut self, name: &str, raw: &Raw<'_>, named: &At<'_>, at: &At<'_>) {
-        let adjustable = |row: &&Row| row.section == "strategy" || row.section == "risk";
-        let Some(row) = TABLE.iter().filter(adjustable).find(|row| row.name == name) else {
+        let Some(row) = keys::adjustable().find(|row| row.name == name) else {
             let what = format!("{} is no parameter that may be set", shown(name));
-            let names = TABLE.iter().filter(adjustable).map(|row| row.name);
+            let names = keys::adjustable().map(|row| row.name);
             let issue = self.issue(named, what);
             return self.issues.push(issue.help(suggest(name, names)));
         };

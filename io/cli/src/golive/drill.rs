@@ -6,6 +6,7 @@
 mod exchange_gone;
 mod feeds;
 mod fees;
+mod kill;
 mod lifecycle;
 mod orphans;
 mod pnl;
@@ -13,8 +14,11 @@ mod position;
 mod restart;
 mod risk;
 mod start_up;
+mod stay_down;
 
 use std::time::Duration;
+
+use serde_json::Value;
 
 use super::evidence::{Evidence, Label};
 use super::stage::{CsvRow, Engine, LOOK_EVERY, Stage, Trouble, Venue, wait};
@@ -39,6 +43,12 @@ pub const DRILLS: &[Drill] = &[
         label: Label::Wire,
         why: "compares the fee of 20 own fills with the venue's rate, then withholds the rate",
         run: fees::run,
+    },
+    Drill {
+        item: 3,
+        label: Label::Wire,
+        why: "kills with 20 orders resting: healthy, stopped, gone, cut, cancels failing",
+        run: kill::run,
     },
     Drill {
         item: 4,
@@ -81,6 +91,12 @@ pub const DRILLS: &[Drill] = &[
         label: Label::Wire,
         why: "kills the engine ten times while its orders rest, and trades into what it left",
         run: restart::run,
+    },
+    Drill {
+        item: 18,
+        label: Label::Wire,
+        why: "starts again after a kill, without a rearm and with one",
+        run: stay_down::run,
     },
     Drill {
         item: 19,
@@ -162,6 +178,12 @@ fn keep_truth(evidence: &mut Evidence, venue: &Venue, name: &str) -> Result<(), 
     let truth = super::text_of(&venue.state()?);
     evidence.keep(&format!("{name}.json"), truth.as_bytes())?;
     Ok(())
+}
+
+/// How often the faults in force have acted.
+fn acted(faults: &Value) -> u64 {
+    let list = faults["faults"].as_array().cloned().unwrap_or_default();
+    list.iter().filter_map(|fault| fault["acted"].as_u64()).sum()
 }
 
 /// The exit code as a word.

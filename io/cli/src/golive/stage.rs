@@ -94,8 +94,17 @@ impl Stage {
         Ok(Venue { process, announced, dir: self.dir.clone(), speed })
     }
 
-    /// Starts the engine on `venue`; `run` names its run directory, `more` are tables of its
-    /// configuration.
+    /// Runs `keel args` to its end and gives exit code, `None` for a signal, and standard output.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn keel(&self, args: &[&str]) -> Result<(Option<i32>, String), Trouble> {
+        let output = self.command().args(args).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
+    /// Starts the engine on `venue`, without a guardian; `run` names its run directory, `more` are
+    /// tables of its configuration.
     ///
     /// # Errors
     /// When it does not start.
@@ -108,6 +117,26 @@ impl Stage {
     /// # Errors
     /// When it does not start.
     pub fn engine_of(
+        &self,
+        venue: &Venue,
+        account: &Value,
+        run: &str,
+        more: &str,
+    ) -> Result<Engine, Trouble> {
+        // A guardian would clean up what a drill leaves behind on purpose, and latch.
+        let more = format!("{more}\n[kill]\nguardian = \"off\"\nhang_ms = 5000\n");
+        self.start(venue, account, run, &more)
+    }
+
+    /// As [`Stage::engine`], with a guardian and the kill as shipped.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn guarded(&self, venue: &Venue, run: &str, more: &str) -> Result<Engine, Trouble> {
+        self.start(venue, venue.account(), run, more)
+    }
+
+    fn start(
         &self,
         venue: &Venue,
         account: &Value,
@@ -271,8 +300,7 @@ impl Venue {
         let ca = ca.map(|path| format!("ca = {:?}\n", path.display().to_string()));
         let url = |name: &str| text(&self.announced[name]);
         Ok(format!(
-            "{more}\n[kill]\nguardian = \"off\"\nhang_ms = 5000\n\
-             [venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
+            "{more}\n[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
              key_file = \"{key_file}\"\nuid = {}\nclock_speed = {}\n",
             url("rest"),
             url("ws_public"),
@@ -327,6 +355,24 @@ impl Engine {
     /// When that cannot be told.
     pub fn is_over(&mut self) -> Result<bool, Trouble> {
         Ok(self.process.0.try_wait()?.is_some())
+    }
+
+    /// The processes that it has started whose command line has `word`.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn children(&self, word: &str) -> Result<Vec<u32>, Trouble> {
+        let id = self.process.0.id();
+        let mut found = Vec::new();
+        for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+            let list = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+            let children = list.split_whitespace().filter_map(|child| child.parse().ok());
+            found.extend(children.filter(|child: &u32| {
+                let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&line).contains(word)
+            }));
+        }
+        Ok(found)
     }
 
     /// Sends a signal by its name, such as `TERM`.

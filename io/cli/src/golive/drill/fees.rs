@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, code, filled, keep, keep_truth, wait};
+use super::{Evidence, SOON, Stage, Trouble, acted, code, filled, keep, keep_truth, wait};
 
 /// The rate that the venue is told to charge a maker, as a share of the notional.
 const MAKER: f64 = 0.000_123;
@@ -83,10 +83,4 @@ fn withheld(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let ended = engine.stop()?;
     evidence.claim("the exit code says so", ended == Some(5), code(ended));
     keep(evidence, &engine, "withheld")
-}
-
-/// How often the faults in force have acted.
-fn acted(faults: &Value) -> u64 {
-    let list = faults["faults"].as_array().cloned().unwrap_or_default();
-    list.iter().filter_map(|fault| fault["acted"].as_u64()).sum()
 }
