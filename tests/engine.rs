@@ -1,5 +1,7 @@
 //! The engine as a whole, stepped by hand: stories that one room alone cannot tell.
 
+mod limits;
+
 use keel_core::command::{CommandView, Outbox, Query};
 use keel_core::decimal::Grid;
 use keel_core::event::*;
@@ -28,6 +30,12 @@ struct Bench {
     fills: Vec<Fill>,
     /// The position that the venue states.
     held: Lots,
+    /// The equity that it states.
+    equity: Quote,
+    /// The margin ratio that it states.
+    margin: Rate,
+    /// The mark.
+    mark: Price,
     answers: bool,
     depth: u32,
 }
@@ -42,6 +50,13 @@ impl Bench {
 
     /// An engine that has been told everything but of its streams.
     fn waiting(dirty: bool) -> Self {
+        let mut bench = Self::without_fees(dirty);
+        bench.fees();
+        bench
+    }
+
+    /// As [`Bench::waiting`], but not told what its orders cost.
+    fn without_fees(dirty: bool) -> Self {
         let (engine, outbox) = memory::engine(&Limits::of(1), Profile::Touch);
         let mut bench = Self {
             engine,
@@ -53,6 +68,9 @@ impl Bench {
             open: Vec::new(),
             fills: Vec::new(),
             held: Lots::ZERO,
+            equity: Quote::usdt(10_000),
+            margin: Rate::ZERO,
+            mark: rules().price(Ticks(MID)),
             answers: true,
             depth: 0,
         };
@@ -67,13 +85,16 @@ impl Bench {
         }));
         bench.step(Event::Rules(Rules { id: BTC, instrument: rules() }));
         bench.sync();
-        bench.step(Event::FeeRate(FeeRate {
+        bench
+    }
+
+    fn fees(&mut self) {
+        self.step(Event::FeeRate(FeeRate {
             instrument: BTC,
             maker: Rate(-5_000),
             taker: Rate::bps(6),
             source: FeeSource::Venue,
         }));
-        bench
     }
 
     fn settings(&mut self, leverage: u16) {
@@ -180,11 +201,11 @@ impl Bench {
 
     fn account(&self) -> AccountReport {
         AccountReport {
-            equity: Quote::usdt(10_000),
-            balance: Quote::usdt(10_000),
-            available: Quote::usdt(10_000),
+            equity: self.equity,
+            balance: self.equity,
+            available: self.equity,
             unrealized: Quote::ZERO,
-            margin_ratio: Rate::ZERO,
+            margin_ratio: self.margin,
             source: Source::Query,
             ts: self.utc(),
         }
@@ -246,12 +267,12 @@ impl Bench {
     }
 
     fn ticker(&mut self) {
-        let price = rules().price(Ticks(MID));
+        let (price, mark) = (rules().price(Ticks(MID)), self.mark);
         let ts = self.utc();
         self.step(Event::Ticker(Ticker {
             instrument: BTC,
             last: price,
-            mark: price,
+            mark,
             index: price,
             funding_rate: Rate::ZERO,
             funding_at: UnixNanos(ts.0 + UnixNanos::DAY),

@@ -406,7 +406,8 @@ impl<'m, G: Gate> Engine<'m, G> {
         out.record(Record::Ruled(Ruled { operator: *operator, ruling, found }));
     }
 
-    /// Clears the stop of `incident`. Losses are measured from here on.
+    /// Clears the stop of `incident`. The drawdown is measured from here on; what the day and the
+    /// week have lost still counts, and may stop it again at once.
     fn rearm(&mut self, incident: u64, out: &mut Outbox<'_>) -> (Ruling, i64) {
         match self.guard.rearm(incident) {
             Ok(change) => {

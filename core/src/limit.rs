@@ -232,7 +232,9 @@ Every number that must not be exceeded. The value is the last one allowed; one s
 Only `cancel_episodes_hard` and `taker_fills_soft` name the event that has it, and `creates_per_day_max` acts at nine
 tenths. A `HARD_STOP` is latched on disk: it outlives restart, midnight, and the recovery of its cause, and is
 cleared only by `keel rearm --incident ID`. While an engine runs, `keel set` can only tighten a limit. The table is
-`core/src/limit.rs`; a test compares this page with it.
+`core/src/limit.rs`; a test compares this page with it. `tests/limits.rs` brings a whole engine to
+L−1, L and L+1 of every limit that stops for good, by events alone, and then tries to get over the
+stop; `cargo test -p keel_tests --test engine -- limits --nocapture` prints the outcome.
 
 | Limit | Unit | Default | Severity | Reason code | Tested |
 |---|---|---|---|---|---|
