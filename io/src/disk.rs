@@ -268,6 +268,33 @@ pub fn replace(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> Result<(), Ref
     refused("sync the directory of", path, fs.sync_parent(path))
 }
 
+/// Puts `bytes` at `path` on the system's disk, durably and whole, unless something stands there:
+/// of several processes that try at once, one succeeds. False for the others.
+///
+/// # Errors
+/// As [`replace`].
+pub fn create(path: &Path, bytes: &[u8]) -> Result<bool, Refused> {
+    let fs = OsFiles;
+    let temporary = path.with_extension(format!(
+        "{}-{:?}.tmp",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    let mut file = refused("create", &temporary, fs.open(&temporary, Opening::Replacing))?;
+    refused("write", &temporary, file.write(bytes))?;
+    refused("sync", &temporary, file.sync())?;
+    let linked = fs::hard_link(&temporary, path);
+    refused("remove", &temporary, fs.remove(&temporary))?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        linked => {
+            refused("link", path, linked)?;
+            refused("sync the directory of", path, fs.sync_parent(path))?;
+            Ok(true)
+        }
+    }
+}
+
 /// Removes the file at `path`, durably; fine when there is none.
 ///
 /// # Errors

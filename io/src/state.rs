@@ -325,7 +325,10 @@ impl StateDir {
     /// # Errors
     /// As [`StateError`] says.
     pub fn latch(&self, latch: &Latch) -> Result<(), StateError> {
-        latch_on(&*self.fs, &self.path, latch).map(drop)
+        match read_latch(&*self.fs, &self.path)? {
+            Some(_) => Ok(()),
+            None => write_object(&*self.fs, &self.path.join(LATCH), latch_object(latch)),
+        }
     }
 
     /// Ends the stop of `incident` while no engine runs. `now` is UTC.
@@ -498,7 +501,15 @@ pub fn incident_beside(epoch: u32, who: Beside) -> u64 {
 /// # Errors
 /// As [`StateError`] says.
 pub fn latch_beside(dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
-    latch_on(&*disk::os(), dir, latch)
+    if let Some(earlier) = latched(dir)? {
+        return Ok(earlier);
+    }
+    // Guardian, person and process may do so at the same moment: the first one's incident counts.
+    let path = dir.join(LATCH);
+    if disk::create(&path, sealed(latch_object(latch)).as_bytes())? {
+        return Ok(*latch);
+    }
+    latched(dir)?.ok_or_else(|| corrupt(&path, "was there and is gone"))
 }
 
 /// What is latched in a state directory.
@@ -549,10 +560,7 @@ pub fn rearm_at_rest(
     if recovered.dirty { Ok(()) } else { state.mark_clean() }
 }
 
-fn latch_on(fs: &dyn FileSystem, dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
-    if let Some(earlier) = read_latch(fs, dir)? {
-        return Ok(earlier);
-    }
+fn latch_object(latch: &Latch) -> Map<String, Value> {
     let reasons: Vec<_> = latch.reasons.iter().map(|reason| reason.text()).collect();
     let Value::Object(object) = json!({
         "incident_id": latch.incident.to_string(),
@@ -562,8 +570,7 @@ fn latch_on(fs: &dyn FileSystem, dir: &Path, latch: &Latch) -> Result<Latch, Sta
     }) else {
         unreachable!("an object literal is an object")
     };
-    write_object(fs, &dir.join(LATCH), object)?;
-    Ok(*latch)
+    object
 }
 
 impl std::fmt::Display for Identity {
@@ -755,14 +762,19 @@ fn read_object(fs: &dyn FileSystem, path: &Path) -> Result<Option<Map<String, Va
 fn write_object(
     fs: &dyn FileSystem,
     path: &Path,
-    mut object: Map<String, Value>,
+    object: Map<String, Value>,
 ) -> Result<(), StateError> {
+    Ok(disk::replace(fs, path, sealed(object).as_bytes())?)
+}
+
+/// The text of a state file: its content, its schema, and the CRC over both.
+fn sealed(mut object: Map<String, Value>) -> String {
     object.insert("schema".into(), json!(SCHEMA));
     let crc = crc_text(&object);
     object.insert("crc32".into(), json!(crc));
     let mut text = serde_json::to_string_pretty(&object).expect("JSON of strings and numbers");
     text.push('\n');
-    Ok(disk::replace(fs, path, text.as_bytes())?)
+    text
 }
 
 /// The CRC of an object's compact text; keys are sorted, so that it depends on the content only.
@@ -1014,6 +1026,25 @@ mod tests {
         assert!(matches!(state.rearm(77, now), Err(StateError::OtherIncident { latched: 0, .. })));
         drop(state);
         assert_eq!(open(dir.path()).expect("opened").1.latch, None);
+    }
+
+    #[test]
+    fn of_many_who_latch_at_once_one_incident_counts_and_all_are_told_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for round in 0..20 {
+            let path = dir.path().join(round.to_string());
+            fs::create_dir(&path).expect("made");
+            let told: Vec<u64> = std::thread::scope(|scope| {
+                let latches = (1..=4).map(|incident| {
+                    let (path, latch) = (&path, Latch { incident, ..latch() });
+                    scope.spawn(move || latch_beside(path, &latch).expect("latched").incident)
+                });
+                let threads: Vec<_> = latches.collect();
+                threads.into_iter().map(|thread| thread.join().expect("calm")).collect()
+            });
+            let found = latched(&path).expect("readable").expect("there").incident;
+            assert!(told.iter().all(|incident| *incident == found), "{told:?}, found {found}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::Symbol;
+use keel_core::units::UnixNanos;
 use keel_desk::status;
 use keel_io::clock::Clock;
 use keel_io::control::Request;
@@ -13,6 +14,7 @@ use keel_io::control::client::Conversation;
 use keel_io::kill::direct::{self, Wish};
 use keel_io::kill::report::{self, Report};
 use keel_io::os::{self, Process};
+use keel_io::setup::Setup;
 use keel_io::state::{self, Beside, Latch, StateError};
 use serde_json::Value;
 
@@ -225,27 +227,35 @@ fn without_engine(at: &RunRef, request: &Request, state_dir: Option<PathBuf>) ->
         dry_run: *dry_run,
         flatten: *flatten,
     };
+    // No cancel waits for the disk, and whoever interrupts this process finds the latch all the same.
+    let dir = setup.state_dir.clone();
+    let latching = (!*dry_run).then(|| std::thread::spawn(move || latch(&dir, utc)));
     let acted = direct::run(&setup, wish, DIRECT_MAX, |report| {
         print(&pretty(&report.body));
     });
-    match acted {
-        Ok(report) if *dry_run => exit_of(&report.body),
-        Ok(report) => conclude(&setup, &report),
-        Err(error) => fail((Exit::OpenOrders, error.to_string())),
+    let latched = latching.map(|thread| thread.join().expect("it does not panic"));
+    match (acted, latched) {
+        (Err(error), _) => fail((Exit::OpenOrders, error.to_string())),
+        (Ok(report), None) => exit_of(&report.body),
+        (Ok(report), Some(Ok(incident))) => conclude(&setup, &report, incident),
+        (Ok(_), Some(Err(error))) => {
+            fail((Exit::State, format!("the latch was not written: {error}")))
+        }
     }
 }
 
-/// Latches and writes the report.
-fn conclude(setup: &keel_io::setup::Setup, report: &Report) -> Exit {
-    let utc = Clock::start().utc();
-    let epoch = state::epoch(&setup.state_dir).unwrap_or(0);
+/// Latches, and gives the incident in force.
+fn latch(state_dir: &Path, utc: UnixNanos) -> Result<u64, StateError> {
+    let epoch = state::epoch(state_dir).unwrap_or(0);
     let incident = state::incident_beside(epoch, Beside::Person);
     let reasons = Reasons::NONE.with(Reason::Operator);
-    let latched = state::latch_beside(&setup.state_dir, &Latch { incident, reasons, since: utc });
-    let incident = match latched {
-        Ok(latched) => latched.incident,
-        Err(error) => return fail((Exit::State, format!("the latch was not written: {error}"))),
-    };
+    let latched = state::latch_beside(state_dir, &Latch { incident, reasons, since: utc })?;
+    Ok(latched.incident)
+}
+
+/// Writes the report.
+fn conclude(setup: &Setup, report: &Report, incident: u64) -> Exit {
+    let utc = Clock::start().utc();
     let name = String::from_utf8_lossy(setup.instance.as_bytes()).into_owned();
     match report::write(&setup.state_dir, report, &name, incident, utc) {
         Ok(path) => {
