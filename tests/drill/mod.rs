@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -158,7 +159,8 @@ fn happen(venue: &Venue, dir: &Path, tunnel: &Tunnel, case: Case, engine: &Worki
         Case::Banned => fault(json!({ "act": "ban", "forMs": 2_000 })),
     }
     let now = Instant::now();
-    let killed = keel(dir).args(["kill", "--run-dir", "run"]).spawn();
+    let kill = ["kill", "--run-dir", "run"];
+    let killed = keel(dir).args(kill).stdout(Stdio::null()).spawn();
     // Its end is not waited for here: the venue's truth tells first.
     let mut killed = killed.expect("keel kill starts");
     std::thread::spawn(move || killed.wait());

@@ -227,7 +227,7 @@ fn without_engine(at: &RunRef, request: &Request, state_dir: Option<PathBuf>) ->
         dry_run: *dry_run,
         flatten: *flatten,
     };
-    // No cancel waits for the disk, and whoever interrupts this process finds the latch all the same.
+    // No cancel waits for the disk, and whoever interrupts this process finds the latch there.
     let dir = setup.state_dir.clone();
     let latching = (!*dry_run).then(|| std::thread::spawn(move || latch(&dir, utc)));
     let acted = direct::run(&setup, wish, DIRECT_MAX, |report| {
