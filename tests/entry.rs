@@ -9,7 +9,8 @@ use keel_core::param::at;
 use keel_core::units::{MILLIS, SECONDS};
 use keel_io::clock::ORIGIN;
 use keel_io::journal::TapKind;
-use keel_io::world::{FaultKind, FaultPlan, Note, Noted, Route, World, WorldConfig};
+use keel_io::memory::Block;
+use keel_io::world::{Chance, FaultKind, FaultPlan, Note, Noted, Route, World, WorldConfig};
 use keel_tests::campaign::{Life, TAIL_REST_NS, live};
 
 /// What the table of parameters calls `rest`.
@@ -43,8 +44,8 @@ impl Seen {
                     self.on_socket += usize::from(text.contains("place"));
                     self.probes += usize::from(text.contains("\"id\":\"o-0-0-0\""));
                 }
-                Note::Asked { bytes, .. } => {
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                Note::Sent { route: Route::Order, text } => {
+                    let text = String::from_utf8_lossy(&text).into_owned();
                     self.over_rest += text.matches("clientOid").count();
                 }
                 Note::Ended { route: route @ (Route::Public | Route::Private) } => {
@@ -79,8 +80,9 @@ impl Seen {
 }
 
 /// Lets a calm world go on for so long, and stops it in order.
-fn run(config: WorldConfig, length_ns: u64) -> (World, Seen) {
-    let (mut world, mut seen) = (World::new(config), Seen::default());
+fn run(config: WorldConfig, length_ns: u64) -> Seen {
+    let block = Block::default();
+    let (mut world, mut seen) = (World::new(config, &block), Seen::default());
     world.run_until(ORIGIN.after(length_ns), |world| seen.take(world));
     world.stop();
     world.run_until(world.now().after(20 * SECONDS), |world| seen.take(world));
@@ -89,12 +91,12 @@ fn run(config: WorldConfig, length_ns: u64) -> (World, Seen) {
     assert_eq!(account.open_orders().count(), 0, "nothing rests");
     let fills = account.fills().len();
     assert_eq!((world.booked().len(), seen.booked), (fills, fills), "every execution, once");
-    (world, seen)
+    seen
 }
 
 #[test]
 fn orders_take_the_socket_where_the_venue_lets_them() {
-    let (_, seen) = run(WorldConfig::calm(1), 30 * SECONDS);
+    let seen = run(WorldConfig::calm(1), 30 * SECONDS);
     assert_eq!((seen.probes, seen.entry.as_slice()), (1, &[0][..]));
     assert!(seen.on_socket > 4 && seen.over_rest == 0, "{seen:?}");
 }
@@ -103,7 +105,7 @@ fn orders_take_the_socket_where_the_venue_lets_them() {
 fn orders_take_rest_where_the_venue_refuses_them_on_the_socket() {
     let mut config = WorldConfig::calm(2);
     config.exchange.websocket_orders = false;
-    let (_, seen) = run(config, 60 * SECONDS);
+    let seen = run(config, 60 * SECONDS);
     assert_eq!((seen.probes, seen.entry.as_slice()), (1, &[1][..]));
     assert!(seen.over_rest > 4 && seen.on_socket == 0, "{seen:?}");
     assert!(seen.booked > 0, "it trades: {seen:?}");
@@ -113,7 +115,7 @@ fn orders_take_rest_where_the_venue_refuses_them_on_the_socket() {
 fn orders_take_rest_where_the_configuration_says_so() {
     let mut config = WorldConfig::calm(3);
     config.params.push((at::order_entry, REST));
-    let (_, seen) = run(config, 30 * SECONDS);
+    let seen = run(config, 30 * SECONDS);
     assert_eq!((seen.probes, seen.entry.as_slice()), (0, &[1][..]));
     assert!(seen.over_rest > 4 && seen.on_socket == 0, "{seen:?}");
 }
@@ -122,12 +124,9 @@ fn orders_take_rest_where_the_configuration_says_so() {
 fn over_rest(seed: u64, kinds: &[FaultKind]) -> Life {
     let mut life = Life::calm(seed);
     life.world.params.push((at::order_entry, REST));
-    life.world.faults = FaultPlan {
-        kinds: kinds.to_vec(),
-        every_ns: 1_500 * MILLIS,
-        from_ns: 8 * SECONDS,
-        until_ns: 60 * SECONDS,
-    };
+    let mut chance = Chance::new(seed, 102);
+    life.world.faults =
+        FaultPlan::drawn(&mut chance, kinds, 1_500 * MILLIS, 8 * SECONDS, 60 * SECONDS);
     life.tail_ns = TAIL_REST_NS;
     life
 }
@@ -180,7 +179,7 @@ fn renewed(age: &Age, seed: u64, renews: bool) -> Seen {
     if renews {
         config.params.push((at::session_rotate_s, ns(age.rotate_s)));
     }
-    run(config, age.length_s * SECONDS).1
+    run(config, age.length_s * SECONDS)
 }
 
 #[test]
@@ -218,7 +217,7 @@ fn true_days() {
     config.params.push((at::ticker_silence_ms, 20 * second));
     config.params.push((at::reconcile_light_s, 60 * second));
     // Without a word, a minute shows that the world is as it says.
-    let (_, seen) = run(config, (days * 86_400).max(60) * SECONDS);
+    let seen = run(config, (days * 86_400).max(60) * SECONDS);
     println!("{days} days: {:?}, {} executions", seen.streams, seen.pushed.len());
     assert_eq!(seen.ended, []);
     assert_eq!((seen.told(FeedState::Lost), seen.told(FeedState::Gap)), (0, 0));

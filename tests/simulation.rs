@@ -1,6 +1,7 @@
 //! The product against the simulated venue under virtual time, with faults drawn from seeds.
 
-use keel_tests::campaign::{Campaign, Life, live};
+use keel_io::world::{FaultKind, Note};
+use keel_tests::campaign::{Campaign, Life, Violation, live, live_watched, shrink};
 
 /// Lives of the campaign below.
 const LIVES: u64 = 64;
@@ -21,11 +22,24 @@ fn one_seed_lives_one_life() {
     assert_eq!(one.violations.len(), 1, "another seed lives another life");
 }
 
-/// The life of `KEEL_SEED`, or of seed 0; `KEEL_TRACE=1` tells of it as it goes.
+/// An oracle that cannot stand a kill after the private connection was cut, which is no failure of
+/// the product's, and the faults that it needs.
 #[test]
-fn life_of_a_seed() {
-    let seed = std::env::var("KEEL_SEED").map_or(0, |seed| seed.parse().expect("a number"));
-    let outcome = live(&Life::drawn(seed));
-    println!("{}", outcome.report());
-    assert!(outcome.violations.is_empty());
+fn a_failing_life_is_cut_to_the_faults_that_it_needs() {
+    let fails = |life: &Life| {
+        let mut cut = false;
+        let outcome = live_watched(life, &mut |noted| {
+            let Note::Fault { kind, .. } = noted.note else { return None };
+            cut |= kind == FaultKind::CutPrivate;
+            let what = "killed after a cut".to_owned();
+            let fails = cut && kind == FaultKind::Kill;
+            fails.then_some(Violation { invariant: "planted", at_ns: 0, what })
+        });
+        outcome.violations.iter().any(|violation| violation.invariant == "planted")
+    };
+    let seeds = (0..).find(|&seed| fails(&Life::drawn(seed)));
+    let life = Life::drawn(seeds.expect("a seed"));
+    let places = shrink(life.world.faults.faults.len(), |places| fails(&life.only(places)));
+    let kinds: Vec<_> = places.iter().map(|&at| life.world.faults.faults[at].kind).collect();
+    assert_eq!(kinds, [FaultKind::CutPrivate, FaultKind::Kill]);
 }

@@ -19,7 +19,7 @@ use crate::trader::{self, Ends};
 
 /// An engine with codec and links on both sides, booted and quoting.
 pub struct Rig {
-    cycle: Cycle,
+    cycle: Cycle<'static>,
     ends: Ends,
     decoder: Decoder,
     private: Decoder,

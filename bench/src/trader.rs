@@ -64,7 +64,7 @@ pub struct Ends {
 }
 
 /// An engine for `count` instruments, not yet booted, and the far ends of its links.
-pub fn engine(count: usize) -> (Cycle, Ends) {
+pub fn engine(count: usize) -> (Cycle<'static>, Ends) {
     let (feed, from_feed) = link("feed>engine", FEED_DEPTH, WhenFull::MarkGap);
     let (gateway, from_gateway) = link("gateway>engine", PRIVATE_DEPTH, WhenFull::HardStop);
     let (cold, from_cold) = link("cold>engine", PRIVATE_DEPTH, WhenFull::AskFirst);

@@ -238,6 +238,16 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.account.state
     }
 
+    /// The orders, to be looked at.
+    pub const fn orders(&self) -> &OrderTable<'m> {
+        &self.orders
+    }
+
+    /// The ledger, to be looked at.
+    pub const fn ledger(&self) -> &Ledger<'m> {
+        &self.ledger
+    }
+
     /// The account as the gate sees it.
     pub const fn account(&self) -> &AccountView {
         &self.account

@@ -13,7 +13,14 @@ use keel_core::{ledger, order, reconcile, trades};
 use keel_risk::{InstrumentRisk, RiskGate};
 
 /// The engine as every mode runs it.
-pub type RiskEngine = Engine<'static, RiskGate<'static>>;
+pub type RiskEngine = EngineIn<'static>;
+
+/// The same engine in a block that somebody else owns.
+pub type EngineIn<'m> = Engine<'m, RiskGate<'m>>;
+
+/// A block that engines are made in, one after another; their memory is given back with it.
+#[derive(Debug, Default)]
+pub struct Block(Bump);
 
 /// How much of everything an engine holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +62,19 @@ const BILLS: usize = 1 << 14;
 /// Makes an engine and its outbox in a block of its own. The block is leaked: it lives as long as
 /// the process, every page of it is touched, and after this it cannot grow.
 pub fn engine(limits: &Limits, profile: Profile) -> (RiskEngine, Outbox<'static>) {
-    let bump: &'static Bump = Box::leak(Box::new(Bump::new()));
+    let block: &'static Block = Box::leak(Box::default());
+    let made = engine_in(block, limits, profile);
+    block.0.set_allocation_limit(Some(block.0.allocated_bytes()));
+    made
+}
+
+/// Makes an engine and its outbox in `block`, beside those that are there.
+pub fn engine_in<'m>(
+    block: &'m Block,
+    limits: &Limits,
+    profile: Profile,
+) -> (EngineIn<'m>, Outbox<'m>) {
+    let bump = &block.0;
     let n = limits.instruments;
     let mut books = BookMemory {
         ladder: bump.alloc_slice_fill_copy(n * LADDER_CELLS, LevelSize::default()),
@@ -76,8 +95,7 @@ pub fn engine(limits: &Limits, profile: Profile) -> (RiskEngine, Outbox<'static>
         checks: bump.alloc_slice_fill_copy(n, reconcile::Line::EMPTY),
     };
     let risks = bump.alloc_slice_fill_copy(n, InstrumentRisk::default());
-    let commands: &'static mut [Option<Command>] = bump.alloc_slice_fill_with(OUTBOX_MAX, |_| None);
-    bump.set_allocation_limit(Some(bump.allocated_bytes()));
+    let commands: &'m mut [Option<Command>] = bump.alloc_slice_fill_with(OUTBOX_MAX, |_| None);
     (Engine::new(memory, RiskGate::new(risks), profile), Outbox::new(commands))
 }
 

@@ -17,7 +17,7 @@ mod wire;
 use keel_core::command::Booked;
 use keel_core::decimal::{Decimal, Grid};
 use keel_core::event::{Directive, Operator};
-use keel_core::instrument::Symbol;
+use keel_core::instrument::{InstrumentId, Symbol};
 use keel_core::param::{Params, Profile};
 use keel_core::planted::{Defect, Planted};
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
@@ -27,13 +27,13 @@ use keel_sim::bitget::{Exchange, ExchangeConfig};
 use keel_sim::order::{OrderKind, OrderRef, PlaceRequest, PosSide, StpMode, TimeInForce};
 
 pub use chance::Chance;
-pub use fault::{Counts, FaultKind, FaultPlan, Route};
+pub use fault::{Counts, FaultKind, FaultPlan, PlannedFault, Route, Standing, Standings};
 
 use crate::clock::{Anchor, ORIGIN};
 use crate::cold::recorder;
 use crate::cold::tally::Tally;
 use crate::journal::Tap;
-use crate::memory::RiskEngine;
+use crate::memory::{Block, EngineIn};
 use crate::state::ledger::{Kept, Record};
 use fault::length_ns;
 use process::{Process, Start};
@@ -78,18 +78,20 @@ impl WorldConfig {
 }
 
 /// Product, venue and wire.
-pub struct World {
+pub struct World<'m> {
     config: WorldConfig,
+    block: &'m Block,
     now: MonoNanos,
     net: Net,
-    process: Option<Process>,
+    process: Option<Process<'m>>,
     /// When a process that died is started again.
     starts_at: MonoNanos,
     start: Start,
     account: AccountId,
     disk: Disk,
     chance: Chance,
-    fault_at: MonoNanos,
+    /// How many faults of the plan have been put in.
+    faults: usize,
     /// The host's UTC less the venue's, and until when.
     host_offset_ns: i64,
     host_until: MonoNanos,
@@ -118,21 +120,14 @@ pub struct Noted {
 /// What somebody in the middle saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The client has put a WebSocket text on the wire.
+    /// The client has put a message on the wire: a WebSocket text, or an HTTP request.
     Sent {
         /// Where.
         route: Route,
         /// What it says.
         text: Vec<u8>,
     },
-    /// The client has put an HTTP request on the wire.
-    Asked {
-        /// Where.
-        route: Route,
-        /// The request.
-        bytes: Vec<u8>,
-    },
-    /// A WebSocket text has reached the client whole.
+    /// A message has reached the client whole: a WebSocket text, or an HTTP response.
     Received {
         /// Where.
         route: Route,
@@ -159,6 +154,8 @@ pub enum Note {
         kind: FaultKind,
         /// Where, when it was a single message.
         route: Option<Route>,
+        /// In which states orders were.
+        standings: Standings,
     },
     /// A process was started, in this boot epoch.
     Started(u32),
@@ -168,12 +165,12 @@ pub enum Note {
     Tap(Tap),
 }
 
-impl World {
-    /// A world at its begin: the process has just been started.
+impl<'m> World<'m> {
+    /// A world at its begin: the process has just been started. Its engines live in `block`.
     ///
     /// # Panics
     /// When a parameter lies outside its range, or the venue has no account.
-    pub fn new(config: WorldConfig) -> Self {
+    pub fn new(config: WorldConfig, block: &'m Block) -> Self {
         let stream = |number| Chance::new(config.seed, number);
         let exchange = Exchange::new(config.exchange.clone(), config.seed, config.began);
         let (account, key) = exchange.keys().next().expect("the venue has an account");
@@ -195,13 +192,13 @@ impl World {
             restored: None,
         };
         let late_ns_max = params.receive_window_ms() - 10 * MILLIS;
-        let tamper = Tamper::new(stream(2), config.exchange.checksum, late_ns_max);
+        let tamper = Tamper::new(config.exchange.checksum, late_ns_max);
         let net = Net::new(exchange, config.began, stream(1), tamper);
-        let mut chance = stream(3);
-        let fault_at = config.faults.next(ORIGIN, ORIGIN, &mut chance);
+        let chance = stream(3);
         let disk = Disk::new(&config.symbols);
         let mut world = Self {
             config,
+            block,
             now: ORIGIN,
             net,
             process: None,
@@ -210,7 +207,7 @@ impl World {
             account,
             disk,
             chance,
-            fault_at,
+            faults: 0,
             host_offset_ns: 0,
             host_until: MonoNanos::NEVER,
             ended: false,
@@ -221,8 +218,9 @@ impl World {
 
     /// Goes on to the next moment at which anything happens, or to `until` when that is sooner.
     pub fn advance(&mut self, until: MonoNanos) {
+        let seen = self.net.notes.len();
         let process = self.process.as_ref().map_or(self.starts_at, Process::due);
-        let faults = self.fault_at.min(self.host_until);
+        let faults = self.fault_due().min(self.host_until);
         let next = self.net.due().min(process).min(faults).min(self.disk.commit_at);
         self.now = self.now.max(next.min(until));
         let now = self.now;
@@ -236,6 +234,7 @@ impl World {
             process.step(&mut self.net, host, now);
         }
         self.net.serve(now);
+        self.tell_standings(seen);
         self.take_taps();
         if self.disk.commit_at <= now {
             self.disk.commit();
@@ -266,7 +265,12 @@ impl World {
 
     /// The venue's truth.
     pub fn exchange(&self) -> &Exchange {
-        &self.net.exchange
+        self.net.exchange()
+    }
+
+    /// The contracts that are traded.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.config.symbols
     }
 
     /// The account that the product trades on.
@@ -275,7 +279,7 @@ impl World {
     }
 
     /// The engine; `None` while there is no process, or it does not know the rules yet.
-    pub fn engine(&self) -> Option<&RiskEngine> {
+    pub fn engine(&self) -> Option<&EngineIn<'m>> {
         self.process.as_ref().and_then(Process::engine)
     }
 
@@ -292,6 +296,11 @@ impl World {
     /// True while `route` is connected and nothing holds it back.
     pub fn is_calm(&self, route: Route) -> bool {
         self.net.is_calm(route, self.now)
+    }
+
+    /// True when nothing is planned to go wrong.
+    pub fn is_planned_calm(&self) -> bool {
+        self.config.faults.faults.is_empty()
     }
 
     /// What went wrong so far.
@@ -358,7 +367,7 @@ impl World {
         }
         let anchor = Anchor { mono: self.now, utc: host, uncertainty_ns: 0 };
         self.disk.tally = Tally::new(&self.config.symbols, anchor);
-        self.process = Some(Process::begin(self.start.clone(), chance, host, self.now));
+        self.process = Some(Process::begin(self.block, self.start.clone(), chance, host, self.now));
         self.net.note(Note::Started(self.start.epoch), self.now);
     }
 
@@ -390,66 +399,114 @@ impl World {
 }
 
 /// What goes wrong.
-impl World {
+impl World<'_> {
+    /// When the next fault of the plan is put in.
+    fn fault_due(&self) -> MonoNanos {
+        let next = self.config.faults.faults.get(self.faults);
+        next.map_or(MonoNanos::NEVER, |fault| ORIGIN.after(fault.at_ns))
+    }
+
     fn put_faults_in(&mut self) {
-        let end = ORIGIN.after(self.config.faults.until_ns);
         if self.host_until <= self.now {
             (self.host_offset_ns, self.host_until) = (0, MonoNanos::NEVER);
         }
-        if self.fault_at > self.now {
-            if self.now >= end {
-                self.net.tamper.disarm();
-            }
-            return;
+        let end = ORIGIN.after(self.config.faults.until_ns);
+        if self.now >= end {
+            self.net.tamper.disarm();
         }
-        self.fault_at = self.config.faults.next(ORIGIN, self.now, &mut self.chance);
-        let kind = self.chance.pick(&self.config.faults.kinds);
-        let until = self.now.after(length_ns(&mut self.chance)).min(end);
-        if self.put_in(kind, until) {
-            self.net.counts.count(kind);
-            self.net.note(Note::Fault { kind, route: None }, self.now);
+        while self.fault_due() <= self.now {
+            let PlannedFault { kind, seed, .. } = self.config.faults.faults[self.faults];
+            self.faults += 1;
+            let mut chance = Chance::new(seed, 0);
+            let until = self.now.after(length_ns(&mut chance)).min(end);
+            let standings = self.standings();
+            if self.put_in(kind, until, chance) {
+                self.net.counts.count(kind);
+                self.net.note(Note::Fault { kind, route: None, standings }, self.now);
+            }
         }
     }
 
+    /// Completes what is noted of faults that have just befallen messages.
+    fn tell_standings(&mut self, seen: usize) {
+        if self.net.notes[seen..].iter().any(is_message_fault) {
+            let now = self.standings();
+            for noted in self.net.notes[seen..].iter_mut().filter(|noted| is_message_fault(noted)) {
+                if let Note::Fault { standings, .. } = &mut noted.note {
+                    *standings = now;
+                }
+            }
+        }
+    }
+
+    /// In which states orders are.
+    fn standings(&self) -> Standings {
+        let Some(engine) = self.engine() else { return Standings::only(Standing::NoEngine) };
+        let instruments = (0..self.config.symbols.len()).map(|i| InstrumentId(i as u16));
+        let sides = instruments.flat_map(|id| Side::BOTH.map(|side| (id, side)));
+        Standings::of(sides.flat_map(|(id, side)| engine.orders().open(id, side)))
+    }
+
     /// Puts a fault in; false when there was nothing to do it to, or it waits for a message.
-    fn put_in(&mut self, kind: FaultKind, until: MonoNanos) -> bool {
+    fn put_in(&mut self, kind: FaultKind, until: MonoNanos, mut chance: Chance) -> bool {
         let now = self.now;
         match kind {
-            FaultKind::CutPublic => self.net.cut(Route::Public, now),
-            FaultKind::CutPrivate => self.net.cut(Route::Private, now),
-            FaultKind::CutRest => self.net.cut(Route::Rest, now),
-            FaultKind::CutCancel => self.net.cut(Route::Cancel, now),
-            FaultKind::CutOrder => self.net.cut(Route::Order, now),
+            FaultKind::CutPublic => self.net.cut(Route::Public, &mut chance, now),
+            FaultKind::CutPrivate => self.net.cut(Route::Private, &mut chance, now),
+            FaultKind::CutRest => self.net.cut(Route::Rest, &mut chance, now),
+            FaultKind::CutCancel => self.net.cut(Route::Cancel, &mut chance, now),
+            FaultKind::CutOrder => self.net.cut(Route::Order, &mut chance, now),
             FaultKind::StallOrder => self.net.stall(Route::Order, &[Way::Up, Way::Down], until),
-            FaultKind::CutAll => Route::ALL.map(|route| self.net.cut(route, now)).contains(&true),
+            FaultKind::CutAll => {
+                Route::ALL.map(|route| self.net.cut(route, &mut chance, now)).contains(&true)
+            }
             FaultKind::StallPublic => self.net.stall(Route::Public, &[Way::Down], until),
             FaultKind::StallPrivate => self.net.stall(Route::Private, &[Way::Up, Way::Down], until),
             FaultKind::HalfOpenPrivate => self.net.stall(Route::Private, &[Way::Down], until),
             FaultKind::StallRest => self.net.stall(Route::Rest, &[Way::Down], until),
             FaultKind::StallCancel => self.net.stall(Route::Cancel, &[Way::Up, Way::Down], until),
-            FaultKind::SpikePublic => self.spike(&[Route::Public], until),
-            FaultKind::SpikePrivate => self.spike(&[Route::Private], until),
-            FaultKind::SpikeHttp => self.spike(&[Route::Rest, Route::Cancel, Route::Order], until),
+            FaultKind::SpikePublic => self.spike(&[Route::Public], &mut chance, until),
+            FaultKind::SpikePrivate => self.spike(&[Route::Private], &mut chance, until),
+            FaultKind::SpikeHttp => {
+                let routes = [Route::Rest, Route::Cancel, Route::Order];
+                self.spike(&routes, &mut chance, until)
+            }
             FaultKind::Kill => self.kill(true),
             FaultKind::KillUnsynced => self.kill(false),
             FaultKind::ClockStep => {
-                let ms = self.chance.between(100, 1_800) as i64;
-                let sign = if self.chance.one_in(2) { 1 } else { -1 };
+                let ms = chance.between(100, 1_800) as i64;
+                let sign = if chance.one_in(2) { 1 } else { -1 };
                 self.host_offset_ns = sign * ms * MILLIS as i64;
                 self.host_until = until;
                 true
             }
-            FaultKind::ForeignOrder => self.place_by_hand(),
+            FaultKind::ForeignOrder => self.place_by_hand(&mut chance),
             FaultKind::UnaskedCancel => self.cancel_unasked(),
-            _ => {
-                self.net.tamper.arm(kind);
+            FaultKind::DropBook
+            | FaultKind::DuplicateBook
+            | FaultKind::ReplayBook
+            | FaultKind::DamageBook
+            | FaultKind::AlterBook
+            | FaultKind::DropPush
+            | FaultKind::DuplicatePush
+            | FaultKind::ReplayPush
+            | FaultKind::DropReply
+            | FaultKind::DropOrder
+            | FaultKind::LateOrder
+            | FaultKind::DropCancel
+            | FaultKind::BadGatewayDone
+            | FaultKind::BadGatewayLost
+            | FaultKind::NoAnswer
+            | FaultKind::TooManyRequests
+            | FaultKind::CutAnswer => {
+                self.net.tamper.arm(kind, chance);
                 false
             }
         }
     }
 
-    fn spike(&mut self, routes: &[Route], until: MonoNanos) -> bool {
-        let by_ns = self.chance.between(50 * MILLIS, 3 * SECONDS);
+    fn spike(&mut self, routes: &[Route], chance: &mut Chance, until: MonoNanos) -> bool {
+        let by_ns = chance.between(50 * MILLIS, 3 * SECONDS);
         routes.iter().for_each(|&route| self.net.spike(route, by_ns, until));
         true
     }
@@ -461,11 +518,11 @@ impl World {
     }
 
     /// A person rests a small order on the account, away from the touch.
-    fn place_by_hand(&mut self) -> bool {
+    fn place_by_hand(&mut self, chance: &mut Chance) -> bool {
         let utc = self.net.utc(self.now);
-        let side = if self.chance.one_in(2) { Side::Buy } else { Side::Sell };
-        let symbol = self.chance.pick(&self.config.symbols);
-        let venue = self.net.exchange.venue_mut();
+        let side = if chance.one_in(2) { Side::Buy } else { Side::Sell };
+        let symbol = chance.pick(&self.config.symbols);
+        let venue = self.net.exchange_mut().venue_mut();
         let Some(id) = venue.find(symbol.as_str()) else { return false };
         let contract = venue.instrument(id);
         let Some(touch) = contract.book.depth(side).next() else { return false };
@@ -490,18 +547,22 @@ impl World {
             client_id: None,
         };
         let placed = venue.place(self.account, &request, utc).is_ok();
-        self.net.exchange.step(utc);
+        self.net.exchange_mut().step(utc);
         placed
     }
 
     fn cancel_unasked(&mut self) -> bool {
         let utc = self.net.utc(self.now);
-        let venue = self.net.exchange.venue_mut();
+        let venue = self.net.exchange_mut().venue_mut();
         let Some(id) = venue.account(self.account).open_orders().next() else { return false };
         let canceled = venue.cancel(self.account, &OrderRef::Id(id), utc).is_ok();
-        self.net.exchange.step(utc);
+        self.net.exchange_mut().step(utc);
         canceled
     }
+}
+
+fn is_message_fault(noted: &Noted) -> bool {
+    matches!(noted.note, Note::Fault { route: Some(_), .. })
 }
 
 impl Disk {

@@ -7,8 +7,10 @@ use keel_core::instrument::Symbol;
 use keel_core::param::{Profile, at};
 use keel_core::units::{E8, MILLIS, SECONDS};
 use keel_io::clock::ORIGIN;
-use keel_io::world::{Chance, Counts, FaultPlan, World, WorldConfig};
+use keel_io::memory::Block;
+use keel_io::world::{Chance, Counts, FaultKind, FaultPlan, Noted, World, WorldConfig};
 
+use super::coverage::Coverage;
 use super::oracle::{Oracles, Violation};
 use super::tally::again;
 
@@ -19,6 +21,8 @@ pub struct Life {
     pub world: WorldConfig,
     /// How long it is watched after the last fault.
     pub tail_ns: u64,
+    /// Tell of it as it goes, on standard error.
+    pub trace: bool,
 }
 
 /// How a life went.
@@ -30,6 +34,8 @@ pub struct Outcome {
     pub hash: String,
     /// What went wrong in the world.
     pub counts: Counts,
+    /// Which faults met which states of orders.
+    pub coverage: Coverage,
     /// How long it lasted.
     pub simulated_ns: u64,
     /// What it took of a processor.
@@ -42,6 +48,8 @@ pub struct Outcome {
     pub fees_unknown: u64,
     /// Books frames that reached the product whole, by symbol.
     pub frames: BTreeMap<String, u64>,
+    /// Hard stops that had a cause.
+    pub hard_stops: u64,
     /// What the oracles saw.
     pub violations: Vec<Violation>,
 }
@@ -123,14 +131,33 @@ impl Life {
         let position = chance.pick(&[30, 60, 200, 2_000]);
         world.params =
             vec![(at::max_position_quote, position * E8), (at::cancel_pause_s, 5 * SECONDS as i64)];
+        if chance.one_in(16) {
+            // Some lives lose more than they may, and stop for good.
+            world.params.push((at::max_daily_loss_pct_hard, chance.between(100, 4_000) as i64));
+        }
         let tail_ns = enter_orders(&mut world, seed);
+        // The pace that the venue has documented since 2026, within what it was measured at.
+        world.exchange.cadence.books_ns = 70 * MILLIS as i64;
         let faults_ns = chance.between(40, 80) * SECONDS;
-        let every_ns = chance.between(500 * MILLIS, 4 * SECONDS);
-        world.faults = FaultPlan::all(every_ns, 8 * SECONDS, faults_ns);
+        // In some lives one fault meets another, in others each meets a product at work.
+        let most_ns = chance.pick(&[4 * SECONDS, 30 * SECONDS]);
+        let every_ns = chance.between(500 * MILLIS, most_ns);
+        world.faults =
+            FaultPlan::drawn(&mut chance, FaultKind::ALL, every_ns, 8 * SECONDS, faults_ns);
         if chance.one_in(8) {
             world.faults = FaultPlan::NONE;
         }
-        Self { world, tail_ns }
+        Self { world, tail_ns, trace: false }
+    }
+
+    /// The same life with the faults at `places` of its plan alone.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn only(&self, places: &[usize]) -> Self {
+        let mut life = self.clone();
+        life.world.faults = self.world.faults.only(places);
+        life
     }
 
     /// A life of the same seed in which nothing goes wrong.
@@ -159,13 +186,18 @@ fn enter_orders(world: &mut WorldConfig, seed: u64) -> u64 {
 
 /// Lives a life under all oracles. A panic is a violation.
 pub fn live(life: &Life) -> Outcome {
+    live_watched(life, &mut |_| None)
+}
+
+/// Lives a life under all oracles and one more, which sees what somebody in the middle sees.
+pub fn live_watched(life: &Life, watch: &mut dyn FnMut(&Noted) -> Option<Violation>) -> Outcome {
     let began = cpu_ns();
-    let lived = panic::catch_unwind(AssertUnwindSafe(|| live_once(life)));
+    let lived = panic::catch_unwind(AssertUnwindSafe(|| live_once(life, watch)));
     let mut outcome = lived.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let word = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let what = format!("panic: {}", text.or(word).unwrap_or_default());
-        let violation = Violation { invariant: "I-33", at_ns: 0, what };
+        let what = text.or(word).unwrap_or_default();
+        let violation = Violation { invariant: "I-33", at_ns: 0, what: format!("panic: {what}") };
         Outcome { violations: vec![violation], ..Outcome::default() }
     });
     outcome.seed = life.world.seed;
@@ -173,9 +205,10 @@ pub fn live(life: &Life) -> Outcome {
     outcome
 }
 
-fn live_once(life: &Life) -> Outcome {
-    let mut world = World::new(life.world.clone());
-    let mut oracles = Oracles::new(&world);
+fn live_once(life: &Life, watch: &mut dyn FnMut(&Noted) -> Option<Violation>) -> Outcome {
+    let block = Block::default();
+    let mut world = World::new(life.world.clone(), &block);
+    let mut oracles = Oracles::new(&world, life.trace, watch);
     let healed = ORIGIN.after(life.world.faults.until_ns.max(10 * SECONDS));
     world.run_until(healed, |world| oracles.look(world));
     oracles.healed(world.now());
@@ -184,19 +217,13 @@ fn live_once(life: &Life) -> Outcome {
     world.stop();
     world.run_until(world.now().after(STOP_NS), |world| oracles.look(world));
     oracles.stopped(&mut world);
-    let frames = |name: &Symbol| (name.to_string(), oracles.frames(name.as_str()));
-    Outcome {
-        seed: life.world.seed,
+    let outcome = Outcome {
         hash: world.hash(),
         counts: world.counts().clone(),
         simulated_ns: world.elapsed_ns(),
-        cpu_ns: 0,
-        orders: oracles.orders(),
-        fills: oracles.own_fills(),
-        fees_unknown: oracles.fees_unknown(),
-        frames: life.world.symbols.iter().map(frames).collect(),
-        violations: oracles.into_violations(),
-    }
+        ..Outcome::default()
+    };
+    oracles.into_outcome(outcome)
 }
 
 /// Processor time of this thread, in nanoseconds; 0 where the system does not tell.

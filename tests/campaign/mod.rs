@@ -1,13 +1,17 @@
 //! Campaigns: simulated lives of the product, each drawn from a seed and watched by oracles.
 
+mod coverage;
 mod life;
 mod oracle;
 mod record;
+mod shrink;
 mod tally;
 
-pub use life::{Life, Outcome, Short, TAIL_REST_NS, live};
+pub use coverage::Coverage;
+pub use life::{Life, Outcome, Short, TAIL_REST_NS, live, live_watched};
 pub use oracle::Violation;
 pub use record::{Block, Record, missing};
+pub use shrink::shrink;
 pub use tally::{Failure, Tally, again};
 
 use std::ops::Range;

@@ -7,6 +7,7 @@ use keel_core::units::{MILLIS, SECONDS};
 use keel_io::world::FaultKind;
 use serde::{Deserialize, Serialize};
 
+use super::coverage::Coverage;
 use super::life::{Outcome, Short};
 
 /// What lives came to.
@@ -30,8 +31,12 @@ pub struct Tally {
     pub fees_unknown: u64,
     /// Books frames that reached the product.
     pub frames: u64,
+    /// Hard stops that had a cause.
+    pub hard_stops: u64,
     /// What went wrong, by kind.
     pub faults: BTreeMap<String, u64>,
+    /// Which faults met which states.
+    pub coverage: Coverage,
     /// Lives in which an oracle saw something.
     pub failed: Vec<Failure>,
     /// One number over the hashes of all lives, in the order of their seeds; empty in sums.
@@ -61,9 +66,11 @@ impl Tally {
         self.fills += outcome.fills;
         self.fees_unknown += outcome.fees_unknown;
         self.frames += outcome.frames.values().sum::<u64>();
+        self.hard_stops += outcome.hard_stops;
         for &kind in FaultKind::ALL {
             *self.faults.entry(kind.name().to_owned()).or_default() += outcome.counts.of(kind);
         }
+        self.coverage.add(&outcome.coverage);
         if !outcome.violations.is_empty() {
             let violations = outcome.violations.iter().map(ToString::to_string).collect();
             self.failed.push(Failure { seed: outcome.seed, violations });
@@ -81,7 +88,9 @@ impl Tally {
         self.fills += other.fills;
         self.fees_unknown += other.fees_unknown;
         self.frames += other.frames;
+        self.hard_stops += other.hard_stops;
         add_counts(&mut self.faults, &other.faults);
+        self.coverage.add(&other.coverage);
         self.failed.extend(other.failed.iter().cloned());
         self.failed.sort_by_key(|failure| failure.seed);
         self.hash.clear();
@@ -118,8 +127,8 @@ impl Tally {
         );
         let _ = writeln!(
             text,
-            "{} orders, {} own fills, {} fees unknown, {} books frames",
-            self.orders, self.fills, self.fees_unknown, self.frames
+            "{} orders, {} own fills, {} fees unknown, {} books frames, {} hard stops with a cause",
+            self.orders, self.fills, self.fees_unknown, self.frames, self.hard_stops
         );
         let total: u64 = self.faults.values().sum();
         let _ = writeln!(text, "{total} faults of {} kinds:", FaultKind::ALL.len());
@@ -130,6 +139,8 @@ impl Tally {
                 .collect();
             let _ = writeln!(text, "  {}", line.join(", "));
         }
+        text += "Faults by the states that orders were in:\n";
+        text += &self.coverage.table();
         let _ = writeln!(text, "{} lives with violations", self.failed.len());
         for Failure { seed, violations } in &self.failed {
             let _ = writeln!(text, "seed {seed}: {}", again(*seed));
@@ -139,12 +150,9 @@ impl Tally {
     }
 }
 
-/// The command that lives a seed again and tells of it as it goes.
+/// The command that lives a seed again and cuts its faults to those that are needed.
 pub fn again(seed: u64) -> String {
-    format!(
-        "KEEL_TRACE=1 cargo run --release -p keel_tests --bin keel-campaign -- --seeds {seed}..{}",
-        seed + 1
-    )
+    format!("cargo run --release -p keel_tests --bin keel-campaign -- --seed {seed} --shrink")
 }
 
 fn add_counts(mine: &mut BTreeMap<String, u64>, other: &BTreeMap<String, u64>) {

@@ -17,7 +17,7 @@ use keel_net::stamps::Stamps;
 use super::Agent;
 use crate::clock::Clock;
 use crate::journal::Tap;
-use crate::memory::RiskEngine;
+use crate::memory::EngineIn;
 use crate::vitals::{Turning, Vitals};
 
 /// Where events come from, in the order in which they are taken: a fill is never quoted over.
@@ -44,14 +44,14 @@ pub struct Outputs {
 
 /// Runs an engine between its links, by the process's clock.
 pub struct EngineAgent {
-    cycle: Cycle,
+    cycle: Cycle<'static>,
     clock: Clock,
 }
 
 /// An engine between its links. It reads no clock, so that it runs under virtual time too.
-pub struct Cycle {
-    engine: RiskEngine,
-    outbox: Outbox<'static>,
+pub struct Cycle<'m> {
+    engine: EngineIn<'m>,
+    outbox: Outbox<'m>,
     inputs: Inputs,
     outputs: Outputs,
     /// Told that zero open orders were verified, before the links are dropped.
@@ -79,11 +79,11 @@ const QUOTA: usize = 128;
 /// Room that the small links must have for the commands of one step.
 const SMALL_ROOM: usize = 64;
 
-impl Cycle {
+impl<'m> Cycle<'m> {
     /// A cycle for an engine that has not been booted: its first event comes from cold.
     pub fn new(
-        engine: RiskEngine,
-        outbox: Outbox<'static>,
+        engine: EngineIn<'m>,
+        outbox: Outbox<'m>,
         inputs: Inputs,
         outputs: Outputs,
         verified: Arc<AtomicBool>,
@@ -143,7 +143,7 @@ impl Cycle {
     }
 
     /// The engine, to be looked at.
-    pub fn engine(&self) -> &RiskEngine {
+    pub fn engine(&self) -> &EngineIn<'m> {
         &self.engine
     }
 
@@ -275,7 +275,7 @@ fn tap(journal: &mut Sender<Tap>, tap: Tap) {
 
 impl EngineAgent {
     /// An agent that stamps by `clock`.
-    pub fn new(cycle: Cycle, clock: Clock) -> Self {
+    pub fn new(cycle: Cycle<'static>, clock: Clock) -> Self {
         Self { cycle, clock }
     }
 }
@@ -308,7 +308,7 @@ mod tests {
 
     /// A cycle, and the other ends of its links.
     struct Rig {
-        cycle: Cycle,
+        cycle: Cycle<'static>,
         feed: Option<Receiver<Resync>>,
         _gateway: Receiver<Dispatch>,
         _cold: Receiver<Query>,

@@ -1,6 +1,10 @@
 //! Faults: what can go wrong between the product and the venue, and when it does.
 
-use keel_core::units::{MILLIS, MonoNanos, SECONDS};
+use std::fmt;
+
+use keel_core::lifecycle::OrderState;
+use keel_core::order::Slot;
+use keel_core::units::{Lots, MILLIS, SECONDS};
 
 use super::chance::Chance;
 
@@ -166,36 +170,129 @@ impl Counts {
     }
 }
 
-/// Which faults, how often, and when.
+/// In which states the orders of the account's owner were when something went wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standings(u8);
+
+/// A state that an order can be in when something goes wrong, by the engine's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// There is no engine.
+    NoEngine = 0,
+    /// There is an engine, and no order of its may be live.
+    NoOrder = 1,
+    /// An order was sent and has not been shown.
+    PendingNew = 2,
+    /// An order rests, nothing of it executed.
+    Live = 3,
+    /// An order rests, a part of it executed.
+    Partly = 4,
+    /// A cancel was sent.
+    PendingCancel = 5,
+    /// The outcome of a request is not known.
+    Unknown = 6,
+}
+
+impl Standing {
+    /// All, in order.
+    pub const ALL: [Self; 7] = [
+        Self::NoEngine,
+        Self::NoOrder,
+        Self::PendingNew,
+        Self::Live,
+        Self::Partly,
+        Self::PendingCancel,
+        Self::Unknown,
+    ];
+}
+
+impl Standings {
+    /// Those of the orders that may be live.
+    pub(super) fn of<'a>(orders: impl Iterator<Item = &'a Slot>) -> Self {
+        let standing = |slot: &Slot| match slot.state {
+            OrderState::PendingNew => Standing::PendingNew,
+            OrderState::Live if slot.booked == Lots::ZERO => Standing::Live,
+            OrderState::Live => Standing::Partly,
+            OrderState::PendingCancel => Standing::PendingCancel,
+            OrderState::Unknown => Standing::Unknown,
+            OrderState::Done => Standing::NoOrder,
+        };
+        let all = orders.fold(0, |all, slot| all | 1 << standing(slot) as u8);
+        if all == 0 { Self::only(Standing::NoOrder) } else { Self(all) }
+    }
+
+    /// One alone.
+    pub(super) const fn only(standing: Standing) -> Self {
+        Self(1 << standing as u8)
+    }
+
+    /// True when an order was in this state.
+    pub const fn has(self, standing: Standing) -> bool {
+        self.0 & 1 << standing as u8 != 0
+    }
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedFault {
+    /// When, in nanoseconds since the world began; a fault that befalls a message waits from then
+    /// on for one.
+    pub at_ns: u64,
+    /// What.
+    pub kind: FaultKind,
+    /// What everything about it is drawn from: how long it lasts, how slow, which byte.
+    pub seed: u64,
+}
+
+impl fmt::Display for PlannedFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.at_ns / MILLIS;
+        write!(f, "{} at {}.{:03} s", self.kind.name(), ms / 1_000, ms % 1_000)
+    }
+}
+
+/// What goes wrong in a world, and until when. Each fault draws from its own seed, so that one that
+/// is left out changes nothing about the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultPlan {
-    /// Those that may happen; each as likely as the other.
-    pub kinds: Vec<FaultKind>,
-    /// From one to the next, on the average.
-    pub every_ns: u64,
-    /// The first at this time of the world, in nanoseconds since it began.
-    pub from_ns: u64,
-    /// None begins after this time, and all have ended by then.
+    /// In the order of their times.
+    pub faults: Vec<PlannedFault>,
+    /// Faults that last have ended by this time of the world, and those that still wait for a
+    /// message wait no more. In nanoseconds since the world began.
     pub until_ns: u64,
 }
 
 impl FaultPlan {
     /// Nothing goes wrong.
-    pub const NONE: Self = Self { kinds: Vec::new(), every_ns: 0, from_ns: 0, until_ns: 0 };
+    pub const NONE: Self = Self { faults: Vec::new(), until_ns: 0 };
 
-    /// Every kind, about `every_ns` apart, within a stretch of the world's time.
-    pub fn all(every_ns: u64, from_ns: u64, until_ns: u64) -> Self {
-        Self { kinds: FaultKind::ALL.to_vec(), every_ns, from_ns, until_ns }
+    /// Faults of `kinds`, each as likely as the other, about `every_ns` apart, within a stretch of
+    /// the world's time.
+    pub fn drawn(
+        chance: &mut Chance,
+        kinds: &[FaultKind],
+        every_ns: u64,
+        from_ns: u64,
+        until_ns: u64,
+    ) -> Self {
+        let mut faults = Vec::new();
+        let mut at_ns = from_ns;
+        loop {
+            at_ns += chance.between(every_ns / 4, every_ns * 7 / 4);
+            if at_ns >= until_ns {
+                return Self { faults, until_ns };
+            }
+            faults.push(PlannedFault { at_ns, kind: chance.pick(kinds), seed: chance.draw() });
+        }
     }
 
-    /// When the fault after one at `now` happens.
-    pub(super) fn next(&self, began: MonoNanos, now: MonoNanos, chance: &mut Chance) -> MonoNanos {
-        if self.kinds.is_empty() {
-            return MonoNanos::NEVER;
-        }
-        let gap = chance.between(self.every_ns / 4, self.every_ns * 7 / 4);
-        let at = now.max(began.after(self.from_ns)).after(gap);
-        if at < began.after(self.until_ns) { at } else { MonoNanos::NEVER }
+    /// The same plan with the faults at `places` alone.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn only(&self, places: &[usize]) -> Self {
+        let faults = places.iter().map(|&place| self.faults[place]).collect();
+        Self { faults, until_ns: self.until_ns }
     }
 }
 

@@ -27,6 +27,14 @@ impl Piece {
             Self::Http(bytes) | Self::Control(bytes) | Self::Text { bytes, .. } => bytes,
         }
     }
+
+    /// What it says to somebody: the text of a frame, or an HTTP message whole.
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        match self {
+            Self::Http(text) | Self::Text { text, .. } => Some(text),
+            Self::Control(_) => None,
+        }
+    }
 }
 
 /// Cuts one direction of a connection into pieces.

@@ -30,7 +30,7 @@ use crate::clock::VenueClock;
 use crate::cold::door::{Opens, Pause, Progress, Seat, next_seat};
 use crate::cold::rest::Rest;
 use crate::journal::Tap;
-use crate::memory::{self, Limits, RiskEngine};
+use crate::memory::{self, Block, EngineIn, Limits};
 use crate::mode::sim::first_events;
 use crate::state::ledger::Kept;
 use crate::state::{Latch, events_of};
@@ -54,21 +54,24 @@ pub(super) struct Start {
 }
 
 /// A process at work.
-pub(super) struct Process {
+pub(super) struct Process<'m> {
+    block: &'m Block,
     start: Start,
     rest: Rest,
     line: Port<Client>,
-    hot: Option<Hot>,
+    hot: Option<Hot<'m>>,
     venue: VenueClock,
     chance: Chance,
     /// When each agent is stepped next, and was stepped last.
     wakes: [MonoNanos; AGENTS],
     stepped: [MonoNanos; AGENTS],
+    /// When each agent is due by its own account; nothing but a step changes it.
+    deadlines: [MonoNanos; AGENTS],
 }
 
 /// What runs once the rules are known.
-struct Hot {
-    cycle: Cycle,
+struct Hot<'m> {
+    cycle: Cycle<'m>,
     feed: Feed,
     gateway: Gateway,
     /// By seat.
@@ -98,9 +101,15 @@ const LATE_NS_MAX: [u64; AGENTS] = [20_000, 20_000, 20_000, MILLIS];
 /// An agent is not stepped more often than this by its own deadline.
 const STEP_NS_MIN: [u64; AGENTS] = [1_000, 1_000, 1_000, MILLIS];
 
-impl Process {
+impl<'m> Process<'m> {
     /// A process that has just been started. `host` is the host's UTC.
-    pub(super) fn begin(start: Start, mut chance: Chance, host: UnixNanos, now: MonoNanos) -> Self {
+    pub(super) fn begin(
+        block: &'m Block,
+        start: Start,
+        mut chance: Chance,
+        host: UnixNanos,
+        now: MonoNanos,
+    ) -> Self {
         let venue = VenueClock::default();
         venue.set(host, now);
         let credentials = credentials(&start.key);
@@ -110,6 +119,7 @@ impl Process {
         rest.begin(start.epoch);
         let seed = chance.draw();
         Self {
+            block,
             start,
             rest,
             line: Port::new(Route::Rest, Client::new(FILLS_BODY_BYTES_MAX)),
@@ -118,6 +128,7 @@ impl Process {
             chance: Chance::new(seed, 0),
             wakes: [MonoNanos::NEVER, MonoNanos::NEVER, MonoNanos::NEVER, now],
             stepped: [now; AGENTS],
+            deadlines: [MonoNanos::NEVER; AGENTS],
         }
     }
 
@@ -125,7 +136,7 @@ impl Process {
     pub(super) fn due(&self) -> MonoNanos {
         let agent = |agent: usize| {
             let earliest = self.stepped[agent].after(STEP_NS_MIN[agent]);
-            self.wakes[agent].min(self.deadline(agent).max(earliest))
+            self.wakes[agent].min(self.deadlines[agent].max(earliest))
         };
         (0..AGENTS).map(agent).fold(MonoNanos::NEVER, MonoNanos::min)
     }
@@ -146,20 +157,21 @@ impl Process {
     pub(super) fn step(&mut self, net: &mut Net, host: UnixNanos, now: MonoNanos) {
         for (agent, &apart_ns) in STEP_NS_MIN.iter().enumerate() {
             let earliest = self.stepped[agent].after(apart_ns);
-            if self.wakes[agent].min(self.deadline(agent).max(earliest)) > now {
+            if self.wakes[agent].min(self.deadlines[agent].max(earliest)) > now {
                 continue;
             }
             self.wakes[agent] = MonoNanos::NEVER;
             self.stepped[agent] = now;
-            let work = match agent {
-                FEED => self.step_feed(net, now),
-                ENGINE => self.hot.as_mut().map_or(0, |hot| hot.cycle.turn(&|| now, now)),
-                GATEWAY => self.step_gateway(net, now),
-                _ => self.step_cold(net, host, now),
+            let (work, wakes): (_, &[usize]) = match agent {
+                FEED => (self.step_feed(net, now), &[FEED, ENGINE]),
+                ENGINE => self.step_engine(now),
+                GATEWAY => (self.step_gateway(net, now), &[GATEWAY, ENGINE]),
+                _ => (self.step_cold(net, host, now), &[FEED, ENGINE, GATEWAY, COLD]),
             };
             if work > 0 {
-                (0..AGENTS).for_each(|other| self.wake(other, now));
+                wakes.iter().for_each(|&other| self.wake(other, now));
             }
+            self.deadlines = std::array::from_fn(|agent| self.deadline(agent));
         }
     }
 
@@ -181,7 +193,7 @@ impl Process {
     }
 
     /// The engine; `None` until the venue has told the rules.
-    pub(super) fn engine(&self) -> Option<&RiskEngine> {
+    pub(super) fn engine(&self) -> Option<&EngineIn<'m>> {
         self.hot.as_ref().map(|hot| hot.cycle.engine())
     }
 
@@ -247,7 +259,7 @@ impl Process {
 }
 
 /// The agents, as their namesakes in [`crate::agent`] run them.
-impl Process {
+impl Process<'_> {
     fn step_feed(&mut self, net: &mut Net, now: MonoNanos) -> usize {
         let Some(hot) = &mut self.hot else { return 0 };
         let Hot { feed, public, .. } = hot;
@@ -269,6 +281,16 @@ impl Process {
             }
         }
         work
+    }
+
+    /// Steps the engine. What it has only looked at concerns nobody else.
+    fn step_engine(&mut self, now: MonoNanos) -> (usize, &'static [usize]) {
+        let Some(hot) = &mut self.hot else { return (0, &[]) };
+        let before = hot.journal.waiting();
+        let work = hot.cycle.turn(&|| now, now);
+        let spoke = hot.journal.waiting() - before > work;
+        let concerns_all = spoke || !hot.backlog.is_empty() || hot.cycle.is_over();
+        (work, if concerns_all { &[FEED, ENGINE, GATEWAY, COLD] } else { &[ENGINE] })
     }
 
     fn step_gateway(&mut self, net: &mut Net, now: MonoNanos) -> usize {
@@ -376,7 +398,7 @@ impl Process {
             bills: 1 << 8,
             ..Limits::of(rules.len())
         };
-        let (engine, outbox) = memory::engine(&limits, self.start.profile);
+        let (engine, outbox) = memory::engine_in(self.block, &limits, self.start.profile);
         let inputs = Inputs { gateway: from_gateway, cold: from_cold, feed: from_feed };
         let outputs = Outputs { gateway: commands, feed: resyncs, cold: queries, journal: tap };
         let verified = Arc::new(AtomicBool::new(false));

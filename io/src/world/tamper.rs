@@ -11,8 +11,8 @@ use super::wire::{Way, WireId};
 
 /// Faults that wait for a message to befall.
 pub(super) struct Tamper {
-    armed: Vec<FaultKind>,
-    chance: Chance,
+    /// Each with what it draws from.
+    armed: Vec<(FaultKind, Chance)>,
     /// Messages held back, until when.
     held: Vec<(MonoNanos, WireId, Vec<u8>)>,
     /// Earlier texts, to be sent again.
@@ -57,10 +57,9 @@ impl Fate {
 
 impl Tamper {
     /// Nothing waits. `late_ns_max`: how late an order may come.
-    pub(super) fn new(chance: Chance, checksum: bool, late_ns_max: u64) -> Self {
+    pub(super) fn new(checksum: bool, late_ns_max: u64) -> Self {
         Self {
             armed: Vec::new(),
-            chance,
             held: Vec::new(),
             books: VecDeque::new(),
             pushes: VecDeque::new(),
@@ -70,10 +69,9 @@ impl Tamper {
     }
 
     /// Lets `kind` befall the next message that it can befall.
-    pub(super) fn arm(&mut self, kind: FaultKind) {
-        let possible = kind != FaultKind::AlterBook || self.checksum;
-        if possible && !self.armed.contains(&kind) {
-            self.armed.push(kind);
+    pub(super) fn arm(&mut self, kind: FaultKind, chance: Chance) {
+        if kind != FaultKind::AlterBook || self.checksum {
+            self.armed.push((kind, chance));
         }
     }
 
@@ -114,8 +112,11 @@ impl Tamper {
                 self.request(id, bytes, text, now)
             }
             (_, Route::Rest | Route::Cancel | Route::Order, Piece::Http(bytes)) => {
-                if route == Route::Order && way == Way::Up && self.take(FaultKind::LateOrder) {
-                    return self.hold(id, bytes, now);
+                if route == Route::Order
+                    && way == Way::Up
+                    && let Some(chance) = self.take(FaultKind::LateOrder)
+                {
+                    return self.hold(id, bytes, chance, now);
                 }
                 self.http(way, bytes)
             }
@@ -125,25 +126,31 @@ impl Tamper {
 
     fn book(&mut self, bytes: &[u8], text: &[u8]) -> Fate {
         remember(&mut self.books, text);
-        if self.take(FaultKind::DropBook) {
+        if self.take(FaultKind::DropBook).is_some() {
             return Fate::Gone(FaultKind::DropBook);
         }
-        if self.take(FaultKind::DuplicateBook) {
+        if self.take(FaultKind::DuplicateBook).is_some() {
             return Fate::Others(
                 FaultKind::DuplicateBook,
                 vec![same(bytes, text), same(bytes, text)],
             );
         }
-        if self.books.len() > 2 && self.take(FaultKind::ReplayBook) {
-            let again = self.earlier(true);
+        if self.books.len() > 2
+            && let Some(mut chance) = self.take(FaultKind::ReplayBook)
+        {
+            let again = earlier(&self.books, &mut chance);
             return Fate::Others(FaultKind::ReplayBook, vec![same(bytes, text), again]);
         }
         for kind in [FaultKind::DamageBook, FaultKind::AlterBook] {
-            let digits = level_digits(text);
-            if digits.is_empty() || !self.take(kind) {
+            if !self.is_armed(kind) {
                 continue;
             }
-            let at = digits[self.chance.below(digits.len() as u64) as usize];
+            let digits = level_digits(text);
+            if digits.is_empty() {
+                continue;
+            }
+            let Some(mut chance) = self.take(kind) else { continue };
+            let at = chance.pick(&digits);
             let mut changed = text.to_vec();
             changed[at] = match kind {
                 FaultKind::AlterBook => b'0' + (changed[at] - b'0' + 1) % 10,
@@ -157,18 +164,22 @@ impl Tamper {
     fn private(&mut self, bytes: &[u8], text: &[u8]) -> Fate {
         if text.starts_with(ACTION) {
             remember(&mut self.pushes, text);
-            if self.take(FaultKind::DropPush) {
+            if self.take(FaultKind::DropPush).is_some() {
                 return Fate::Gone(FaultKind::DropPush);
             }
-            if self.take(FaultKind::DuplicatePush) {
+            if self.take(FaultKind::DuplicatePush).is_some() {
                 let both = vec![same(bytes, text), same(bytes, text)];
                 return Fate::Others(FaultKind::DuplicatePush, both);
             }
-            if self.pushes.len() > 2 && self.take(FaultKind::ReplayPush) {
-                let again = self.earlier(false);
+            if self.pushes.len() > 2
+                && let Some(mut chance) = self.take(FaultKind::ReplayPush)
+            {
+                let again = earlier(&self.pushes, &mut chance);
                 return Fate::Others(FaultKind::ReplayPush, vec![same(bytes, text), again]);
             }
-        } else if find(text, b"\"event\":\"trade\"").is_some() && self.take(FaultKind::DropReply) {
+        } else if find(text, b"\"event\":\"trade\"").is_some()
+            && self.take(FaultKind::DropReply).is_some()
+        {
             return Fate::Gone(FaultKind::DropReply);
         }
         Fate::Pass
@@ -176,60 +187,63 @@ impl Tamper {
 
     fn request(&mut self, id: WireId, bytes: &[u8], text: &[u8], now: MonoNanos) -> Fate {
         if find(text, PLACE).is_some() {
-            if self.take(FaultKind::DropOrder) {
+            if self.take(FaultKind::DropOrder).is_some() {
                 return Fate::Gone(FaultKind::DropOrder);
             }
-            if self.take(FaultKind::LateOrder) {
-                return self.hold(id, bytes, now);
+            if let Some(chance) = self.take(FaultKind::LateOrder) {
+                return self.hold(id, bytes, chance, now);
             }
-        } else if find(text, CANCEL).is_some() && self.take(FaultKind::DropCancel) {
+        } else if find(text, CANCEL).is_some() && self.take(FaultKind::DropCancel).is_some() {
             return Fate::Gone(FaultKind::DropCancel);
         }
         Fate::Pass
     }
 
     /// An order goes on later, within its receive window.
-    fn hold(&mut self, id: WireId, bytes: &[u8], now: MonoNanos) -> Fate {
-        let late_ns = self.chance.between(50 * MILLIS, self.late_ns_max);
+    fn hold(&mut self, id: WireId, bytes: &[u8], mut chance: Chance, now: MonoNanos) -> Fate {
+        let late_ns = chance.between(50 * MILLIS, self.late_ns_max);
         self.held.push((now.after(late_ns), id, bytes.to_vec()));
         Fate::Gone(FaultKind::LateOrder)
     }
 
     fn http(&mut self, way: Way, bytes: &[u8]) -> Fate {
         if way == Way::Up {
-            if self.take(FaultKind::BadGatewayLost) {
+            if self.take(FaultKind::BadGatewayLost).is_some() {
                 return Fate::Answered(FaultKind::BadGatewayLost, BAD_GATEWAY.to_vec());
             }
-            if self.take(FaultKind::TooManyRequests) {
+            if self.take(FaultKind::TooManyRequests).is_some() {
                 return Fate::Answered(FaultKind::TooManyRequests, TOO_MANY.to_vec());
             }
             return Fate::Pass;
         }
-        if self.take(FaultKind::BadGatewayDone) {
+        if self.take(FaultKind::BadGatewayDone).is_some() {
             let answer = vec![(BAD_GATEWAY.to_vec(), None, false)];
             return Fate::Others(FaultKind::BadGatewayDone, answer);
         }
-        if self.take(FaultKind::NoAnswer) {
+        if self.take(FaultKind::NoAnswer).is_some() {
             return Fate::Gone(FaultKind::NoAnswer);
         }
-        if self.take(FaultKind::CutAnswer) {
-            let part = self.chance.between(1, bytes.len() as u64 - 1) as usize;
+        if let Some(mut chance) = self.take(FaultKind::CutAnswer) {
+            let part = chance.between(1, bytes.len() as u64 - 1) as usize;
             return Fate::Broken(FaultKind::CutAnswer, bytes[..part].to_vec());
         }
         Fate::Pass
     }
 
-    fn take(&mut self, kind: FaultKind) -> bool {
-        let place = self.armed.iter().position(|&armed| armed == kind);
-        place.map(|place| self.armed.remove(place)).is_some()
+    fn is_armed(&self, kind: FaultKind) -> bool {
+        self.armed.iter().any(|&(armed, _)| armed == kind)
     }
 
-    fn earlier(&mut self, books: bool) -> Other {
-        let kept = if books { &self.books } else { &self.pushes };
-        let place = self.chance.below(kept.len() as u64 - 1) as usize;
-        let text = kept[place].clone();
-        (server_text(&text), Some(text), false)
+    fn take(&mut self, kind: FaultKind) -> Option<Chance> {
+        let place = self.armed.iter().position(|&(armed, _)| armed == kind)?;
+        Some(self.armed.remove(place).1)
     }
+}
+
+/// One of the texts that came before the last.
+fn earlier(kept: &VecDeque<Vec<u8>>, chance: &mut Chance) -> Other {
+    let text = &kept[chance.below(kept.len() as u64 - 1) as usize];
+    (server_text(text), Some(text.clone()), false)
 }
 
 fn same(bytes: &[u8], text: &[u8]) -> Other {

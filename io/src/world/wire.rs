@@ -8,7 +8,7 @@ use keel_net::proto::{self, Protocol};
 use keel_sim::bitget::{ConnId, ConnKind, Exchange};
 
 use super::chance::Chance;
-use super::fault::{Counts, FaultKind, Route};
+use super::fault::{Counts, FaultKind, Route, Standings};
 use super::frames::{Piece, Splitter};
 use super::tamper::{Fate, Tamper};
 use super::{MICROS, Note, Noted};
@@ -16,8 +16,7 @@ use crate::clock::ORIGIN;
 
 /// The venue and all connections to it.
 pub(super) struct Net {
-    /// The venue.
-    pub(super) exchange: Exchange,
+    exchange: Exchange,
     /// What befalls single messages.
     pub(super) tamper: Tamper,
     /// What somebody in the middle saw.
@@ -34,6 +33,9 @@ pub(super) struct Net {
     /// Routes to which something came since the last call of [`Net::take_touched`].
     touched: [bool; Route::ALL.len()],
     ready: Vec<ConnId>,
+    due: Vec<WireId>,
+    /// When the venue has something to do; `None` when it was touched since that was asked.
+    venue_due: Option<MonoNanos>,
     /// Slowness of each route, until when.
     spikes: [(u64, MonoNanos); Route::ALL.len()],
 }
@@ -53,6 +55,7 @@ pub(super) enum Way {
 
 struct Wire {
     route: Route,
+    chance: Chance,
     /// When the venue takes it; `None` once it has.
     connects: Option<MonoNanos>,
     conn: Option<ConnId>,
@@ -114,6 +117,8 @@ impl Net {
             began,
             touched: [false; Route::ALL.len()],
             ready: Vec::new(),
+            due: Vec::new(),
+            venue_due: None,
             spikes: [(0, MonoNanos::ZERO); Route::ALL.len()],
         }
     }
@@ -123,28 +128,50 @@ impl Net {
         UnixNanos(self.began.0 + now.since(ORIGIN) as i64)
     }
 
+    /// The venue.
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
     /// When something arrives or the venue has something to do.
-    pub(super) fn due(&self) -> MonoNanos {
-        let venue = self.exchange.deadline().0 - self.began.0;
-        let venue = ORIGIN.after(u64::try_from(venue).unwrap_or(0));
-        let held = self.tamper.due();
-        self.wires.values().map(Wire::due).fold(venue.min(held), MonoNanos::min)
+    pub(super) fn due(&mut self) -> MonoNanos {
+        let first = self.venue_due().min(self.tamper.due());
+        self.wires.values().map(Wire::due).fold(first, MonoNanos::min)
+    }
+
+    /// When the venue has something to do. Asking it is dear, so its answer is kept.
+    fn venue_due(&mut self) -> MonoNanos {
+        let (exchange, began) = (&self.exchange, self.began);
+        *self.venue_due.get_or_insert_with(|| {
+            let after = exchange.deadline().0 - began.0;
+            ORIGIN.after(u64::try_from(after).unwrap_or(0))
+        })
+    }
+
+    /// The venue, to be changed.
+    pub(super) fn exchange_mut(&mut self) -> &mut Exchange {
+        self.venue_due = None;
+        &mut self.exchange
     }
 
     /// Lets the venue act and everything arrive that is due.
     pub(super) fn step(&mut self, now: MonoNanos) {
-        if self.exchange.deadline() <= self.utc(now) {
-            self.exchange.step(self.utc(now));
+        if self.venue_due() <= now {
+            let utc = self.utc(now);
+            self.exchange_mut().step(utc);
         }
         for (id, bytes) in self.tamper.release(now) {
             self.put(id, Way::Up, &bytes, None, now);
         }
-        let ids: Vec<WireId> = self.wires.keys().copied().collect();
-        for id in ids {
-            self.advance(id, now);
-        }
+        let mut due = std::mem::take(&mut self.due);
+        due.extend(self.wires.iter().filter(|(_, wire)| wire.due() <= now).map(|(&id, _)| id));
+        due.drain(..).for_each(|id| self.advance(id, now));
+        self.due = due;
         self.serve(now);
-        self.wires.retain(|_, wire| !(wire.left && wire.conn.is_none() && wire.connects.is_none()));
+        let is_over = |w: &Wire| w.left && w.conn.is_none() && w.connects.is_none();
+        if self.wires.values().any(is_over) {
+            self.wires.retain(|_, wire| !is_over(wire));
+        }
     }
 
     /// Sends what the venue has to say on its way. To be called after anything was done to the
@@ -152,6 +179,9 @@ impl Net {
     pub(super) fn serve(&mut self, now: MonoNanos) {
         let mut ready = std::mem::take(&mut self.ready);
         self.exchange.drain_ready(&mut ready);
+        if !ready.is_empty() {
+            self.venue_due = None;
+        }
         for conn in ready.drain(..) {
             let Some(&id) = self.by_conn.get(&conn) else { continue };
             let bytes = self.exchange.transmit(conn).to_vec();
@@ -179,6 +209,7 @@ impl Net {
         let pipe = || Pipe { base_ns, ..Pipe::default() };
         let wire = Wire {
             route,
+            chance: Chance::new(self.chance.draw(), 0),
             connects: Some(now.after(takes)),
             conn: None,
             up: pipe(),
@@ -264,12 +295,12 @@ impl Net {
 /// What goes wrong with whole connections. Each says whether there was one to do it to.
 impl Net {
     /// Breaks a connection: what is on its way is lost, or all but a part of it.
-    pub(super) fn cut(&mut self, route: Route, now: MonoNanos) -> bool {
+    pub(super) fn cut(&mut self, route: Route, chance: &mut Chance, now: MonoNanos) -> bool {
         let Some(id) = self.live(route) else { return false };
-        let whole_up = self.chance.one_in(2);
-        let part = self.chance.one_in(2);
-        let notices = self.chance.between(0, 50 * MILLIS);
-        let share = self.chance.between(1, 100);
+        let whole_up = chance.one_in(2);
+        let part = chance.one_in(2);
+        let notices = chance.between(0, 50 * MILLIS);
+        let share = chance.between(1, 100);
         let wire = self.wires.get_mut(&id).expect("a live wire");
         if !whole_up {
             wire.up.queue.clear();
@@ -325,14 +356,8 @@ impl Net {
         wire.pipe(way).splitter.push(bytes);
         self.hash(id, way, bytes, now);
         while let Some(piece) = self.wires.get_mut(&id).and_then(|w| w.pipe(way).splitter.next()) {
-            match (way, &piece) {
-                (Way::Up, Piece::Text { text, .. }) => {
-                    self.note(Note::Sent { route, text: text.clone() }, now);
-                }
-                (Way::Up, Piece::Http(bytes)) if route == Route::Order => {
-                    self.note(Note::Asked { route, bytes: bytes.clone() }, now);
-                }
-                _ => {}
+            if let (Way::Up, Some(text)) = (way, piece.text()) {
+                self.note(Note::Sent { route, text: text.to_vec() }, now);
             }
             let fate = self.tamper.decide(id, route, way, &piece, now);
             self.meet(id, way, &piece, fate, now);
@@ -340,15 +365,14 @@ impl Net {
     }
 
     fn meet(&mut self, id: WireId, way: Way, piece: &Piece, fate: Fate, now: MonoNanos) {
-        let text = match piece {
-            Piece::Text { text, .. } => Some(text.clone()),
-            Piece::Http(_) | Piece::Control(_) => None,
-        };
+        let text = piece.text().map(<[u8]>::to_vec);
         let route = self.wires[&id].route;
         let mut tell = |kind: Option<FaultKind>| {
             if let Some(kind) = kind {
                 self.counts.count(kind);
-                self.notes.push(Noted { at: now, note: Note::Fault { kind, route: Some(route) } });
+                let standings = Standings::default();
+                let note = Note::Fault { kind, route: Some(route), standings };
+                self.notes.push(Noted { at: now, note });
             }
         };
         tell(fate.kind());
@@ -392,18 +416,20 @@ impl Net {
             return;
         }
         let slow = self.slowness(self.wires[&id].route, now);
+        let wire = self.wires.get_mut(&id).expect("it was there");
         let mut left = bytes;
         let mut text = text;
         while !left.is_empty() {
-            let size = match self.chance.below(24) {
-                0 => self.chance.between(1, left.len() as u64) as usize,
+            let chance = &mut wire.chance;
+            let size = match chance.below(24) {
+                0 => chance.between(1, left.len() as u64) as usize,
                 1 if left.len() <= 64 => 1,
                 _ => left.len(),
             };
             let (head, rest) = left.split_at(size.min(SEGMENT_BYTES_MAX).min(left.len()));
             left = rest;
-            let jitter = self.chance.between(0, 300 * MICROS);
-            let pipe = self.wires.get_mut(&id).expect("it was there").pipe(way);
+            let jitter = chance.between(0, 300 * MICROS);
+            let pipe = wire.pipe(way);
             let at = pipe.last.max(now.after(pipe.base_ns + jitter + slow));
             pipe.last = at;
             let completes = if left.is_empty() { text.take() } else { None };
@@ -427,6 +453,7 @@ impl Net {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         if wire.connects.is_some_and(|at| at <= now) {
             wire.connects = None;
+            self.venue_due = None;
             wire.conn = self.exchange.open(ConnKind::Api, PEER, utc);
             self.touched[wire.route as usize] = true;
             match wire.conn {
@@ -438,6 +465,7 @@ impl Net {
         }
         while let Some(segment) = self.wires.get_mut(&id).and_then(|wire| wire.up.arrive(now)) {
             let conn = self.wires[&id].conn;
+            self.venue_due = None;
             match (segment, conn) {
                 (What::Bytes(bytes, _), Some(conn)) => {
                     self.hash(id, Way::Up, &bytes, now);
@@ -478,9 +506,11 @@ impl Net {
     }
 
     fn hash(&mut self, id: WireId, way: Way, bytes: &[u8], now: MonoNanos) {
-        self.hasher.update(&now.0.to_le_bytes());
-        self.hasher.update(&id.0.to_le_bytes());
-        self.hasher.update(&[way as u8]).update(bytes);
+        let way = [way as u8];
+        let parts: [&[u8]; 4] = [&now.0.to_le_bytes(), &id.0.to_le_bytes(), &way, bytes];
+        for part in parts {
+            self.hasher.update(part);
+        }
     }
 
     pub(super) fn note(&mut self, note: Note, now: MonoNanos) {

@@ -1,0 +1,232 @@
+//! Money: executions, positions, profit and loss, against the venue's account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keel_core::command::Booked;
+use keel_core::guard::{Reason, Reasons};
+use keel_core::instrument::InstrumentId;
+use keel_core::units::{E8, MILLIS, MonoNanos, Quote, SECONDS};
+use keel_io::world::{Route, World};
+
+use super::wire::{position, product};
+use super::{Oracles, Resting, words};
+
+/// What was seen of money.
+#[derive(Debug, Default)]
+pub(super) struct Money {
+    /// Trades that this process has booked.
+    booked: BTreeSet<u64>,
+    /// Executions whose fee is not known (see [`Oracles::ledger`]).
+    pub(super) fees_unknown: u64,
+    /// Since when belief and truth differ about a position, by instrument.
+    apart: BTreeMap<usize, MonoNanos>,
+    /// Equity at the venue when the day began, and the highest since.
+    day: Option<Day>,
+    /// Since when the loss at the venue is beyond its limit.
+    lost: Option<MonoNanos>,
+    /// A hard stop had a cause: it holds from then on.
+    latched: bool,
+    /// How many had.
+    pub(super) hard_stops: u64,
+    looked: MonoNanos,
+}
+
+/// A UTC day at the venue.
+#[derive(Clone, Copy, Debug)]
+struct Day {
+    number: i64,
+    open: Quote,
+    peak: Quote,
+}
+
+impl Money {
+    /// The process has died.
+    pub(super) fn died(&mut self) {
+        self.booked.clear();
+        self.apart.clear();
+    }
+}
+
+impl Oracles<'_> {
+    /// I-05: nothing is booked that did not happen, and nothing twice.
+    pub(super) fn book_fill(&mut self, booked: &Booked, world: &World) {
+        if !self.money.booked.insert(booked.trade_id) {
+            self.fail("I-05", format!("trade {} was booked twice", booked.trade_id), world);
+        }
+        let account = world.exchange().venue().account(world.account());
+        let real = account.fills().iter().rev().any(|fill| fill.trade.0 == booked.trade_id);
+        if !real {
+            self.fail("I-05", format!("trade {} never happened", booked.trade_id), world);
+        }
+    }
+
+    /// I-05 at quiescence: the durable records and the venue name the same executions.
+    ///
+    /// One exemption: the fee of a maker's execution that was learned by a query alone. The venue's
+    /// documentation and its examples give that fee opposite signs, so on an account with rebates
+    /// it is left unknown and stands as zero.
+    pub(super) fn ledger(&mut self, world: &World) {
+        let account = world.exchange().venue().account(world.account());
+        let mut theirs: Vec<_> = account
+            .fills()
+            .iter()
+            .map(|fill| (fill.trade.0, fill.side, fill.price.0, fill.size.0, fill.fee.0))
+            .collect();
+        let mut ours: Vec<_> = world
+            .booked()
+            .iter()
+            .map(|b| (b.trade_id, b.side, b.price.0, b.lots.0, b.fee.0))
+            .collect();
+        theirs.sort_unstable_by_key(|fill| fill.0);
+        ours.sort_unstable_by_key(|fill| fill.0);
+        for (ours, theirs) in ours.iter_mut().zip(&theirs) {
+            if ours.0 == theirs.0 && ours.4 == 0 && theirs.4 < 0 {
+                self.money.fees_unknown += 1;
+                ours.4 = theirs.4;
+            }
+        }
+        if ours != theirs {
+            let missing: Vec<_> = theirs.iter().filter(|fill| !ours.contains(fill)).collect();
+            let extra: Vec<_> = ours.iter().filter(|fill| !theirs.contains(fill)).collect();
+            let (a, b) = (ours.len(), theirs.len());
+            let what = format!("{a} booked, {b} at the venue; missing {missing:?} extra {extra:?}");
+            self.fail("I-05", what, world);
+        }
+        self.realized(world);
+    }
+
+    /// I-09, in part: what all processes have realized is what the venue says, but for the fraction
+    /// of a tick-lot, for each execution, by which the two round the cost of a part that is closed.
+    fn realized(&mut self, world: &World) {
+        let venue = world.exchange().venue();
+        let account = venue.account(world.account());
+        let grids = venue.instruments().iter().map(|contract| contract.rules.grids);
+        let fraction = grids.map(|grids| product(1, grids.price, 1, grids.size)).max();
+        let rounded = fraction.unwrap_or(0) * account.fills().len() as i128;
+        let ours: Quote = world.booked().iter().fold(Quote::ZERO, |sum, b| sum + b.realized);
+        let theirs = account.totals().realized;
+        if i128::from((ours - theirs).0).abs() > rounded {
+            let what = format!("realized {} where the venue has {}", ours.0, theirs.0);
+            self.fail("I-09", what, world);
+        }
+    }
+
+    /// I-11: positions are believed as they are, or nothing is quoted.
+    pub(super) fn positions(&mut self, resting: &[Resting], world: &World) {
+        let Some(engine) = world.engine() else { return };
+        let now = world.now();
+        let venue = world.exchange().venue();
+        let account = venue.account(world.account());
+        let mut wrong = Vec::new();
+        for (index, symbol) in world.symbols().iter().enumerate() {
+            let Some(id) = venue.find(symbol.as_str()) else { continue };
+            let ours = engine.ledger().position(InstrumentId(index as u16)).lots.0;
+            let theirs = position(account, id);
+            if ours == theirs {
+                self.money.apart.remove(&index);
+                continue;
+            }
+            let since = *self.money.apart.entry(index).or_insert(now);
+            let quotes = resting
+                .iter()
+                .any(|order| order.own && order.epoch == self.epoch && order.instrument == id);
+            let reachable = self.calm_for(&[Route::Private, Route::Rest], now);
+            if quotes && now.since(since).min(reachable) > APART_NS_MAX {
+                wrong.push(format!("{symbol}: {ours} believed, {theirs} held, and quotes rest"));
+            }
+        }
+        wrong.into_iter().for_each(|what| self.fail("I-11", what, world));
+    }
+
+    /// I-19: what is lost at the venue beyond a limit stops everything.
+    pub(super) fn losses(&mut self, world: &World) {
+        let now = world.now();
+        if now.since(self.money.looked) < LOOK_NS || world.engine().is_none() {
+            return;
+        }
+        self.money.looked = now;
+        let Some(day) = self.day(world) else { return };
+        let (lost, slack) = lost(day, world);
+        self.money.lost = (lost > slack).then(|| self.money.lost.unwrap_or(now));
+        let since = self.money.lost.map_or(0, |since| now.since(since));
+        let reachable = self.calm_for(&[Route::Public, Route::Private, Route::Rest], now);
+        if since.min(reachable) > STOP_NS_MAX && !self.money.latched {
+            let what = format!("{} ns beyond a loss limit, and no hard stop", since);
+            self.fail("I-19", what, world);
+        }
+    }
+
+    /// The day's equity by the venue; `None` before the engine knows its own.
+    fn day(&mut self, world: &World) -> Option<Day> {
+        let venue = world.exchange().venue();
+        let number = venue.now().day();
+        world.engine()?.account().day_open?;
+        let equity = venue.account_view(world.account()).equity;
+        let day = self.money.day.filter(|day| day.number == number);
+        let mut day = day.unwrap_or(Day { number, open: equity, peak: equity });
+        day.peak = day.peak.max(equity).max(self.money.day.map_or(equity, |day| day.peak));
+        self.money.day = Some(day);
+        Some(day)
+    }
+
+    /// L-4: a hard stop has a cause, and the cause is true. I-28: it is latched by then.
+    pub(super) fn stops(&mut self, hard: Reasons, world: &World) {
+        let money = Reasons::NONE.with(Reason::DailyLoss).with(Reason::Drawdown);
+        let money = money.with(Reason::WeeklyLoss);
+        self.cut(world, world.now());
+        if self.money.latched {
+            return;
+        }
+        let is_loss = !hard.is_empty() && hard.union(money) == money;
+        let true_loss = self.day(world).is_some_and(|day| {
+            let (lost, slack) = lost(day, world);
+            lost > -slack
+        });
+        if is_loss && true_loss {
+            self.money.latched = true;
+            self.money.hard_stops += 1;
+        } else {
+            self.fail("L-4", format!("a stop without a cause: {}", words(hard)), world);
+        }
+    }
+
+    /// I-28: after a hard stop nothing is quoted, by no process.
+    pub(super) fn quotes_after_a_stop(&mut self, name: &str, world: &World) {
+        if self.money.latched {
+            self.fail("I-28", format!("{name} is quoted after a hard stop"), world);
+        }
+    }
+
+    pub(super) fn count_fills(&mut self, world: &World) {
+        let fills = world.exchange().venue().account(world.account()).fills();
+        for fill in fills.iter().skip(self.fills_seen) {
+            if !self.instance.read(fill.client_id.as_bytes()).is_own() {
+                *self.by_hand.entry(fill.instrument).or_default() += fill.size.0 * fill.side.sign();
+            } else {
+                self.own_fills += 1;
+            }
+        }
+        self.fills_seen = fills.len();
+    }
+}
+
+/// How far a loss is beyond the nearest of its limits, and how far the venue's mark and ours may
+/// make two figures of one.
+fn lost(day: Day, world: &World) -> (i128, i128) {
+    let view = world.exchange().venue().account_view(world.account());
+    let params = world.params();
+    let beyond = |from: Quote, limit: i64| {
+        i128::from((from - view.equity).0) - i128::from(from.0) * i128::from(limit) / i128::from(E8)
+    };
+    let daily = beyond(day.open, params.max_daily_loss_pct_hard().0);
+    let drawdown = beyond(day.peak, params.max_drawdown_pct_hard().0);
+    let held = i128::from(view.maintenance_margin.0) * 200;
+    (daily.max(drawdown), held / 1_000 + i128::from(E8) / 20)
+}
+
+/// The position reaches us with the private push, or with the next light reconciliation (5 s).
+const APART_NS_MAX: u64 = 8 * SECONDS;
+/// How often the account's money is looked at.
+const LOOK_NS: u64 = 100 * MILLIS;
+/// From a loss to the stop, while everything can be reached: a mark every 100 ms, and a round trip.
+const STOP_NS_MAX: u64 = 8 * SECONDS;

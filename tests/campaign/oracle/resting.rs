@@ -1,0 +1,189 @@
+//! What rests at the venue: against the limits, the book's age, and what the engine believes.
+
+use std::collections::BTreeSet;
+
+use keel_core::guard::GuardState;
+use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side};
+use keel_io::world::{Route, World};
+
+use super::wire::position;
+use super::{Oracles, RTT_NS, Resting, pow10};
+
+impl Oracles<'_> {
+    /// I-02: position and own orders of one side together stay within the limit. The limit is
+    /// money: it is taken at the lower of mark and own price, with half a percent for how far the
+    /// mark moves on the way.
+    pub(super) fn exposure(&mut self, resting: &[Resting], world: &World) {
+        let venue = world.exchange().venue();
+        let limit = i128::from(world.params().max_position_quote().0);
+        for contract in venue.instruments() {
+            let by_hand = self.by_hand.get(&contract.id).copied().unwrap_or(0);
+            let position = position(venue.account(world.account()), contract.id) - by_hand;
+            for side in Side::BOTH {
+                let mine = resting.iter().filter(|order| {
+                    order.own && order.instrument == contract.id && order.side == side
+                });
+                let (mut lots, mut price) = (position * side.sign(), contract.marks.mark.0);
+                let grids = contract.rules.grids;
+                let mut working = false;
+                for order in mine {
+                    working = true;
+                    lots += order.left;
+                    let own = i128::from(order.price) * i128::from(grids.price.step) * 100_000_000
+                        / pow10(grids.price.scale);
+                    price = price.min(own as i64);
+                }
+                let value =
+                    i128::from(price) * i128::from(lots.max(0)) * i128::from(grids.size.step)
+                        / pow10(grids.size.scale);
+                if working && value * 1_000 > limit * 1_005 {
+                    let what = format!("{side} {lots} lots: {value} of {limit}");
+                    self.fail("I-02", what, world);
+                }
+            }
+        }
+    }
+
+    /// I-17: no own bid at or above an own ask.
+    pub(super) fn crosses(&mut self, resting: &[Resting], world: &World) {
+        for bid in resting.iter().filter(|order| order.own && order.side == Side::Buy) {
+            let crossed = resting.iter().any(|ask| {
+                ask.own
+                    && ask.side == Side::Sell
+                    && ask.instrument == bid.instrument
+                    && ask.price <= bid.price
+            });
+            if crossed {
+                self.fail("I-17", format!("{} crosses an own ask", bid.client), world);
+            }
+        }
+    }
+
+    /// I-14: what others place on the account is gone soon, while the venue can be reached.
+    pub(super) fn strangers(&mut self, resting: &[Resting], world: &World) {
+        let now = world.now();
+        let theirs: BTreeSet<&str> = resting
+            .iter()
+            .filter(|order| !order.own || order.epoch != self.epoch)
+            .map(|order| order.client.as_str())
+            .collect();
+        self.foreign.retain(|client, _| theirs.contains(client.as_str()));
+        let reachable = self.entry_calm_for(now).min(self.calm_for(&[Route::Rest], now));
+        let mut late = Vec::new();
+        for client in theirs {
+            let since = *self.foreign.entry(client.to_owned()).or_insert(now);
+            if now.since(since).min(reachable) > FOREIGN_NS_MAX {
+                late.push(client.to_owned());
+            }
+        }
+        for client in late {
+            self.fail("I-14", format!("{client} rests still"), world);
+        }
+    }
+
+    /// I-18: no quote of this process rests beside a book that has not been shown as it is for
+    /// longer than its silence limit, while orders can be ended. Orders of a process that died rest
+    /// until the next one reads of them: nobody watches in between yet.
+    pub(super) fn old_quotes(&mut self, resting: &[Resting], world: &World) {
+        let now = world.now();
+        let allowed = self.silence_ns + RTT_NS + 100 * MILLIS;
+        let reachable = self.entry_calm_for(now);
+        let epoch = self.epoch;
+        for order in resting.iter().filter(|order| order.own && order.epoch == epoch) {
+            let shown = self.book_at.get(&order.symbol).copied().unwrap_or(MonoNanos::ZERO);
+            let old = now.since(shown);
+            if old > allowed && reachable > old.min(allowed) {
+                let what = format!("{} rests, its book is {} ms old", order.client, old / MILLIS);
+                self.fail("I-18", what, world);
+            }
+        }
+    }
+
+    /// I-21: what rested when the private connection ended, or at a hard stop, is gone two seconds
+    /// later, while cancel-all can be reached.
+    pub(super) fn cut(&mut self, world: &World, at: MonoNanos) {
+        let resting = self.resting(world);
+        let own = resting.into_iter().filter(|order| order.own && order.epoch == self.epoch);
+        self.orphaned.push((at, own.map(|order| order.client).collect()));
+    }
+
+    pub(super) fn after_a_cut(&mut self, resting: &[Resting], world: &World) {
+        let now = world.now();
+        let reachable = self.calm_for(&[Route::Cancel], now);
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.orphaned)
+            .into_iter()
+            .partition(|(at, _)| now.since(*at) >= CUT_NS_MAX);
+        self.orphaned = later;
+        for (at, orders) in due {
+            if reachable < now.since(at) {
+                continue;
+            }
+            for order in resting.iter().filter(|order| orders.contains(&order.client)) {
+                let what =
+                    format!("{} rests {CUT_NS_MAX} ns after a cut or a hard stop", order.client);
+                self.fail("I-21", what, world);
+            }
+        }
+    }
+
+    /// I-13: believed live and live are the same set, but for what is on its way.
+    pub(super) fn belief(&mut self, resting: &[Resting], world: &World) {
+        let now = world.now();
+        let live: BTreeSet<&String> = resting
+            .iter()
+            .filter(|order| order.own && order.epoch == self.epoch)
+            .map(|order| &order.client)
+            .collect();
+        let believed: BTreeSet<&String> = self.believed.iter().collect();
+        let apart: BTreeSet<String> =
+            live.symmetric_difference(&believed).map(|name| (*name).clone()).collect();
+        self.differs.retain(|name, _| apart.contains(name));
+        let reachable = self.calm_for(&[Route::Private, Route::Rest], now);
+        let zombie_ns = match self.over_rest {
+            true => world.params().zombie_window_rest_ms(),
+            false => world.params().zombie_window_ms(),
+        };
+        let allowed = BELIEF_NS_MAX + zombie_ns;
+        let mut wrong = Vec::new();
+        for name in apart {
+            let is_live = live.contains(&name);
+            let since = *self.differs.entry(name.clone()).or_insert(now);
+            if now.since(since).min(reachable) > allowed {
+                wrong.push((name, is_live));
+            }
+        }
+        for (name, is_live) in wrong {
+            let what = if is_live { "is live and not believed so" } else { "is believed live" };
+            self.fail("I-13", format!("{name} {what}"), world);
+        }
+    }
+
+    /// I-08: an order that was declared ended does not rest, then or later.
+    pub(super) fn ended(&mut self, resting: &[Resting], world: &World) {
+        if let Some(order) = resting.iter().find(|order| self.done.contains(&order.client)) {
+            self.fail("I-08", format!("{} rests and was declared ended", order.client), world);
+        }
+    }
+
+    /// I-18: nothing is quoted beside a book that has not been shown as it is for longer than its
+    /// silence limit. I-01, G1: nothing is quoted but in `RUNNING`.
+    pub(super) fn quotes(&mut self, name: &str, index: usize, world: &World) {
+        let Some(symbol) = world.symbols().get(index) else { return };
+        let shown = self.book_at.get(symbol.as_str()).copied().unwrap_or(MonoNanos::ZERO);
+        let old = world.now().since(shown);
+        if old > self.silence_ns + RTT_NS {
+            let what = format!("{name} is quoted by a book that is {} ms old", old / MILLIS);
+            self.fail("I-18", what, world);
+        }
+        if self.guard != GuardState::Running {
+            self.fail("I-01", format!("{name} is quoted in {}", self.guard), world);
+        }
+    }
+}
+
+/// The private push tells of a foreign order at once, the list of open orders within `T_rec`.
+const FOREIGN_NS_MAX: u64 = 8 * SECONDS;
+/// Cancel-all after a cut, and after a hard stop.
+const CUT_NS_MAX: u64 = 2 * SECONDS;
+/// Beside the zombie window: `T_rec` 5 s, and 4 s for two sources to be asked.
+const BELIEF_NS_MAX: u64 = 9 * SECONDS;
