@@ -175,53 +175,24 @@ impl Grid {
 /// Writes `units / 10^scale` with `scale` decimals and gives the length.
 pub fn write_scaled(units: i64, scale: u8, out: &mut [u8; TEXT_MAX]) -> usize {
     debug_assert!(scale <= SCALE_MAX);
-    let mut reversed = [0u8; TEXT_MAX];
+    let scale = usize::from(scale);
     let mut rest = units.unsigned_abs();
-    let mut len = 0;
-    while rest > 0 || len <= usize::from(scale) {
-        if len == usize::from(scale) && scale > 0 {
-            reversed[len] = b'.';
-            // The point takes a place of its own; digits after it go one further.
-            return finish(rest, len + 1, units < 0, &mut reversed, out);
-        }
-        reversed[len] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        len += 1;
-    }
-    reverse(len, units < 0, &reversed, out)
-}
-
-fn finish(
-    mut rest: u64,
-    mut len: usize,
-    negative: bool,
-    reversed: &mut [u8; TEXT_MAX],
-    out: &mut [u8; TEXT_MAX],
-) -> usize {
-    loop {
-        reversed[len] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        len += 1;
-        if rest == 0 {
-            return reverse(len, negative, reversed, out);
-        }
-    }
-}
-
-fn reverse(
-    len: usize,
-    negative: bool,
-    reversed: &[u8; TEXT_MAX],
-    out: &mut [u8; TEXT_MAX],
-) -> usize {
-    let start = usize::from(negative);
-    if negative {
+    let digits = (rest.checked_ilog10().unwrap_or(0) as usize + 1).max(scale + 1);
+    let start = usize::from(units < 0);
+    let len = start + digits + usize::from(scale > 0);
+    if units < 0 {
         out[0] = b'-';
     }
-    for (to, from) in out[start..start + len].iter_mut().zip(reversed[..len].iter().rev()) {
-        *to = *from;
+    let point = len - scale - 1;
+    for at in (start..len).rev() {
+        if at == point && scale > 0 {
+            out[at] = b'.';
+        } else {
+            out[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
     }
-    start + len
+    len
 }
 
 /// Powers of ten up to 10^18, the largest that 64 bits hold.

@@ -12,6 +12,7 @@ mod fault;
 mod frames;
 mod process;
 mod tamper;
+mod trail;
 mod wire;
 
 use keel_core::command::Booked;
@@ -334,15 +335,15 @@ impl<'m> World<'m> {
     /// One number over everything: each byte that was sent and that arrived, both ways, and when;
     /// the journal; the state of each engine at its end; and the venue's accounts.
     pub fn hash(&self) -> String {
-        let mut hasher = self.net.hasher.clone();
+        let mut trail = self.net.trail.clone();
         if let Some(engine) = self.engine() {
-            hasher.update(&engine.digest().to_le_bytes());
+            trail.add(&engine.digest().to_le_bytes());
         }
         for account in self.exchange().venue().accounts().iter().filter(|account| !account.house) {
             let truth = (account.balance(), account.totals(), account.fills(), account.bills());
-            hasher.update(format!("{truth:?}").as_bytes());
+            trail.add(format!("{truth:?}").as_bytes());
         }
-        hasher.finalize().to_hex().to_string()
+        trail.text()
     }
 
     fn host_utc(&self) -> UnixNanos {
@@ -373,11 +374,11 @@ impl<'m> World<'m> {
 
     fn take_taps(&mut self) {
         let Some(process) = &mut self.process else { return };
-        let (disk, hasher, notes, now) =
-            (&mut self.disk, &mut self.net.hasher, &mut self.net.notes, self.now);
+        let (disk, trail, notes, now) =
+            (&mut self.disk, &mut self.net.trail, &mut self.net.notes, self.now);
         process.taps(|tap| {
-            hasher.update(&tap.now.0.to_le_bytes());
-            hasher.update(&tap.slot);
+            trail.add(&tap.now.0.to_le_bytes());
+            trail.add(&tap.slot);
             notes.push(Noted { at: now, note: Note::Tap(tap) });
             disk.take(tap, now);
         });
@@ -387,7 +388,7 @@ impl<'m> World<'m> {
     fn end_process(&mut self, synced: bool) {
         let Some(process) = self.process.take() else { return };
         if let Some(engine) = process.engine() {
-            self.net.hasher.update(&engine.digest().to_le_bytes());
+            self.net.trail.add(&engine.digest().to_le_bytes());
         }
         process.die(&mut self.net, self.now);
         self.disk.close(synced);

@@ -116,11 +116,11 @@ impl Life {
     pub fn drawn(seed: u64) -> Self {
         let mut chance = Chance::new(seed, 100);
         let mut world = WorldConfig::calm(seed);
-        world.profile = if chance.one_in(4) { Profile::Wide } else { Profile::Touch };
+        world.profile = if chance.one_in(8) { Profile::Wide } else { Profile::Touch };
         if chance.one_in(3) {
             world.symbols = vec![symbol("BTCUSDT"), symbol("ETHUSDT")];
         }
-        world.exchange.checksum = chance.one_in(2);
+        world.exchange.checksum = chance.one_in(4);
         // Some lives see the turn of a UTC day.
         world.began.0 += chance.below(86_400 * SECONDS) as i64;
         if chance.one_in(8) {
@@ -128,7 +128,7 @@ impl Life {
             world.began.0 += day - world.began.0 % day - 30 * SECONDS as i64;
         }
         // Tight limits, so that they bind.
-        let position = chance.pick(&[30, 60, 200, 2_000]);
+        let position = chance.pick(&[30, 200, 2_000, 2_000]);
         world.params =
             vec![(at::max_position_quote, position * E8), (at::cancel_pause_s, 5 * SECONDS as i64)];
         if chance.one_in(16) {
@@ -137,14 +137,15 @@ impl Life {
         }
         let tail_ns = enter_orders(&mut world, seed);
         // The pace that the venue has documented since 2026, within what it was measured at.
-        world.exchange.cadence.books_ns = 70 * MILLIS as i64;
-        let faults_ns = chance.between(40, 80) * SECONDS;
+        world.exchange.cadence.books_ns = 75 * MILLIS as i64;
+        world.exchange.cadence.ticker_ns = chance.pick(&[100, 300]) * MILLIS as i64;
+        let faults_ns = chance.between(60, 120) * SECONDS;
         // In some lives one fault meets another, in others each meets a product at work.
         let most_ns = chance.pick(&[4 * SECONDS, 30 * SECONDS]);
         let every_ns = chance.between(500 * MILLIS, most_ns);
         world.faults =
             FaultPlan::drawn(&mut chance, FaultKind::ALL, every_ns, 8 * SECONDS, faults_ns);
-        if chance.one_in(8) {
+        if chance.one_in(16) {
             world.faults = FaultPlan::NONE;
         }
         Self { world, tail_ns, trace: false }

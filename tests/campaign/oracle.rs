@@ -286,7 +286,7 @@ impl Oracles<'_> {
                 self.answer(*route, text, world);
             }
             Note::Spoiled { route: Route::Public, text } => {
-                if let Some(symbol) = wire::book_of(&wire::head(text)) {
+                if let Some(symbol) = wire::book_of(wire::head(text)) {
                     self.torn.insert(symbol.to_owned());
                 }
             }

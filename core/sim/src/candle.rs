@@ -1,5 +1,6 @@
 //! Candle: one-minute bars made of prints, and the longer ones made of those.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use keel_core::units::{Price, Quote, UnixNanos};
@@ -56,6 +57,16 @@ impl Candle {
 #[derive(Clone, Debug, Default)]
 pub struct Candles {
     bars: VecDeque<Candle>,
+    /// What the whole bars between the begins of two came to when that was last asked.
+    joined: Cell<Option<Joined>>,
+}
+
+/// Bars from one on and up to another, which is not part of it.
+#[derive(Clone, Copy, Debug)]
+struct Joined {
+    from: UnixNanos,
+    to: UnixNanos,
+    bar: Candle,
 }
 
 impl Candles {
@@ -78,10 +89,31 @@ impl Candles {
         out
     }
 
-    /// What the bars that begin at `from` or later are together.
+    /// What the bars that begin at `from` or later are together. It is asked with each ticker, and
+    /// all but the last bar are as they were, so their sum is kept for a minute.
     pub fn since(&self, from: UnixNanos) -> Option<Candle> {
-        let first = self.bars.partition_point(|bar| bar.start < from);
-        self.bars.range(first..).copied().reduce(Candle::joined)
+        let first = self.bars.get(self.place(from))?.start;
+        let last = *self.bars.back()?;
+        if first == last.start {
+            return Some(last);
+        }
+        let kept = self.joined.get().filter(|kept| (kept.from, kept.to) == (first, last.start));
+        let bar = kept.map(|kept| kept.bar).or_else(|| {
+            let whole = self.bars.range(self.place(from)..self.bars.len() - 1);
+            whole.copied().reduce(Candle::joined)
+        })?;
+        self.joined.set(Some(Joined { from: first, to: last.start, bar }));
+        Some(bar.joined(last))
+    }
+
+    /// The first price at `from` or later.
+    pub fn open_since(&self, from: UnixNanos) -> Option<Price> {
+        self.bars.get(self.place(from)).map(|bar| bar.open)
+    }
+
+    /// Where the first bar is that begins at `from` or later.
+    fn place(&self, from: UnixNanos) -> usize {
+        self.bars.partition_point(|bar| bar.start < from)
     }
 
     /// Replaces all bars by `bars`, which begin on minutes and ascend; the latest are kept.
@@ -94,6 +126,7 @@ impl Candles {
         assert!(on_minutes && ascending, "bars begin on minutes and ascend");
         let first = bars.len().saturating_sub(CANDLES_MAX);
         self.bars = bars[first..].iter().copied().collect();
+        self.joined.set(None);
     }
 
     /// Books a print of `size_e8` at `price`, worth `value`.
@@ -143,3 +176,25 @@ fn minute_of(now: UnixNanos) -> UnixNanos {
 
 /// One-minute bars that are kept: seven days.
 pub const CANDLES_MAX: usize = 7 * 24 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keel_core::units::E8;
+
+    #[test]
+    fn the_bars_since_a_time_are_those_that_a_walk_over_all_joins() {
+        let mut candles = Candles::default();
+        for step in 0..3_000_i64 {
+            let now = UnixNanos(UnixNanos::DAY + step * 17 * 1_000_000_000);
+            let price = Price((100 + step * 37 % 11) * E8);
+            candles.print(price, 1 + step, Quote(step * E8), now);
+            for minutes in [0, 1, 2, 60] {
+                let from = UnixNanos(now.0 - minutes * UnixNanos::MINUTE);
+                let later = candles.minutes().iter().copied().filter(|bar| bar.start >= from);
+                assert_eq!(candles.open_since(from), later.clone().next().map(|bar| bar.open));
+                assert_eq!(candles.since(from), later.reduce(Candle::joined));
+            }
+        }
+    }
+}

@@ -11,6 +11,7 @@ use super::chance::Chance;
 use super::fault::{Counts, FaultKind, Route, Standings};
 use super::frames::{Piece, Splitter};
 use super::tamper::{Fate, Tamper};
+use super::trail::Trail;
 use super::{MICROS, Note, Noted};
 use crate::clock::ORIGIN;
 
@@ -24,7 +25,7 @@ pub(super) struct Net {
     /// What went wrong so far.
     pub(super) counts: Counts,
     /// Everything that was sent and everything that arrived, with whatever else the world adds.
-    pub(super) hasher: blake3::Hasher,
+    pub(super) trail: Trail,
     wires: BTreeMap<WireId, Wire>,
     by_conn: BTreeMap<ConnId, WireId>,
     opened: u64,
@@ -109,7 +110,7 @@ impl Net {
             tamper,
             notes: Vec::new(),
             counts: Counts::default(),
-            hasher: blake3::Hasher::new(),
+            trail: Trail::new(),
             wires: BTreeMap::new(),
             by_conn: BTreeMap::new(),
             opened: 0,
@@ -509,7 +510,7 @@ impl Net {
         let way = [way as u8];
         let parts: [&[u8]; 4] = [&now.0.to_le_bytes(), &id.0.to_le_bytes(), &way, bytes];
         for part in parts {
-            self.hasher.update(part);
+            self.trail.add(part);
         }
     }
 

@@ -23,7 +23,7 @@ impl Answered {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let body = text.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
         let body = self::head(&text[body..]);
-        let code = between(&body, "\"code\":\"", "\"").unwrap_or_default().to_owned();
+        let code = between(body, "\"code\":\"", "\"").unwrap_or_default().to_owned();
         Self { status, code }
     }
 
@@ -213,7 +213,7 @@ impl Oracles<'_> {
     pub(super) fn received(&mut self, route: Route, text: &[u8], sound: bool, at: MonoNanos) {
         match route {
             Route::Public => self.book(text, sound, at),
-            Route::Private => self.sync.private(&head(text)),
+            Route::Private => self.sync.private(head(text)),
             Route::Rest => self.sync.answer(&Answered::read(text)),
             Route::Cancel | Route::Order => {}
         }
@@ -250,7 +250,7 @@ impl Oracles<'_> {
 
     fn book(&mut self, text: &[u8], sound: bool, at: MonoNanos) {
         let head = head(text);
-        let Some(symbol) = book_of(&head) else { return };
+        let Some(symbol) = book_of(head) else { return };
         if let Some(frames) = self.frames.get_mut(symbol) {
             *frames += 1;
         }
@@ -295,9 +295,9 @@ fn with_drift(limit: i64) -> i128 {
     i128::from(limit) * 1_005 / 1_000
 }
 
-/// How a text begins.
-pub(super) fn head(text: &[u8]) -> String {
-    String::from_utf8_lossy(&text[..text.len().min(160)]).into_owned()
+/// How a text begins; nothing of one that is no text.
+pub(super) fn head(text: &[u8]) -> &str {
+    std::str::from_utf8(&text[..text.len().min(160)]).unwrap_or_default()
 }
 
 /// The symbol whose book a text speaks of, by its head.

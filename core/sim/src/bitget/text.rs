@@ -21,14 +21,14 @@ impl Text {
     pub(super) fn steps(grid: Grid, steps: i64) -> Self {
         let mut text = Self::EMPTY;
         text.len = grid.write(steps, &mut text.bytes) as u8;
-        text.trimmed()
+        text.trimmed(grid.scale)
     }
 
     /// A number in units of 1e-8.
     pub(super) fn e8(units: i64) -> Self {
         let mut text = Self::EMPTY;
         text.len = write_scaled(units, 8, &mut text.bytes) as u8;
-        text.trimmed()
+        text.trimmed(8)
     }
 
     /// A whole number.
@@ -43,16 +43,20 @@ impl Text {
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("digits are UTF-8")
     }
 
-    fn trimmed(mut self) -> Self {
-        let text = &self.bytes[..usize::from(self.len)];
-        if text.contains(&b'.') {
-            let zeros = text.iter().rev().take_while(|b| **b == b'0').count();
-            self.len -= zeros as u8;
-            if self.bytes[usize::from(self.len) - 1] == b'.' {
-                self.len -= 1;
+    /// Without the zeros at the end of its `decimals`, and without a point that nothing follows.
+    fn trimmed(mut self, decimals: u8) -> Self {
+        for _ in 0..decimals {
+            if self.last() != b'0' {
+                return self;
             }
+            self.len -= 1;
         }
+        self.len -= u8::from(self.last() == b'.');
         self
+    }
+
+    fn last(&self) -> u8 {
+        self.bytes[usize::from(self.len) - 1]
     }
 }
 

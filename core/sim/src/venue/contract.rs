@@ -265,7 +265,7 @@ impl Venue {
             .since(UnixNanos(now.0 - UnixNanos::DAY))
             .unwrap_or(Candle::still(last.close, last.start));
         let midnight = UnixNanos(now.day() * UnixNanos::DAY);
-        let open_utc = candles.since(midnight).map_or(last.close, |bar| bar.open);
+        let open_utc = candles.open_since(midnight).unwrap_or(last.close);
         Some(Day { bar, open_utc })
     }
 
