@@ -254,14 +254,9 @@ impl Oracles<'_> {
         if let Some(frames) = self.frames.get_mut(symbol) {
             *frames += 1;
         }
-        if head.contains("\"action\":\"snapshot\"") {
-            if sound {
-                self.torn.remove(symbol);
-            }
-            // One in which a digit was changed is one too: the checksum covers 25 levels a side.
-            if sound || !text.contains(&DAMAGE) {
-                self.sync.snapshot(symbol);
-            }
+        if sound && head.contains("\"action\":\"snapshot\"") {
+            self.torn.remove(symbol);
+            self.sync.snapshot(symbol);
         }
         if sound && !self.torn.contains(symbol) {
             self.book_at.insert(symbol.to_owned(), at);
@@ -314,8 +309,6 @@ pub(super) fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'
 
 /// One, as a grid.
 const UNIT: Grid = Grid { step: 1, scale: 0 };
-/// What stands in the place of a digit in a book that was damaged on its way.
-const DAMAGE: u8 = b'x';
 /// What the gateway may take from an intent to its bytes.
 const AGENT_NS: u64 = MILLIS;
 /// Codes that say nothing about an order's numbers: success, rate, a duplicate client id.
