@@ -206,6 +206,7 @@ impl<'w> Oracles<'w> {
         if let (true, Some(engine)) = (self.trace, world.engine()) {
             eprintln!("{:#?}", engine.account());
         }
+        self.wallet(world);
         if self.guard == GuardState::HardStop {
             return;
         }

@@ -728,14 +728,15 @@ fn candle(row: Item<'_>, instrument: InstrumentId) -> Result<Candle, DecodeError
     Ok(Candle { instrument, start, open, high, low, close })
 }
 
-/// A row of `financial-records`; `None` for what an order caused, which its fills tell, and for
-/// other products and coins.
+/// A row of `financial-records`; `None` for what an order caused, which its fills tell, for margin
+/// that moved within the wallet, and for other products and coins.
 fn bill(row: Item<'_>, directory: &Directory) -> Result<Option<Bill>, DecodeError> {
     let [id, symbol, coin, kind, amount, ts] =
         row.fields(["id", "symbol", "coin", "type", "amount", "ts"])?;
     let kind = needed(kind)?.text()?;
     let has = |part: &[u8]| kind.windows(part.len()).any(|window| window == part);
-    if has(b"ORDER_DEALT") || !needed(coin)?.text()?.eq_ignore_ascii_case(b"usdt") {
+    let told_elsewhere = DEALS.iter().chain(&MARGINS).any(|part| has(part));
+    if told_elsewhere || !needed(coin)?.text()?.eq_ignore_ascii_case(b"usdt") {
         return Ok(None);
     }
     let amount = needed(amount)?.e8_truncated()?;
@@ -768,6 +769,20 @@ fn rate(item: Option<Item<'_>>) -> Result<Rate, DecodeError> {
     Ok(Rate(item.and_then(Item::filled).map_or(Ok(0), Item::e8_truncated)?))
 }
 
+/// Parts of the types of records that a fill caused: of one-way mode (`BUY_DEAL`,
+/// `OFFSET_IN_SSM_LONG`, `BURST_SELL_SSM`), of hedge mode (`OPEN_LONG`, `ADL_CLOSE_SHORT`) and of
+/// deleveraging in one-way mode (bitget reference §10, decision 0022).
+const DEALS: [&[u8]; 7] = [
+    b"DEAL",
+    b"OPEN_LONG",
+    b"OPEN_SHORT",
+    b"CLOSE_LONG",
+    b"CLOSE_SHORT",
+    b"_SSM",
+    b"IN_SINGLE_SIDE_MODE",
+];
+/// Parts of the types of records of margin given to a position or taken back.
+const MARGINS: [&[u8]; 2] = [b"_MARGIN", b"LEVER_POS_IN"];
 /// The product's name over REST, where the venue wants capitals.
 const PRODUCT: &[u8] = b"USDT-FUTURES";
 /// Longest cursor that is sent back.

@@ -98,15 +98,26 @@ impl Oracles<'_> {
     /// I-09, in part: what all processes have realized is what the venue says, but for the fraction
     /// of a tick-lot, for each execution, by which the two round the cost of a part that is closed.
     fn realized(&mut self, world: &World) {
-        let venue = world.exchange().venue();
-        let account = venue.account(world.account());
-        let grids = venue.instruments().iter().map(|contract| contract.rules.grids);
-        let fraction = grids.map(|grids| product(1, grids.price, 1, grids.size)).max();
-        let rounded = fraction.unwrap_or(0) * account.fills().len() as i128;
+        let account = world.exchange().venue().account(world.account());
         let ours: Quote = world.booked().iter().fold(Quote::ZERO, |sum, b| sum + b.realized);
         let theirs = account.totals().realized;
-        if i128::from((ours - theirs).0).abs() > rounded {
+        if i128::from((ours - theirs).0).abs() > rounded(world) {
             let what = format!("realized {} where the venue has {}", ours.0, theirs.0);
+            self.fail("I-09", what, world);
+        }
+    }
+
+    /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions, and
+    /// where no fee is unknown.
+    pub(super) fn wallet(&mut self, world: &World) {
+        let Some(engine) = world.engine() else { return };
+        let ledger = engine.ledger();
+        let account = world.exchange().venue().account(world.account());
+        let (Some(ours), 0) = (ledger.balance(), ledger.fees_missing()) else { return };
+        let theirs = account.balance();
+        if i128::from((ours - theirs).0).abs() > rounded(world) {
+            let (flow, totals) = (ledger.flow(), account.totals());
+            let what = format!("{} where the wallet has {}: {flow:?}, {totals:?}", ours.0, theirs.0);
             self.fail("I-09", what, world);
         }
     }
@@ -208,6 +219,14 @@ impl Oracles<'_> {
         }
         self.fills_seen = fills.len();
     }
+}
+
+/// A tick-lot for each execution: what two ways of rounding the cost of a part may be apart.
+fn rounded(world: &World) -> i128 {
+    let venue = world.exchange().venue();
+    let grids = venue.instruments().iter().map(|contract| contract.rules.grids);
+    let fraction = grids.map(|grids| product(1, grids.price, 1, grids.size)).max();
+    fraction.unwrap_or(0) * venue.account(world.account()).fills().len() as i128
 }
 
 /// How far a loss is beyond the nearest of its limits, and how far the venue's mark and ours may
