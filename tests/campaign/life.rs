@@ -131,6 +131,8 @@ impl Life {
         let position = chance.pick(&[30, 200, 2_000, 2_000]);
         world.params =
             vec![(at::max_position_quote, position * E8), (at::cancel_pause_s, 5 * SECONDS as i64)];
+        // A shut edge gate probes within the time in which a quote is waited for.
+        world.params.push((at::edge_probe_after_s, 10 * SECONDS as i64));
         if chance.one_in(16) {
             // Some lives lose more than they may, and stop for good.
             world.params.push((at::max_daily_loss_pct_hard, chance.between(100, 4_000) as i64));

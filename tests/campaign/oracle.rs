@@ -17,7 +17,7 @@ use keel_core::event::{ClientId, Event};
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side};
 use keel_io::journal::TapKind;
-use keel_io::world::{Note, Noted, Route, World};
+use keel_io::world::{FaultKind, Note, Noted, Route, World};
 use keel_net::bitget::client::Instance;
 use keel_sim::instrument::InstrumentId;
 use keel_sim::order::{Order, OrderId};
@@ -73,6 +73,12 @@ pub(super) struct Oracles<'w> {
     torn: BTreeSet<String>,
     /// When an order that is not ours was first seen at the venue.
     foreign: BTreeMap<String, MonoNanos>,
+    /// Routes on which a request stays without an answer, and nothing behind it is read.
+    hangs: [bool; Route::ALL.len()],
+    /// When the engine last canceled everything.
+    cancel_all_at: MonoNanos,
+    /// Since when an own order rests.
+    rests: BTreeMap<String, MonoNanos>,
     /// Since when belief and truth differ about an order.
     differs: BTreeMap<String, MonoNanos>,
     /// Orders that rested when the private connection ended, and when that was.
@@ -139,6 +145,9 @@ impl<'w> Oracles<'w> {
             book_at: BTreeMap::new(),
             torn: BTreeSet::new(),
             foreign: BTreeMap::new(),
+            hangs: [false; Route::ALL.len()],
+            cancel_all_at: MonoNanos::ZERO,
+            rests: BTreeMap::new(),
             differs: BTreeMap::new(),
             orphaned: Vec::new(),
             by_hand: BTreeMap::new(),
@@ -210,7 +219,7 @@ impl<'w> Oracles<'w> {
         if self.guard == GuardState::HardStop {
             return;
         }
-        if now.since(self.quoted) > 5 * SECONDS {
+        if now.since(self.quoted) > QUOTES_NS_MAX {
             let since = self.quoted.since(self.healed) / MILLIS;
             let state = self.guard;
             let what = format!("no quote rests; {state}; last {since} ms after the last fault");
@@ -281,7 +290,10 @@ impl Oracles<'_> {
     fn note(&mut self, note: &Note, world: &World, at: MonoNanos) {
         self.stirred |= !matches!(note, Note::Sent { .. } | Note::Received { .. } | Note::Tap(_));
         match note {
-            Note::Sent { route, text } => self.sent(*route, text, at, world),
+            Note::Sent { route, text } => {
+                self.hangs[*route as usize] = false;
+                self.sent(*route, text, at, world);
+            }
             Note::Received { route, text, sound } => {
                 self.received(*route, text, *sound, at);
                 self.answer(*route, text, world);
@@ -302,7 +314,7 @@ impl Oracles<'_> {
             Note::Fault { kind, route, standings } => {
                 self.coverage.count(*kind, *standings);
                 self.tell(world, || format!("fault {kind:?} {route:?}"));
-                self.disturbed(*route);
+                self.disturbed(*route, *kind);
             }
             Note::Started(epoch) => self.epoch = *epoch,
             Note::Died => {
@@ -313,6 +325,7 @@ impl Oracles<'_> {
                 Route::ALL.into_iter().for_each(|route| self.sync.reset(route));
                 self.guard = GuardState::SoftPause;
                 self.calm = [None; Route::ALL.len()];
+                self.hangs = [false; Route::ALL.len()];
             }
             Note::Tap(tap) if tap.kind == TapKind::Command => {
                 if let Ok(command) = CommandView::decode(&tap.slot) {
@@ -352,7 +365,10 @@ impl Oracles<'_> {
                 let name = self.name(cancel.client);
                 self.tell(world, || format!("cancel {name} {}", cancel.cause));
             }
-            CommandView::CancelAll(_) => self.tell(world, || "cancel all".to_owned()),
+            CommandView::CancelAll(_) => {
+                self.cancel_all_at = world.now();
+                self.tell(world, || "cancel all".to_owned());
+            }
             CommandView::GuardChanged(change) => {
                 let (soft, hard) = (Reasons(change.soft), Reasons(change.hard));
                 self.tell(world, || format!("guard {} {}", change.to, words(soft.union(hard))));
@@ -381,16 +397,18 @@ impl Oracles<'_> {
         String::from_utf8(text).expect("ids are ASCII")
     }
 
-    fn disturbed(&mut self, route: Option<Route>) {
+    fn disturbed(&mut self, route: Option<Route>, kind: FaultKind) {
         if let Some(route) = route {
             self.calm[route as usize] = None;
+            self.hangs[route as usize] |= kind == FaultKind::NoAnswer;
         }
     }
 
     fn watch_routes(&mut self, world: &World) {
         for route in Route::ALL {
             let since = &mut self.calm[route as usize];
-            *since = world.is_calm(route).then(|| since.unwrap_or(world.now()));
+            let calm = world.is_calm(route) && !self.hangs[route as usize];
+            *since = calm.then(|| since.unwrap_or(world.now()));
         }
     }
 
@@ -420,6 +438,8 @@ fn pow10(scale: u8) -> i128 {
 
 /// Violations of one invariant that are kept of a life.
 const SHOWN_MAX: usize = 2;
+/// A quote is out by then: a shut edge gate probes after 10 s.
+const QUOTES_NS_MAX: u64 = 15 * SECONDS;
 /// The longest round trip that is not a fault, with an agent's own delays.
 const RTT_NS: u64 = 50 * MILLIS;
 /// How often what rests is judged when nothing has changed; rules of time are in whole seconds.

@@ -399,6 +399,13 @@ pub enum BillKind {
     Insurance,
 }
 
+impl BillKind {
+    /// True for funding, either way.
+    pub const fn is_funding(self) -> bool {
+        matches!(self, Self::FundingIn | Self::FundingOut)
+    }
+}
+
 /// What of a fill its record tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deal {

@@ -249,11 +249,15 @@ impl<G: Gate> Engine<'_, G> {
         }
     }
 
-    /// Ends every order of one instrument that is not already being ended. One that rests although
-    /// it was canceled is canceled again, and after some failures with all others by the other way
-    /// in.
+    /// Ends every order of one instrument that is not already being ended, also where nobody knows
+    /// yet whether it rests. One that rests although it was canceled is canceled again, and after
+    /// some failures with all others by the other way in.
     pub(super) fn pull(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
-        let ends = |order: &&Slot| matches!(order.state, OrderState::PendingNew | OrderState::Live);
+        let ends = |order: &&Slot| match order.state {
+            OrderState::PendingNew | OrderState::Live => true,
+            OrderState::Unknown => order.cancels == 0,
+            OrderState::PendingCancel | OrderState::Done => false,
+        };
         let (mut working, mut stubborn) = (0, false);
         for order in Side::BOTH.into_iter().flat_map(|side| self.orders.open(id, side)).filter(ends)
         {

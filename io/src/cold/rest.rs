@@ -211,8 +211,6 @@ impl Rest {
         self.ask(Ask::Time);
         self.ask(Ask::Instruments);
         if self.credentials.is_some() {
-            self.ask(Ask::Settings);
-            self.ask(Ask::Key);
             self.ask(Ask::FirstOrder(epoch));
         }
     }
@@ -356,7 +354,6 @@ impl Rest {
         }
         if due(&mut self.schedule.settings, SETTINGS_NS) {
             self.ask(Ask::Settings);
-            self.ask(Ask::Key);
         }
         if due(&mut self.schedule.bills, BILLS_NS) {
             self.ask(Ask::Bills);
@@ -478,11 +475,16 @@ impl Rest {
                 None
             }
             Answer::Rules(rules) => {
+                // The settings are told of contracts, and understood of those that are known.
+                if self.rules().is_none() && self.credentials.is_some() {
+                    self.ask(Ask::Settings);
+                }
                 self.take_rules(&rules);
                 None
             }
             Answer::Settings(settings) => {
                 self.settings = Some(settings);
+                self.ask(Ask::Key);
                 None
             }
             Answer::Events { events, next } => {

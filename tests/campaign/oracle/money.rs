@@ -107,17 +107,23 @@ impl Oracles<'_> {
         }
     }
 
-    /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions, and
-    /// where no fee is unknown.
+    /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions, where
+    /// no fee is unknown and every bill has been looked for.
     pub(super) fn wallet(&mut self, world: &World) {
         let Some(engine) = world.engine() else { return };
         let ledger = engine.ledger();
-        let account = world.exchange().venue().account(world.account());
+        let venue = world.exchange().venue();
+        let account = venue.account(world.account());
         let (Some(ours), 0) = (ledger.balance(), ledger.fees_missing()) else { return };
+        let newest = account.bills().iter().filter(|bill| bill.kind.is_funding()).last();
+        if newest.is_some_and(|bill| venue.now().0 - bill.at.0 < BILLS_NS) {
+            return;
+        }
         let theirs = account.balance();
         if i128::from((ours - theirs).0).abs() > rounded(world) {
             let (flow, totals) = (ledger.flow(), account.totals());
-            let what = format!("{} where the wallet has {}: {flow:?}, {totals:?}", ours.0, theirs.0);
+            let what =
+                format!("{} where the wallet has {}: {flow:?}, {totals:?}", ours.0, theirs.0);
             self.fail("I-09", what, world);
         }
     }
@@ -245,6 +251,8 @@ fn lost(day: Day, world: &World) -> (i128, i128) {
 
 /// The position reaches us with the private push, or with the next light reconciliation (5 s).
 const APART_NS_MAX: u64 = 8 * SECONDS;
+/// Bills are looked for each minute, and then once more where the venue failed to answer.
+const BILLS_NS: i64 = 130 * SECONDS as i64;
 /// How often the account's money is looked at.
 const LOOK_NS: u64 = 100 * MILLIS;
 /// From a loss to the stop, while everything can be reached: a mark every 100 ms, and a round trip.

@@ -83,16 +83,24 @@ impl Oracles<'_> {
 
     /// I-18: no quote of this process rests beside a book that has not been shown as it is for
     /// longer than its silence limit, while orders can be ended. Orders of a process that died rest
-    /// until the next one reads of them: nobody watches in between yet.
+    /// until the next one reads of them: nobody watches in between yet. One that was late on its
+    /// way is ended once it has come.
     pub(super) fn old_quotes(&mut self, resting: &[Resting], world: &World) {
         let now = world.now();
         let allowed = self.silence_ns + RTT_NS + 100 * MILLIS;
-        let reachable = self.entry_calm_for(now);
+        let mut reachable = self.entry_calm_for(now);
+        if now.since(self.cancel_all_at) < ACK_NS_MAX {
+            // What was canceled with all others is waited for, on whatever way that takes.
+            reachable = reachable.min(self.calm_for(&[Route::Cancel], now));
+        }
         let epoch = self.epoch;
+        self.rests.retain(|client, _| resting.iter().any(|order| order.client == *client));
         for order in resting.iter().filter(|order| order.own && order.epoch == epoch) {
+            let since = *self.rests.entry(order.client.clone()).or_insert(now);
             let shown = self.book_at.get(&order.symbol).copied().unwrap_or(MonoNanos::ZERO);
             let old = now.since(shown);
-            if old > allowed && reachable > old.min(allowed) {
+            let late = now.since(since) > RTT_NS + 100 * MILLIS;
+            if late && old > allowed && reachable > old.min(allowed) {
                 let what = format!("{} rests, its book is {} ms old", order.client, old / MILLIS);
                 self.fail("I-18", what, world);
             }
@@ -183,6 +191,8 @@ impl Oracles<'_> {
 
 /// The private push tells of a foreign order at once, the list of open orders within `T_rec`.
 const FOREIGN_NS_MAX: u64 = 8 * SECONDS;
+/// An answer to a cancel is waited for so long, with the round trip of what is done then.
+const ACK_NS_MAX: u64 = SECONDS + RTT_NS + 100 * MILLIS;
 /// Cancel-all after a cut, and after a hard stop.
 const CUT_NS_MAX: u64 = 2 * SECONDS;
 /// Beside the zombie window: `T_rec` 5 s, and 4 s for two sources to be asked.
