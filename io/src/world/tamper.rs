@@ -16,12 +16,38 @@ pub(super) struct Tamper {
     /// Messages held back, until when.
     held: Vec<(MonoNanos, WireId, Vec<u8>)>,
     /// Earlier texts, to be sent again.
-    books: VecDeque<Vec<u8>>,
-    pushes: VecDeque<Vec<u8>>,
+    books: Earlier,
+    pushes: Earlier,
     /// The venue sends checksums.
     checksum: bool,
     /// How late an order may come.
     late_ns_max: u64,
+}
+
+/// Texts that came on one connection: what came on another cannot come again on this one, where TLS
+/// keeps it out, and the venue itself repeats what it has said here.
+#[derive(Default)]
+struct Earlier {
+    wire: Option<WireId>,
+    texts: VecDeque<Vec<u8>>,
+}
+
+impl Earlier {
+    fn remember(&mut self, wire: WireId, text: &[u8]) {
+        if self.wire.replace(wire) != Some(wire) {
+            self.texts.clear();
+        }
+        if self.texts.len() == KEPT_MAX {
+            self.texts.pop_front();
+        }
+        self.texts.push_back(text.to_vec());
+    }
+
+    /// One of the texts that came before the last.
+    fn pick(&self, chance: &mut Chance) -> Other {
+        let text = &self.texts[chance.below(self.texts.len() as u64 - 1) as usize];
+        (server_text(text), Some(text.clone()), false)
+    }
 }
 
 /// Bytes that go on instead of a message, the text that they complete, and whether it is one of the
@@ -61,8 +87,8 @@ impl Tamper {
         Self {
             armed: Vec::new(),
             held: Vec::new(),
-            books: VecDeque::new(),
-            pushes: VecDeque::new(),
+            books: Earlier::default(),
+            pushes: Earlier::default(),
             checksum,
             late_ns_max,
         }
@@ -105,9 +131,11 @@ impl Tamper {
     ) -> Fate {
         match (way, route, piece) {
             (Way::Down, Route::Public, Piece::Text { bytes, text }) if is_book(text) => {
-                self.book(bytes, text)
+                self.book(id, bytes, text)
             }
-            (Way::Down, Route::Private, Piece::Text { bytes, text }) => self.private(bytes, text),
+            (Way::Down, Route::Private, Piece::Text { bytes, text }) => {
+                self.private(id, bytes, text)
+            }
             (Way::Up, Route::Private, Piece::Text { bytes, text }) => {
                 self.request(id, bytes, text, now)
             }
@@ -124,8 +152,8 @@ impl Tamper {
         }
     }
 
-    fn book(&mut self, bytes: &[u8], text: &[u8]) -> Fate {
-        remember(&mut self.books, text);
+    fn book(&mut self, id: WireId, bytes: &[u8], text: &[u8]) -> Fate {
+        self.books.remember(id, text);
         if self.take(FaultKind::DropBook).is_some() {
             return Fate::Gone(FaultKind::DropBook);
         }
@@ -135,10 +163,10 @@ impl Tamper {
                 vec![same(bytes, text), same(bytes, text)],
             );
         }
-        if self.books.len() > 2
+        if self.books.texts.len() > 2
             && let Some(mut chance) = self.take(FaultKind::ReplayBook)
         {
-            let again = earlier(&self.books, &mut chance);
+            let again = self.books.pick(&mut chance);
             return Fate::Others(FaultKind::ReplayBook, vec![same(bytes, text), again]);
         }
         for kind in [FaultKind::DamageBook, FaultKind::AlterBook] {
@@ -161,9 +189,9 @@ impl Tamper {
         Fate::Pass
     }
 
-    fn private(&mut self, bytes: &[u8], text: &[u8]) -> Fate {
+    fn private(&mut self, id: WireId, bytes: &[u8], text: &[u8]) -> Fate {
         if text.starts_with(ACTION) {
-            remember(&mut self.pushes, text);
+            self.pushes.remember(id, text);
             if self.take(FaultKind::DropPush).is_some() {
                 return Fate::Gone(FaultKind::DropPush);
             }
@@ -171,10 +199,10 @@ impl Tamper {
                 let both = vec![same(bytes, text), same(bytes, text)];
                 return Fate::Others(FaultKind::DuplicatePush, both);
             }
-            if self.pushes.len() > 2
+            if self.pushes.texts.len() > 2
                 && let Some(mut chance) = self.take(FaultKind::ReplayPush)
             {
-                let again = earlier(&self.pushes, &mut chance);
+                let again = self.pushes.pick(&mut chance);
                 return Fate::Others(FaultKind::ReplayPush, vec![same(bytes, text), again]);
             }
         } else if find(text, b"\"event\":\"trade\"").is_some()
@@ -240,21 +268,8 @@ impl Tamper {
     }
 }
 
-/// One of the texts that came before the last.
-fn earlier(kept: &VecDeque<Vec<u8>>, chance: &mut Chance) -> Other {
-    let text = &kept[chance.below(kept.len() as u64 - 1) as usize];
-    (server_text(text), Some(text.clone()), false)
-}
-
 fn same(bytes: &[u8], text: &[u8]) -> Other {
     (bytes.to_vec(), Some(text.to_vec()), true)
-}
-
-fn remember(kept: &mut VecDeque<Vec<u8>>, text: &[u8]) {
-    if kept.len() == KEPT_MAX {
-        kept.pop_front();
-    }
-    kept.push_back(text.to_vec());
 }
 
 /// True for data of the books topic.

@@ -107,8 +107,8 @@ impl Oracles<'_> {
         }
     }
 
-    /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions, where
-    /// no fee is unknown and every bill has been looked for.
+    /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions,
+    /// where no fee is unknown and every bill has been looked for.
     pub(super) fn wallet(&mut self, world: &World) {
         let Some(engine) = world.engine() else { return };
         let ledger = engine.ledger();

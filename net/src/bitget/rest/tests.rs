@@ -257,8 +257,8 @@ fn funding_is_signed_by_its_type_and_trades_are_no_bills() {
     }
 }
 
-/// The venue's words for what a fill realized are many, and one that was not known was booked beside
-/// the fill: what a run had closed counted twice, in 21 of 64 simulated lives.
+/// The venue's words for what a fill realized are many, and one that was not known was booked
+/// beside the fill: what a run had closed counted twice, in 21 of 64 simulated lives.
 #[test]
 fn what_a_fill_realized_is_no_bill_under_any_of_its_names() {
     let traded = golden!("v3-account-financial-records__bitgetnet__1")
