@@ -321,7 +321,9 @@ impl<G: Gate> Engine<'_, G> {
             }
             out.plain(Plain::Query(self.reconcile.ask_order(id, client)));
             self.reconcile.want_orders(now);
-            if overdue.chase == Chase::Cancel {
+            // Single cancels have failed before all are canceled: each goes by a way of its own, and
+            // either may be the slow one.
+            if matches!(overdue.chase, Chase::Cancel | Chase::CancelAll) {
                 let order_id = overdue.order_id;
                 let cause = CancelCause::AckTimeout;
                 self.cancel(Cancel { instrument: id, client, order_id, cause }, now, out);
