@@ -11,6 +11,7 @@ use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::param::{self, Profile};
 use keel_core::planted::Planted;
 use keel_core::units::*;
+use keel_core::words::Words;
 use keel_io::memory::{self, Limits, RiskEngine};
 
 const BTC: InstrumentId = InstrumentId(0);
@@ -544,6 +545,7 @@ fn rejects_in_a_row_pause_for_a_while_and_stop_for_good_when_they_go_on() {
                 order_id: 0,
                 code: 40_762,
                 class: RejectClass::Funds,
+                message: Words::new(b"too much"),
             }));
         }
         bench.quiet_seconds(1);
@@ -633,6 +635,7 @@ fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
         order_id: 0,
         code: 0,
         class: RejectClass::None,
+        message: Words::NONE,
     }));
     assert!(bench.engine.deadline() <= bench.now.after(200 * MILLIS));
 }

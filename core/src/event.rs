@@ -4,6 +4,7 @@ use crate::instrument::{Instrument, InstrumentId};
 use crate::layout::{Field, LayoutError, Reader, Writer};
 use crate::planted::Planted;
 use crate::units::{Lots, MonoNanos, Price, Quote, Rate, Side, Ticks, UnixNanos};
+use crate::words::Words;
 use crate::{slot_enum, slot_kinds, slot_struct};
 
 slot_kinds! {
@@ -508,6 +509,8 @@ slot_struct! {
         pub code: u32,
         /// What class of reject it is.
         pub class: RejectClass,
+        /// The venue's own words for it, for the log.
+        pub message: Words,
     }
 }
 

@@ -13,7 +13,8 @@ use keel_core::event::{
 };
 use keel_core::gate::OrderSpec;
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, RulesError, Symbol};
-use keel_core::units::{Lots, Quote, Rate, UnixNanos};
+use keel_core::units::{Lots, Quote, Rate, Ticks, UnixNanos};
+use keel_core::words::Words;
 
 use super::client::Instance;
 use super::codes;
@@ -310,13 +311,14 @@ impl Answers {
             // The venue gives no id where the order displaced older ones (disagreement 28).
             Ok(order_id.and_then(Item::filled).map_or(0, |id| id.id().unwrap_or(0)))
         });
-        let (order_id, code, (outcome, class)) = match answer {
-            Ok(order_id) => (order_id, 0, (Outcome::Received, RejectClass::None)),
-            Err(RestError::Venue { code, .. }) => (0, code, codes::verdict(code)),
-            Err(RestError::Http(status)) => (0, 0, codes::verdict_of_status(status)),
-            Err(RestError::Decode(_)) => (0, 0, (Outcome::Unknown, RejectClass::Other)),
-        };
-        Reply { instrument, client, request, outcome, order_id, code, class }
+        let asked = Asked { instrument, client, order_id: 0 };
+        match answer {
+            Ok(order_id) => {
+                let class = RejectClass::None;
+                Reply { order_id, class, ..asked.reply(request, Outcome::Received) }
+            }
+            Err(error) => asked.refused(request, &error),
+        }
     }
 
     /// The replies to a request about the orders `asked`, one for each, whatever the answer was. An
@@ -331,7 +333,6 @@ impl Answers {
         if let [only] = asked {
             return vec![self.reply(status, body, request, only.instrument, only.client)];
         }
-        let whole = asked.iter().map(|asked| asked.reply(request, Outcome::Unknown));
         match self.canceled(status, body, InstrumentId::ALL) {
             Ok(rows) => {
                 let of = |asked: &Asked| {
@@ -342,14 +343,10 @@ impl Answers {
                     let Asked { instrument, client, .. } = *asked;
                     rows.iter().find(same).map(|row| Reply { instrument, client, request, ..*row })
                 };
-                let replies = asked.iter().map(of).zip(whole);
-                replies.map(|(named, unknown)| named.unwrap_or(unknown)).collect()
+                let unknown = |asked: &Asked| asked.reply(request, Outcome::Unknown);
+                asked.iter().map(|asked| of(asked).unwrap_or(unknown(asked))).collect()
             }
-            Err(error) => {
-                let (outcome, class) = error.verdict();
-                let code = if let RestError::Venue { code, .. } = error { code } else { 0 };
-                whole.map(|reply| Reply { outcome, code, class, ..reply }).collect()
-            }
+            Err(error) => asked.iter().map(|asked| asked.refused(request, &error)).collect(),
         }
     }
 
@@ -377,6 +374,7 @@ impl Answers {
                     order_id: order_id.and_then(Item::filled).map_or(Ok(0), Item::id)?,
                     code,
                     class,
+                    message: codes::words(code, msg),
                 })
             };
             answer.list()?.map(reply).collect()
@@ -565,7 +563,18 @@ impl Asked {
     fn reply(&self, request: RequestKind, outcome: Outcome) -> Reply {
         let (instrument, client) = (self.instrument, self.client);
         let class = RejectClass::Other;
-        Reply { instrument, client, request, outcome, order_id: 0, code: 0, class }
+        let (order_id, code, message) = (0, 0, Words::NONE);
+        Reply { instrument, client, request, outcome, order_id, code, class, message }
+    }
+
+    /// What an answer that was no success says of it.
+    fn refused(&self, request: RequestKind, error: &RestError) -> Reply {
+        let (outcome, class) = error.verdict();
+        let (code, message) = match error {
+            RestError::Venue { code, message } => (*code, Words::new(message.as_bytes())),
+            RestError::Http(_) | RestError::Decode(_) => (0, Words::NONE),
+        };
+        Reply { code, class, message, ..self.reply(request, outcome) }
     }
 }
 
