@@ -379,6 +379,8 @@ slot_enum! {
         Rules = 5 "rules",
         /// The feed was lost.
         Feed = 6 "feed",
+        /// The venue shows another best bid or ask, and no frame says so.
+        Touch = 7 "touch",
     }
 }
 

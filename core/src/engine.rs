@@ -10,6 +10,7 @@ mod desk;
 mod market;
 mod planted;
 mod private;
+mod quiet;
 mod quoting;
 mod report;
 mod stop;
@@ -19,7 +20,9 @@ use crate::command::{
     Record, Ruled, Ruling,
 };
 use crate::digest::Digest;
-use crate::event::{Boot, ClientId, Directive, Event, Evidence, Health, Measure, Mode, Operator};
+use crate::event::{
+    Boot, ClientId, Directive, Event, Evidence, Health, Measure, Mode, Operator, Phase, Topic,
+};
 use crate::gate::{AccountView, Gate, InstrumentView, View};
 use crate::guard::{Guard, GuardState, Opinion, RearmError, Reason, Reasons};
 use crate::instrument::InstrumentId;
@@ -89,6 +92,8 @@ pub struct Engine<'m, G> {
     public_live: bool,
     /// When the venue's own switch is wound next.
     winds_at: MonoNanos,
+    /// When quiet books are looked at next.
+    quiet_at: MonoNanos,
     /// Orders are entered over REST.
     entry_over_rest: bool,
     /// What is left of the venue's rates: of questions, and of orders.
@@ -167,6 +172,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             woken: None,
             public_live: false,
             winds_at: MonoNanos::ZERO,
+            quiet_at: MonoNanos::ZERO,
             entry_over_rest: false,
             headroom: [Rate(E8); 2],
             instruments: 0,
@@ -255,6 +261,8 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.reconcile.fold(&mut digest);
         self.guard.fold(&mut digest);
         self.gate.fold(&mut digest);
+        digest.fold(self.account.pong_at.0);
+        digest.fold(self.quiet_at.0);
         self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
         digest.value()
     }
@@ -323,6 +331,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::Health(health) => self.health(health, now),
             Event::Settings(settings) => self.settings(settings),
             Event::Bill(bill) => self.bill(bill, out),
+            Event::TouchReport(report) => return self.touch_report(report, now),
             Event::Timer(_) => return Touched::Nothing,
         }
         Touched::Account
@@ -380,6 +389,9 @@ impl<'m, G: Gate> Engine<'m, G> {
 
     fn evidence(&mut self, evidence: &Evidence, now: MonoNanos) {
         self.reconcile.on_evidence(evidence, &mut self.orders, &self.ledger, now);
+        if evidence.topic == Topic::Touch && evidence.phase != Phase::Begin {
+            self.touch_answered(evidence);
+        }
     }
 
     fn operator(&mut self, operator: &Operator, now: MonoNanos, out: &mut Outbox<'_>) {
@@ -452,6 +464,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.cancel_orphans(now, out);
         self.poll_reconcile(now, out);
         self.wind_countdown(now, out);
+        self.watch_quiet_books(now, out);
         self.advance_stop(now, out);
         self.refresh_account();
     }
@@ -616,6 +629,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             self.stage.deadline(now),
             if self.account.private_live { self.winds_at } else { MonoNanos::NEVER },
             self.report.deadline(),
+            self.quiet_at,
         ]
         .into_iter()
         .fold(MonoNanos::NEVER, MonoNanos::min)

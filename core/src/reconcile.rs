@@ -194,6 +194,12 @@ impl<'m> Reconcile<'m> {
         Query { pass, topic: Topic::Order, instrument, client, since: UnixNanos(0) }
     }
 
+    /// A question for the best bid and ask of one contract.
+    pub fn ask_touch(&mut self, instrument: InstrumentId) -> Query {
+        let (pass, client) = (self.number(), ClientId::FOREIGN);
+        Query { pass, topic: Topic::Touch, instrument, client, since: UnixNanos(0) }
+    }
+
     /// The list of open orders is wanted now, whether the stream is live or not.
     pub fn want_orders(&mut self, now: MonoNanos) {
         self.hasten(OPEN_ORDERS, now);
@@ -636,7 +642,7 @@ const fn place_of(topic: Topic) -> Option<usize> {
         Topic::Positions => Some(POSITIONS),
         Topic::Fills => Some(FILLS),
         Topic::Account => Some(ACCOUNT),
-        Topic::Order => None,
+        Topic::Order | Topic::Touch => None,
     }
 }
 

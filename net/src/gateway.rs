@@ -589,7 +589,9 @@ impl Gateway {
                 // Given up with orders that may rest: what can still be done is done here.
                 Command::Plain(Plain::Stopped(_)) => self.die(now),
                 Command::Plain(Plain::Countdown(countdown)) => self.sweep.wind(countdown.seconds),
-                Command::Plain(Plain::Query(_) | Plain::Resync(_) | Plain::Record(_)) => {}
+                Command::Plain(
+                    Plain::Query(_) | Plain::Resync(_) | Plain::Ping(_) | Plain::Record(_),
+                ) => {}
             }
         }
         self.send_cancels(session, now);

@@ -53,6 +53,11 @@ pub(super) struct Oracles {
     calm: [Option<MonoNanos>; Route::ALL.len()],
     /// When the book of each symbol was last shown as it is.
     book_at: BTreeMap<String, MonoNanos>,
+    /// The best bid and ask of this symbol are being asked for over REST, since then; when those of
+    /// each were asked for that have come; and when the last pong came.
+    asks_touch: Option<(String, MonoNanos)>,
+    touch_at: BTreeMap<String, MonoNanos>,
+    pong_at: MonoNanos,
     /// Symbols whose chain of frames is broken.
     torn: BTreeSet<String>,
     /// When an order that is not ours was first seen at the venue.
@@ -103,6 +108,9 @@ impl Oracles {
             guard: GuardState::SoftPause,
             calm: [None; Route::ALL.len()],
             book_at: BTreeMap::new(),
+            asks_touch: None,
+            touch_at: BTreeMap::new(),
+            pong_at: MonoNanos::ZERO,
             torn: BTreeSet::new(),
             foreign: BTreeMap::new(),
             differs: BTreeMap::new(),
@@ -236,7 +244,7 @@ impl Oracles {
     fn note(&mut self, note: &Note, world: &World, at: MonoNanos) {
         match note {
             Note::Sent { route: Route::Private, text } => self.request(text, world),
-            Note::Asked { bytes, .. } => self.asked(bytes, world),
+            Note::Asked { bytes, .. } => self.asked(bytes, world, at),
             Note::Received { route: Route::Private, text, .. } => self.answer(text, world),
             Note::Received { route: Route::Public, text, sound } => self.book(text, *sound, at),
             Note::Spoiled { route: Route::Public, text } => {
@@ -268,12 +276,14 @@ impl Oracles {
                     self.command(&command, world);
                 }
             }
-            Note::Tap(tap) => {
-                if let (true, Ok(Event::Fill(fill))) = (self.trace, Event::decode(&tap.slot)) {
+            Note::Tap(tap) => match Event::decode(&tap.slot) {
+                Ok(Event::Fill(fill)) if self.trace => {
                     let (id, source) = (fill.trade_id, fill.source);
                     self.tell(world, || format!("fill {id} of {:?} by {source}", fill.client));
                 }
-            }
+                Ok(Event::TouchReport(_)) => self.touch_at.extend(self.asks_touch.take()),
+                _ => {}
+            },
         }
     }
 
@@ -343,9 +353,13 @@ impl Oracles {
     }
 
     /// The same over REST.
-    fn asked(&mut self, bytes: &[u8], world: &World) {
+    fn asked(&mut self, bytes: &[u8], world: &World, at: MonoNanos) {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return };
         let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        if let Some(query) = line.strip_prefix("GET /api/v3/market/orderbook?") {
+            let symbol = query.split(['&', ' ']).find_map(|pair| pair.strip_prefix("symbol="));
+            self.asks_touch = symbol.map(|symbol| (symbol.to_owned(), at));
+        }
         if !line.starts_with("POST /api/v3/trade/place-") {
             return;
         }
@@ -398,6 +412,9 @@ impl Oracles {
     }
 
     fn book(&mut self, text: &[u8], sound: bool, at: MonoNanos) {
+        if text == b"pong" {
+            self.pong_at = at;
+        }
         let head = head(text);
         let Some(symbol) = book_of(&head) else { return };
         *self.frames.entry(symbol.to_owned()).or_default() += 1;
@@ -512,7 +529,8 @@ impl Oracles {
     }
 
     /// I-18: no quote of this process rests beside a book that has not been shown as it is for
-    /// longer than its silence limit, while orders can be ended. Orders of a process that died rest
+    /// longer than its silence limit, by a frame or by its touch over REST and a pong, while orders
+    /// can be ended. Whether that touch is the book's is not judged here. Orders of a process that died rest
     /// until the next one reads of them: nobody watches in between yet.
     fn old_quotes(&mut self, resting: &[Resting], world: &World) {
         let now = world.now();
@@ -520,7 +538,9 @@ impl Oracles {
         let reachable = self.entry_calm_for(now);
         let epoch = self.epoch;
         for order in resting.iter().filter(|order| order.own && order.epoch == epoch) {
-            let shown = self.book_at.get(&order.symbol).copied().unwrap_or(MonoNanos::ZERO);
+            let of = |at: &BTreeMap<String, MonoNanos>| at.get(&order.symbol).copied();
+            let asked = of(&self.touch_at).map_or(MonoNanos::ZERO, |at| at.min(self.pong_at));
+            let shown = of(&self.book_at).map_or(asked, |at| at.max(asked));
             let old = now.since(shown);
             if old > allowed && reachable > old.min(allowed) {
                 let what = format!("{} rests, its book is {} ms old", order.client, old / MILLIS);

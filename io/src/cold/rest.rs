@@ -116,6 +116,7 @@ impl Ask {
                 Topic::Fills => Class::Fills,
                 Topic::Account => Class::Assets,
                 Topic::Order => Class::Order,
+                Topic::Touch => Class::OrderBook,
             },
             Self::FirstOrder(_) => Class::Order,
         }
@@ -424,6 +425,7 @@ impl Rest {
                 Topic::Fills => Call::fills(symbol(query.instrument), from(query.since), cursor),
                 Topic::Account => Call::assets(),
                 Topic::Order => Call::order(&self.instance, query.client),
+                Topic::Touch => Call::order_book(self.symbols[query.instrument.index()]),
             },
         }
     }
@@ -690,6 +692,10 @@ fn understand(
             Topic::Order => {
                 let order = answers.order(status, body, directory)?;
                 whole(order.into_iter().map(Event::OrderUpdate).collect())
+            }
+            Topic::Touch => {
+                let touch = answers.touch(status, body, directory, query.instrument)?;
+                whole(vec![Event::TouchReport(touch)])
             }
         },
     })

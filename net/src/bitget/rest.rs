@@ -9,7 +9,7 @@ use keel_core::decimal::{Grid, POW10};
 use keel_core::event::{
     AccountReport, Bill, BillKind, Candle, ClientId, FeeRate, FeeSource, Fill, HoldMode,
     OrderUpdate, Outcome, PositionReport, RejectClass, Reply, RequestKind, Settings, Source,
-    Ticker,
+    Ticker, TouchReport,
 };
 use keel_core::gate::OrderSpec;
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, RulesError, Symbol};
@@ -295,6 +295,40 @@ impl Answers {
         })
     }
 
+    /// The best bid and ask of the contract `id`; zero where a side is empty. Nothing is rounded.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn touch(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        directory: &Directory,
+        id: InstrumentId,
+    ) -> Result<TouchReport, RestError> {
+        let rules = directory.rules(id);
+        self.read(status, body, |answer| {
+            let rules = rules.ok_or(DecodeError::Symbol)?;
+            let [bids, asks, ts] = answer.data()?.fields(["b", "a", "ts"])?;
+            let best = |side: Option<Item<'_>>| {
+                let Some(level) = needed(side)?.list()?.next() else { return Ok((0, 0)) };
+                let mut level = level.list()?;
+                let price = rules.tick.steps_of(needed(level.next())?.decimal()?)?;
+                let lots = rules.lot.steps_of(needed(level.next())?.decimal()?)?;
+                Ok::<_, DecodeError>((price, lots))
+            };
+            let ((bid, bid_lots), (ask, ask_lots)) = (best(bids)?, best(asks)?);
+            Ok(TouchReport {
+                instrument: id,
+                bid: Ticks(bid),
+                bid_lots: Lots(bid_lots),
+                ask: Ticks(ask),
+                ask_lots: Lots(ask_lots),
+                ts: needed(ts)?.millis()?,
+            })
+        })
+    }
+
     /// The reply to a placed or canceled order, whatever the answer was. `failed` connections give
     /// [`Outcome::Unknown`] without this.
     pub fn reply(
@@ -363,7 +397,8 @@ impl Answers {
         let instance = self.instance;
         self.read(status, body, |answer| {
             let reply = |row: Item<'_>| {
-                let [order_id, client, code] = row.fields(["orderId", "clientOid", "code"])?;
+                let [order_id, client, code, msg] =
+                    row.fields(["orderId", "clientOid", "code", "msg"])?;
                 let code = code.and_then(Item::filled).map_or(Ok(0), Item::code)?;
                 let (outcome, class) = codes::verdict(code);
                 Ok(Reply {

@@ -1,6 +1,6 @@
 //! Golden answers, and answers that are none.
 
-use keel_core::event::{OrderStatus, Outcome};
+use keel_core::event::{OrderStatus, Outcome, TouchReport};
 use keel_core::units::{Price, Side, Ticks};
 
 use super::*;
@@ -193,6 +193,41 @@ fn market_answers_are_read() {
     let time = br#"{"code":"00000","data":{"serverTime":"1695806875837"},"requestTime":1}"#;
     let expected = UnixNanos::from_millis(1_695_806_875_837);
     assert_eq!(answers().server_time(200, time).unwrap(), expected);
+}
+
+#[test]
+fn a_book_over_rest_gives_its_touch_exactly_or_not_at_all() {
+    let touch = |data: &str| {
+        let body = format!(r#"{{"code":"00000","msg":"success","requestTime":1,"data":{data}}}"#);
+        answers().touch(200, body.as_bytes(), &directory(), BTC)
+    };
+    let expected = TouchReport {
+        instrument: BTC,
+        bid: Ticks(902_473),
+        bid_lots: Lots(15_000),
+        ask: Ticks(902_475),
+        ask_lots: Lots(31),
+        ts: UnixNanos::from_millis(1_765_444_282_230),
+    };
+    for data in [
+        r#"{"a":[[90247.5,0.0031],[90248,1]],"b":[[90247.3,1.5],[90247,2]],"ts":"1765444282230"}"#,
+        r#"{"b":[["90247.3","1.50"]],"a":[["90247.5","0.0031"]],"ts":1765444282230}"#,
+    ] {
+        assert_eq!(touch(data), Ok(expected), "{data}");
+    }
+    let one_sided = touch(r#"{"a":[[90247.5,0.0031]],"b":[],"ts":"1765444282230"}"#);
+    let none = (Ticks::ZERO, Lots::ZERO);
+    assert_eq!(one_sided, Ok(TouchReport { bid: none.0, bid_lots: none.1, ..expected }));
+    for data in [
+        r#"{"a":[[90247.55,1]],"b":[[90247.3,1]],"ts":"1"}"#,
+        r#"{"a":[[90247.5,0.00001]],"b":[[90247.3,1]],"ts":"1"}"#,
+        r#"{"a":[[90247.5]],"b":[[90247.3,1]],"ts":"1"}"#,
+        r#"{"a":[[90247.5,1]],"ts":"1"}"#,
+        r#"{"a":[90247.5,1],"b":[[90247.3,1]],"ts":"1"}"#,
+        "null",
+    ] {
+        assert!(touch(data).is_err(), "{data}");
+    }
 }
 
 #[test]
