@@ -220,7 +220,7 @@ impl Bench {
                     self.step(Event::TouchReport(report));
                 }
             }
-            Topic::Positions | Topic::Order => {}
+            Topic::Positions | Topic::Order | Topic::Bills => {}
         }
         evidence.phase = Phase::End;
         self.step(Event::Evidence(evidence));
@@ -1181,4 +1181,47 @@ fn an_answer_that_has_overtaken_a_frame_drops_nothing() {
     bench.shown = Some(touch_at(MID + 2));
     bench.still_tenths(20);
     assert_eq!((bench.pulled(), bench.dropped()), (0, vec![]));
+}
+
+#[test]
+fn a_balance_that_stays_off_by_the_same_amount_has_bills_asked_for() {
+    // Funding at an odd time was booked by the minute's look for bills, up to a minute late.
+    let asked = |bench: &Bench| {
+        let bills = |view: &&CommandView| matches!(view, CommandView::Query(query) if query.topic == Topic::Bills);
+        bench.said.iter().filter(bills).count()
+    };
+    let mut bench = Bench::running();
+    let state = |bench: &mut Bench, above: i64, after_ms: u64| {
+        bench.now = bench.now.after(after_ms * MILLIS);
+        let balance = Quote(Quote::usdt(10_000).0.saturating_add(above));
+        let report = AccountReport { balance, source: Source::Push, ..bench.account() };
+        bench.step(Event::AccountReport(report));
+    };
+    // 100 units, and 16 tick-lots of BTCUSDT at a thousand each.
+    const MOST: i64 = 16_100;
+    for above in [0, MOST, MOST, -MOST, -MOST, 50_000, 0, MOST + 1, 70_000, i64::MAX, 0] {
+        state(&mut bench, above, 1_000);
+    }
+    state(&mut bench, -MOST - 1, 10);
+    state(&mut bench, -MOST - 1, 999);
+    assert_eq!(asked(&bench), 0, "rounding, and executions that are on their way");
+    state(&mut bench, -MOST - 1, 1);
+    assert_eq!(asked(&bench), 1);
+    for _ in 0..9 {
+        state(&mut bench, -MOST - 1, 1_000);
+        assert_eq!(asked(&bench), 1, "it is asked already");
+    }
+    state(&mut bench, -MOST - 1, 1_000);
+    assert_eq!(asked(&bench), 2, "a bill may be listed late");
+    let ts = bench.utc();
+    bench.step(Event::Bill(Bill {
+        instrument: BTC,
+        kind: BillKind::Funding,
+        amount: Quote(-MOST - 1),
+        bill_id: 5,
+        ts,
+    }));
+    (0..20).for_each(|_| state(&mut bench, -MOST - 1, 1_000));
+    assert_eq!(asked(&bench), 2, "it is explained");
+    bench.replay();
 }

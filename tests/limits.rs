@@ -363,6 +363,7 @@ fn rejects(beyond: i64) -> Bench {
                 order_id: 0,
                 code: 40_762,
                 class: RejectClass::Funds,
+                message: Words::NONE,
             }));
         }
         if answered < wanted {

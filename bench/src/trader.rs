@@ -236,7 +236,7 @@ impl Cold {
                 self.tell(account(Source::Query, now), now);
                 items += 1;
             }
-            Topic::Positions | Topic::Fills => {}
+            Topic::Positions | Topic::Fills | Topic::Bills => {}
             Topic::Order | Topic::Touch => panic!("nothing is lost or quiet here: {query:?}"),
         }
         self.tell(evidence(Phase::End, items), now);

@@ -83,6 +83,11 @@ pub struct Engine<'m, G> {
     stated: Option<(Quote, UnixNanos)>,
     /// When the balance was stated that the ledger began with: what moved money before is in it.
     balance_at: UnixNanos,
+    /// What the venue's balance was above ours when it was stated last, since when it has been so,
+    /// and when bills may be asked for again.
+    above: Quote,
+    above_since: MonoNanos,
+    bills_at: MonoNanos,
     /// Since when this run knows that the last one may have left creates on their way; `None`
     /// once they can no longer appear and the venue's list has been read.
     dirty_since: Option<MonoNanos>,
@@ -168,6 +173,9 @@ impl<'m, G: Gate> Engine<'m, G> {
             epoch: 0,
             stated: None,
             balance_at: UnixNanos(0),
+            above: Quote::ZERO,
+            above_since: MonoNanos::ZERO,
+            bills_at: MonoNanos::ZERO,
             dirty_since: None,
             woken: None,
             public_live: false,
@@ -263,6 +271,9 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.gate.fold(&mut digest);
         digest.fold(self.account.pong_at.0);
         digest.fold(self.quiet_at.0);
+        digest.fold_signed(self.above.0);
+        digest.fold(self.above_since.0);
+        digest.fold(self.bills_at.0);
         self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
         digest.value()
     }
@@ -313,7 +324,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             }
             Event::Reply(reply) => self.reply(reply, now, out),
             Event::PositionReport(report) => self.position_report(report, now),
-            Event::AccountReport(report) => self.account_report(report, now),
+            Event::AccountReport(report) => self.account_report(report, now, out),
             Event::Evidence(evidence) => self.evidence(evidence, now),
             Event::RestoreDay(day) => self.restore_day(day, out),
             Event::RestorePosition(position) => {

@@ -613,6 +613,8 @@ slot_enum! {
         Order = 4 "order",
         /// Best bid and ask of one contract.
         Touch = 5 "touch",
+        /// Money that moved by something else than a trade, since the newest bill that is known.
+        Bills = 6 "bills",
     }
 }
 
@@ -620,7 +622,7 @@ slot_enum! {
     /// Where a pass stands.
     pub enum Phase {
         /// Items follow as `OrderUpdate`, `Fill`, `PositionReport`, `AccountReport` from
-        /// [`Source::Query`], or as `TouchReport`.
+        /// [`Source::Query`], or as `TouchReport` or `Bill`.
         Begin = 0 "begin",
         /// All items have been sent.
         End = 1 "end",

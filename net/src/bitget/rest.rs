@@ -777,9 +777,10 @@ fn candle(row: Item<'_>, instrument: InstrumentId) -> Result<Candle, DecodeError
 fn bill(row: Item<'_>, directory: &Directory) -> Result<Option<Bill>, DecodeError> {
     let [id, symbol, coin, kind, amount, ts] =
         row.fields(["id", "symbol", "coin", "type", "amount", "ts"])?;
-    let kind = needed(kind)?.text()?;
+    let kind = needed(kind)?.text()?.to_ascii_uppercase();
     let has = |part: &[u8]| kind.windows(part.len()).any(|window| window == part);
-    if has(b"ORDER_DEALT") || !needed(coin)?.text()?.eq_ignore_ascii_case(b"usdt") {
+    let executed = EXECUTED.iter().any(|part| has(part));
+    if executed || !needed(coin)?.text()?.eq_ignore_ascii_case(b"usdt") {
         return Ok(None);
     }
     let amount = needed(amount)?.e8_truncated()?;
@@ -814,6 +815,19 @@ fn rate(item: Option<Item<'_>>) -> Result<Rate, DecodeError> {
 
 /// The product's name over REST, where the venue wants capitals.
 const PRODUCT: &[u8] = b"USDT-FUTURES";
+/// What the types of records have in common that an execution causes, in either mode of holding and
+/// whoever's order it was. The execution itself tells of profit and fee.
+const EXECUTED: [&[u8]; 9] = [
+    b"ORDER_DEALT",
+    b"BUY_DEAL",
+    b"SELL_DEAL",
+    b"OPEN_LONG",
+    b"OPEN_SHORT",
+    b"CLOSE_LONG",
+    b"CLOSE_SHORT",
+    b"_SSM",
+    b"SINGLE_SIDE_MODE",
+];
 /// Longest cursor that is sent back.
 const CURSOR_BYTES_MAX: usize = 64;
 /// Characters of the venue's message that are kept.

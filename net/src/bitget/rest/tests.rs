@@ -293,6 +293,58 @@ fn funding_is_signed_by_its_type_and_trades_are_no_bills() {
 }
 
 #[test]
+fn no_record_of_an_execution_is_a_bill_whatever_its_word() {
+    // Found by simulation of a funding at an odd time: the profit of each execution that closed
+    // was booked a second time, as money of another kind.
+    let traded = golden!("v3-account-financial-records__bitgetnet__1");
+    let mut read = |word: &str| {
+        let body =
+            traded.replace("ORDER_DEALT_IN", word).replace(r#""coin": "BTC""#, r#""coin": "USDT""#);
+        let page = answers().bills(200, body.as_bytes(), &directory()).unwrap();
+        page.items.first().map(|bill| bill.kind)
+    };
+    // The documentation's enumerations of records and of tax records.
+    for word in [
+        "ORDER_DEALT_IN",
+        "ORDER_DEALT_FROZEN_OUT",
+        "OPEN_LONG",
+        "OPEN_SHORT",
+        "BUY_DEAL",
+        "SELL_DEAL",
+        "CLOSE_LONG",
+        "CLOSE_SHORT",
+        "FORCE_CLOSE_LONG",
+        "FORCE_CLOSE_SHORT",
+        "BURST_CLOSE_LONG",
+        "BURST_CLOSE_SHORT",
+        "OFFSET_REDUCE_CLOSE_LONG",
+        "OFFSET_REDUCE_CLOSE_SHORT",
+        "FORCE_BUY_SSM",
+        "FORCE_SELL_SSM",
+        "BURST_BUY_SSM",
+        "BURST_SELL_SSM",
+        "ADL_BUY_IN_SINGLE_SIDE_MODE",
+        "ADL_CLOSE_LONG",
+        "close_long",
+        "FIXED_OFFSET_IN_SSM_LONG",
+        "FIXED_REDUCE_ONLY_OFFSET_IN_SSM_SHORT",
+    ] {
+        assert_eq!(read(word), None, "{word}");
+    }
+    for (word, kind) in [
+        ("TRANSFER_IN", BillKind::Transfer),
+        ("RESERVE_TRANSFER_OUT", BillKind::Transfer),
+        ("contract_main_settle_fee_user_in", BillKind::Funding),
+        ("INTEREST_SETTLEMENT_OUT", BillKind::Other),
+        ("RISK_LIQ_USER_IN", BillKind::Other),
+        ("LIQ_FEE", BillKind::Other),
+        ("A_WORD_OF_NEXT_YEAR", BillKind::Other),
+    ] {
+        assert_eq!(read(word), Some(kind), "{word}");
+    }
+}
+
+#[test]
 fn calls_go_out_as_documented() {
     let btc = symbol("BTCUSDT");
     let own = ClientId { epoch: 36, number: 71 };
