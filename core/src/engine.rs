@@ -390,6 +390,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.orders.configure(&self.params, self.entry_over_rest);
         self.reconcile.configure(&self.params);
         self.report.begin(now);
+        self.quiet_at = now.after(self.params.book_silence_ms() / 2);
     }
 
     /// An order of ours of a later boot: this state is a copy from before it, or somebody else

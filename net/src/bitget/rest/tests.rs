@@ -297,7 +297,7 @@ fn no_record_of_an_execution_is_a_bill_whatever_its_word() {
     // Found by simulation of a funding at an odd time: the profit of each execution that closed
     // was booked a second time, as money of another kind.
     let traded = golden!("v3-account-financial-records__bitgetnet__1");
-    let mut read = |word: &str| {
+    let read = |word: &str| {
         let body =
             traded.replace("ORDER_DEALT_IN", word).replace(r#""coin": "BTC""#, r#""coin": "USDT""#);
         let page = answers().bills(200, body.as_bytes(), &directory()).unwrap();
