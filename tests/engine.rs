@@ -341,6 +341,15 @@ impl Bench {
         self.said.iter().filter(pull).count()
     }
 
+    /// Questions about `topic`.
+    fn asked(&self, topic: Topic) -> usize {
+        let about = |view: &&CommandView| match view {
+            CommandView::Query(query) => query.topic == topic,
+            _ => false,
+        };
+        self.said.iter().filter(about).count()
+    }
+
     /// Why books were dropped.
     fn dropped(&self) -> Vec<i64> {
         let cause = |view: &CommandView| match view {
@@ -1074,8 +1083,7 @@ fn a_quiet_book_counts_as_fresh_while_a_pong_and_an_equal_touch_say_so() {
     assert!(row.value(Key::book_age) > 59 * SECONDS as i64);
     assert!(row.value(Key::book_fresh_age) < 1_500 * MILLIS as i64, "its age is stated");
     assert_eq!(row.value(Key::book_fresh), 1);
-    let asked = |view: &&CommandView| matches!(view, CommandView::Query(query) if query.topic == Topic::Touch);
-    let asked = bench.said.iter().filter(asked).count();
+    let asked = bench.asked(Topic::Touch);
     assert!((60..=80).contains(&asked), "half of the silence limit apart: {asked}");
     bench.replay();
     bench.shown = None;
@@ -1142,10 +1150,9 @@ fn a_venue_that_shows_other_prices_than_a_silent_book_has_it_dropped_and_made_an
         assert_eq!(bench.pulled(), 2, "sooner than by silence");
         let resync = |view: &&CommandView| matches!(view, CommandView::Resync(_));
         assert_eq!(bench.said.iter().filter(resync).count(), 1);
-        let asked = bench.said.len();
+        let asked = bench.asked(Topic::Touch);
         bench.still_tenths(30);
-        let touch = |view: &CommandView| matches!(view, CommandView::Query(query) if query.topic == Topic::Touch);
-        assert!(!bench.said[asked..].iter().any(touch), "there is no book to ask about");
+        assert_eq!(bench.asked(Topic::Touch), asked, "there is no book to ask about");
         bench.replay();
     }
 }
@@ -1186,10 +1193,7 @@ fn an_answer_that_has_overtaken_a_frame_drops_nothing() {
 #[test]
 fn a_balance_that_stays_off_by_the_same_amount_has_bills_asked_for() {
     // Funding at an odd time was booked by the minute's look for bills, up to a minute late.
-    let asked = |bench: &Bench| {
-        let bills = |view: &&CommandView| matches!(view, CommandView::Query(query) if query.topic == Topic::Bills);
-        bench.said.iter().filter(bills).count()
-    };
+    let asked = |bench: &Bench| bench.asked(Topic::Bills);
     let mut bench = Bench::running();
     let state = |bench: &mut Bench, above: i64, after_ms: u64| {
         bench.now = bench.now.after(after_ms * MILLIS);

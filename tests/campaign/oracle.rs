@@ -530,8 +530,8 @@ impl Oracles {
 
     /// I-18: no quote of this process rests beside a book that has not been shown as it is for
     /// longer than its silence limit, by a frame or by its touch over REST and a pong, while orders
-    /// can be ended. Whether that touch is the book's is not judged here. Orders of a process that died rest
-    /// until the next one reads of them: nobody watches in between yet.
+    /// can be ended. Whether that touch is the book's is not judged here. Orders of a process that
+    /// died rest until the next one reads of them: nobody watches in between yet.
     fn old_quotes(&mut self, resting: &[Resting], world: &World) {
         let now = world.now();
         let allowed = self.silence_ns + RTT_NS + 100 * MILLIS;
