@@ -45,6 +45,12 @@ fn a_run_is_paused_set_killed_and_rearmed_by_its_socket_and_its_journal_tells_it
     for key in ["reference_price", "orders_active", "instruments", "uptime_s", "equity_quote"] {
         assert!(!seen[key].is_null(), "{key} is missing: {seen}");
     }
+    let connector = &seen["connector_status"];
+    for part in ["ready", "public_ws", "private_ws", "rest", "book_seq_ok"] {
+        assert_eq!(connector[part], true, "{part}: {connector}");
+    }
+    let nobody = connector["guardian_lease_age_ms"].is_null();
+    assert!(nobody, "an embedded venue ends with the process: {connector}");
     let screen = ended(path, &["status"]);
     screen.done();
     assert!(screen.out.contains("RUNNING") && screen.out.contains("BTCUSDT"), "{}", screen.out);

@@ -2,15 +2,19 @@
 
 mod limits;
 
-use keel_core::command::{CommandView, Outbox, Query};
+use keel_core::book::Fault;
+use keel_core::command::{CancelCause, CommandView, NoticeKind, Outbox, Query};
 use keel_core::decimal::Grid;
 use keel_core::event::*;
 use keel_core::gate::TimeInForce;
 use keel_core::guard::{GuardState, Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::layout::{SLOT_BYTES, Slot};
 use keel_core::param::{self, Profile};
 use keel_core::planted::Planted;
+use keel_core::status::{Key, PAGES, Row};
 use keel_core::units::*;
+use keel_core::words::Words;
 use keel_io::memory::{self, Limits, RiskEngine};
 
 const BTC: InstrumentId = InstrumentId(0);
@@ -37,6 +41,13 @@ struct Bench {
     /// The mark.
     mark: Price,
     answers: bool,
+    /// What the venue answers when it is asked for its best bid and ask.
+    shown: Option<TouchReport>,
+    /// Whether it answers pings.
+    pongs: bool,
+    /// What the engine was told, as the journal keeps it, and all that it gave.
+    journal: Vec<(MonoNanos, Slot)>,
+    given: Vec<CommandView>,
     depth: u32,
 }
 
@@ -72,6 +83,10 @@ impl Bench {
             margin: Rate::ZERO,
             mark: rules().price(Ticks(MID)),
             answers: true,
+            shown: None,
+            pongs: true,
+            journal: Vec::new(),
+            given: Vec::new(),
             depth: 0,
         };
         bench.step(Event::Boot(Boot {
@@ -137,10 +152,17 @@ impl Bench {
 
     /// Steps one event and answers the questions that it raises.
     fn step(&mut self, event: Event) {
+        let mut slot = [0; SLOT_BYTES];
+        event.encode(&mut slot);
+        self.journal.push((self.now, slot));
         self.engine.step(self.now, &event, &mut self.outbox);
         let views: Vec<CommandView> = self.outbox.drain().map(|command| command.view()).collect();
+        self.given.extend(&views);
         self.said.extend(&views);
         for view in views {
+            if let (CommandView::Ping(ping), true) = (view, self.pongs) {
+                self.feed(ping.stream, FeedState::Pong);
+            }
             if let (CommandView::Query(query), true) = (view, self.answers) {
                 self.answer(query);
             }
@@ -192,7 +214,13 @@ impl Bench {
                     ts,
                 }));
             }
-            Topic::Positions | Topic::Order => {}
+            Topic::Touch => {
+                if let Some(report) = self.shown {
+                    evidence.items = 1;
+                    self.step(Event::TouchReport(report));
+                }
+            }
+            Topic::Positions | Topic::Order | Topic::Bills => {}
         }
         evidence.phase = Phase::End;
         self.step(Event::Evidence(evidence));
@@ -213,9 +241,20 @@ impl Bench {
 
     /// Lets time pass with a living market: books, ticker and account pushes.
     fn quiet_seconds(&mut self, seconds: u64) {
-        for tenth in 0..seconds * 10 {
+        self.tenths(seconds * 10, true);
+    }
+
+    /// Lets time pass in which everything comes but books.
+    fn still_tenths(&mut self, tenths: u64) {
+        self.tenths(tenths, false);
+    }
+
+    fn tenths(&mut self, tenths: u64, books: bool) {
+        for tenth in 0..tenths {
             self.now = self.now.after(100 * MILLIS);
-            self.book(MID);
+            if books {
+                self.book(MID);
+            }
             if tenth % 10 == 0 {
                 self.ticker();
                 let report = AccountReport { source: Source::Push, ..self.account() };
@@ -280,6 +319,73 @@ impl Bench {
         }));
     }
 
+    /// An engine whose two quotes rest, at a venue that shows the book as it is when it is asked.
+    fn resting() -> Self {
+        let mut bench = Self::running();
+        for spec in bench.placed() {
+            let update = bench.update(&spec, OrderStatus::Live);
+            bench.open.push(update);
+            bench.step(Event::OrderUpdate(update));
+        }
+        bench.shown = Some(touch_at(MID));
+        bench.said.clear();
+        bench
+    }
+
+    /// Orders that the engine has canceled for safety.
+    fn pulled(&self) -> usize {
+        let pull = |view: &&CommandView| match view {
+            CommandView::Cancel(cancel) => cancel.cause == CancelCause::Safety,
+            _ => false,
+        };
+        self.said.iter().filter(pull).count()
+    }
+
+    /// Questions about `topic`.
+    fn asked(&self, topic: Topic) -> usize {
+        let about = |view: &&CommandView| match view {
+            CommandView::Query(query) => query.topic == topic,
+            _ => false,
+        };
+        self.said.iter().filter(about).count()
+    }
+
+    /// Why books were dropped.
+    fn dropped(&self) -> Vec<i64> {
+        let cause = |view: &CommandView| match view {
+            CommandView::Notice(notice) if notice.kind == NoticeKind::BookDropped => Some(notice.a),
+            _ => None,
+        };
+        self.said.iter().filter_map(cause).collect()
+    }
+
+    /// The newest whole status row.
+    fn row(&self) -> Row {
+        let mut row = Row::EMPTY;
+        let pages = self.said.iter().rev().filter_map(|view| match view {
+            CommandView::StatusPage(page) => Some(page),
+            _ => None,
+        });
+        let pages: Vec<_> = pages.skip_while(|page| usize::from(page.page) + 1 != PAGES).collect();
+        for page in &pages[..PAGES] {
+            assert!(row.take_page(usize::from(page.page), &page.values));
+        }
+        row
+    }
+
+    /// Steps another engine through the journal: it must give the same commands.
+    fn replay(&self) {
+        let (mut engine, mut outbox) = memory::engine(&Limits::of(1), Profile::Touch);
+        let mut given = Vec::new();
+        for (now, slot) in &self.journal {
+            let event = Event::decode(slot).expect("an event");
+            engine.step(*now, &event, &mut outbox);
+            given.extend(outbox.drain().map(|command| command.view()));
+        }
+        assert!(given == self.given, "the replay gives other commands");
+        assert_eq!(engine.digest(), self.engine.digest());
+    }
+
     fn placed(&self) -> Vec<keel_core::gate::OrderSpec> {
         let place = |view: &CommandView| match view {
             CommandView::Place(spec) => Some(*spec),
@@ -303,6 +409,18 @@ impl Bench {
             source: Source::Push,
             ts: self.utc(),
         }
+    }
+}
+
+/// What the venue shows of the book that [`Bench::book`] tells.
+fn touch_at(mid: i64) -> TouchReport {
+    TouchReport {
+        instrument: BTC,
+        bid: Ticks(mid - 1),
+        bid_lots: Lots(10_000),
+        ask: Ticks(mid + 1),
+        ask_lots: Lots(10_000),
+        ts: UnixNanos(0),
     }
 }
 
@@ -544,6 +662,7 @@ fn rejects_in_a_row_pause_for_a_while_and_stop_for_good_when_they_go_on() {
                 order_id: 0,
                 code: 40_762,
                 class: RejectClass::Funds,
+                message: Words::new(b"too much"),
             }));
         }
         bench.quiet_seconds(1);
@@ -633,6 +752,7 @@ fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
         order_id: 0,
         code: 0,
         class: RejectClass::None,
+        message: Words::NONE,
     }));
     assert!(bench.engine.deadline() <= bench.now.after(200 * MILLIS));
 }
@@ -951,4 +1071,161 @@ fn the_venues_own_switch_is_wound_while_the_engine_is_stepped_and_quotes_go_when
         bench.quiet_seconds(2);
         assert_eq!(bench.engine.state(), state, "{value}");
     }
+}
+
+#[test]
+fn a_quiet_book_counts_as_fresh_while_a_pong_and_an_equal_touch_say_so() {
+    let mut bench = Bench::resting();
+    bench.still_tenths(600);
+    assert_eq!((bench.pulled(), bench.dropped()), (0, vec![]), "a minute without a frame");
+    assert_eq!(bench.engine.state(), GuardState::Running);
+    let row = bench.row();
+    assert!(row.value(Key::book_age) > 59 * SECONDS as i64);
+    assert!(row.value(Key::book_fresh_age) < 1_500 * MILLIS as i64, "its age is stated");
+    assert_eq!(row.value(Key::book_fresh), 1);
+    let asked = bench.asked(Topic::Touch);
+    assert!((60..=80).contains(&asked), "half of the silence limit apart: {asked}");
+    bench.replay();
+    bench.shown = None;
+    bench.still_tenths(16);
+    assert_eq!(bench.pulled(), 2, "the proof grows old as a frame does");
+}
+
+#[test]
+fn a_best_bid_and_ask_that_do_not_change_for_30_seconds_are_flagged_and_quoted_on() {
+    // The checklist's words: same top of book for more than 30 s. Frames or none make no
+    // difference.
+    for books in [true, false] {
+        let mut bench = Bench::resting();
+        bench.book(MID + 2);
+        bench.shown = Some(touch_at(MID + 2));
+        bench.book(MID);
+        bench.shown = Some(touch_at(MID));
+        bench.tenths(299, books);
+        assert_eq!(bench.row().value(Key::order_book_stale), 0, "{books}");
+        bench.tenths(13, books);
+        let row = bench.row();
+        assert!(row.value(Key::top_age) > 30 * SECONDS as i64, "{books}");
+        assert_eq!((row.value(Key::order_book_stale), row.value(Key::book_fresh)), (1, 1));
+        assert_eq!((bench.pulled(), bench.engine.state()), (0, GuardState::Running), "{books}");
+        bench.book(MID + 2);
+        bench.shown = Some(touch_at(MID + 2));
+        bench.tenths(11, false);
+        assert_eq!(bench.row().value(Key::order_book_stale), 0, "{books}: it has changed");
+    }
+}
+
+#[test]
+fn without_a_pong_or_an_answer_or_with_other_sizes_silence_is_silence() {
+    let other_size = TouchReport { ask_lots: Lots(9_999), ..touch_at(MID) };
+    for (shown, pongs) in
+        [(Some(touch_at(MID)), false), (None, true), (None, false), (Some(other_size), true)]
+    {
+        let mut bench = Bench::resting();
+        (bench.shown, bench.pongs) = (shown, pongs);
+        bench.still_tenths(14);
+        assert_eq!(bench.pulled(), 0, "{shown:?} {pongs}: within the limit");
+        bench.still_tenths(2);
+        assert_eq!((bench.pulled(), bench.dropped()), (2, vec![]), "{shown:?} {pongs}");
+        let row = {
+            bench.still_tenths(10);
+            bench.row()
+        };
+        assert_eq!((row.value(Key::order_book_stale), row.value(Key::book_fresh)), (1, 0));
+        bench.replay();
+    }
+}
+
+#[test]
+fn a_venue_that_shows_other_prices_than_a_silent_book_has_it_dropped_and_made_anew() {
+    for shown in [
+        touch_at(MID + 2),
+        TouchReport { bid: Ticks(MID - 2), ..touch_at(MID) },
+        TouchReport { ask: Ticks(0), ask_lots: Lots(0), ..touch_at(MID) },
+    ] {
+        let mut bench = Bench::resting();
+        bench.shown = Some(shown);
+        bench.still_tenths(12);
+        assert_eq!(bench.dropped(), [Fault::Touch as i64], "{shown:?}");
+        assert_eq!(bench.pulled(), 2, "sooner than by silence");
+        let resync = |view: &&CommandView| matches!(view, CommandView::Resync(_));
+        assert_eq!(bench.said.iter().filter(resync).count(), 1);
+        let asked = bench.asked(Topic::Touch);
+        bench.still_tenths(30);
+        assert_eq!(bench.asked(Topic::Touch), asked, "there is no book to ask about");
+        bench.replay();
+    }
+}
+
+#[test]
+fn an_answer_that_has_overtaken_a_frame_drops_nothing() {
+    let mut bench = Bench::resting();
+    bench.shown = Some(touch_at(MID + 2));
+    bench.still_tenths(9);
+    bench.book(MID + 2);
+    bench.still_tenths(5);
+    assert_eq!((bench.pulled(), bench.dropped()), (0, vec![]), "the frame came after all");
+    // And one of before the newest frame says nothing about what came later.
+    let mut bench = Bench::resting();
+    (bench.shown, bench.answers) = (None, false);
+    bench.still_tenths(8);
+    let query = bench.said.iter().rev().find_map(|view| match view {
+        CommandView::Query(query) if query.topic == Topic::Touch => Some(*query),
+        _ => None,
+    });
+    let asked = bench.now;
+    bench.now = bench.now.after(MILLIS);
+    bench.book(MID + 2);
+    bench.answers = true;
+    let query = query.expect("it has asked");
+    for (phase, report) in [(Phase::Begin, Some(touch_at(MID))), (Phase::End, None)] {
+        let (instrument, client) = (BTC, ClientId::FOREIGN);
+        let (pass, topic, items) = (query.pass, Topic::Touch, 1);
+        let evidence = Evidence { pass, topic, phase, instrument, client, items, asked };
+        bench.step(Event::Evidence(evidence));
+        report.into_iter().for_each(|report| bench.step(Event::TouchReport(report)));
+    }
+    bench.shown = Some(touch_at(MID + 2));
+    bench.still_tenths(20);
+    assert_eq!((bench.pulled(), bench.dropped()), (0, vec![]));
+}
+
+#[test]
+fn a_balance_that_stays_off_by_the_same_amount_has_bills_asked_for() {
+    // Funding at an odd time was booked by the minute's look for bills, up to a minute late.
+    let asked = |bench: &Bench| bench.asked(Topic::Bills);
+    let mut bench = Bench::running();
+    let state = |bench: &mut Bench, above: i64, after_ms: u64| {
+        bench.now = bench.now.after(after_ms * MILLIS);
+        let balance = Quote(Quote::usdt(10_000).0.saturating_add(above));
+        let report = AccountReport { balance, source: Source::Push, ..bench.account() };
+        bench.step(Event::AccountReport(report));
+    };
+    // 100 units, and 16 tick-lots of BTCUSDT at a thousand each.
+    const MOST: i64 = 16_100;
+    for above in [0, MOST, MOST, -MOST, -MOST, 50_000, 0, MOST + 1, 70_000, i64::MAX, 0] {
+        state(&mut bench, above, 1_000);
+    }
+    state(&mut bench, -MOST - 1, 10);
+    state(&mut bench, -MOST - 1, 999);
+    assert_eq!(asked(&bench), 0, "rounding, and executions that are on their way");
+    state(&mut bench, -MOST - 1, 1);
+    assert_eq!(asked(&bench), 1);
+    for _ in 0..9 {
+        state(&mut bench, -MOST - 1, 1_000);
+        assert_eq!(asked(&bench), 1, "it is asked already");
+    }
+    state(&mut bench, -MOST - 1, 1_000);
+    assert_eq!(asked(&bench), 2, "a bill may be listed late");
+    let ts = bench.utc();
+    bench.step(Event::Bill(Bill {
+        instrument: BTC,
+        kind: BillKind::Funding,
+        amount: Quote(-MOST - 1),
+        bill_id: 5,
+        ts,
+    }));
+    (0..20).for_each(|_| state(&mut bench, -MOST - 1, 1_000));
+    assert_eq!(asked(&bench), 2, "it is explained");
+    bench.replay();
 }

@@ -7,6 +7,7 @@ use keel_core::guard::{GuardState, Reason, Reasons};
 use keel_core::limit::{Effect, LIMITS};
 use keel_core::param::at;
 use keel_core::units::*;
+use keel_core::words::Words;
 
 use super::{BTC, Bench, MID};
 
@@ -363,6 +364,7 @@ fn rejects(beyond: i64) -> Bench {
                 order_id: 0,
                 code: 40_762,
                 class: RejectClass::Funds,
+                message: Words::NONE,
             }));
         }
         if answered < wanted {

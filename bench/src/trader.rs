@@ -58,7 +58,7 @@ pub struct Ends {
     /// Orders and cancels from the engine.
     pub orders: Receiver<Dispatch>,
     /// Books that the engine wants anew.
-    pub resyncs: Receiver<keel_core::command::Resync>,
+    pub resyncs: Receiver<keel_net::feed::Asked>,
     /// The rest of the world.
     pub cold: Cold,
 }
@@ -236,8 +236,8 @@ impl Cold {
                 self.tell(account(Source::Query, now), now);
                 items += 1;
             }
-            Topic::Positions | Topic::Fills => {}
-            Topic::Order => panic!("no order is ever lost here, so none is asked for"),
+            Topic::Positions | Topic::Fills | Topic::Bills => {}
+            Topic::Order | Topic::Touch => panic!("nothing is lost or quiet here: {query:?}"),
         }
         self.tell(evidence(Phase::End, items), now);
     }

@@ -1,6 +1,6 @@
 //! Commands: everything the engine wants done, and what it says about itself.
 
-use crate::event::{CancelReason, ClientId, Operator, OrderStatus, Topic};
+use crate::event::{CancelReason, ClientId, Operator, OrderStatus, Stream, Topic};
 use crate::gate::{Approved, OrderSpec};
 use crate::guard::GuardState;
 use crate::instrument::InstrumentId;
@@ -28,6 +28,7 @@ impl Command {
                 Plain::CancelAll(all) => CommandView::CancelAll(all),
                 Plain::Query(query) => CommandView::Query(query),
                 Plain::Resync(resync) => CommandView::Resync(resync),
+                Plain::Ping(ping) => CommandView::Ping(ping),
                 Plain::Countdown(countdown) => CommandView::Countdown(countdown),
                 Plain::Record(record) => CommandView::from(record),
                 Plain::Stopped(stopped) => CommandView::Stopped(stopped),
@@ -52,6 +53,8 @@ pub enum Plain {
     Query(Query),
     /// Subscribe to an instrument's book anew.
     Resync(Resync),
+    /// Ask a connection for a sign of life.
+    Ping(Ping),
     /// Keep the venue from canceling everything for a while.
     Countdown(Countdown),
     /// Something for the files.
@@ -95,6 +98,8 @@ slot_kinds! {
         142 => Countdown(Countdown),
         /// What came of an operator's command.
         143 => Ruled(Ruled),
+        /// A sign of life asked for.
+        144 => Ping(Ping),
     }
 }
 
@@ -155,6 +160,14 @@ slot_struct! {
     pub struct Resync {
         /// Whose.
         pub instrument: InstrumentId,
+    }
+}
+
+slot_struct! {
+    /// A sign of life asked for, ahead of the connection's own turn.
+    pub struct Ping {
+        /// Of which stream.
+        pub stream: Stream,
     }
 }
 

@@ -10,6 +10,7 @@ mod desk;
 mod market;
 mod planted;
 mod private;
+mod quiet;
 mod quoting;
 mod report;
 mod stop;
@@ -19,7 +20,9 @@ use crate::command::{
     Record, Ruled, Ruling,
 };
 use crate::digest::Digest;
-use crate::event::{Boot, ClientId, Directive, Event, Evidence, Health, Measure, Mode, Operator};
+use crate::event::{
+    Boot, ClientId, Directive, Event, Evidence, Health, Measure, Mode, Operator, Phase, Topic,
+};
 use crate::gate::{AccountView, Gate, InstrumentView, View};
 use crate::guard::{Guard, GuardState, Opinion, RearmError, Reason, Reasons};
 use crate::instrument::InstrumentId;
@@ -80,6 +83,11 @@ pub struct Engine<'m, G> {
     stated: Option<(Quote, UnixNanos)>,
     /// When the balance was stated that the ledger began with: what moved money before is in it.
     balance_at: UnixNanos,
+    /// What the venue's balance was above ours when it was stated last, since when it has been so,
+    /// and when bills may be asked for again.
+    above: Quote,
+    above_since: MonoNanos,
+    bills_at: MonoNanos,
     /// Since when this run knows that the last one may have left creates on their way; `None`
     /// once they can no longer appear and the venue's list has been read.
     dirty_since: Option<MonoNanos>,
@@ -89,6 +97,8 @@ pub struct Engine<'m, G> {
     public_live: bool,
     /// When the venue's own switch is wound next.
     winds_at: MonoNanos,
+    /// When quiet books are looked at next.
+    quiet_at: MonoNanos,
     /// Orders are entered over REST.
     entry_over_rest: bool,
     /// What is left of the venue's rates: of questions, and of orders.
@@ -163,10 +173,14 @@ impl<'m, G: Gate> Engine<'m, G> {
             epoch: 0,
             stated: None,
             balance_at: UnixNanos(0),
+            above: Quote::ZERO,
+            above_since: MonoNanos::ZERO,
+            bills_at: MonoNanos::ZERO,
             dirty_since: None,
             woken: None,
             public_live: false,
             winds_at: MonoNanos::ZERO,
+            quiet_at: MonoNanos::ZERO,
             entry_over_rest: false,
             headroom: [Rate(E8); 2],
             instruments: 0,
@@ -265,6 +279,11 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.reconcile.fold(&mut digest);
         self.guard.fold(&mut digest);
         self.gate.fold(&mut digest);
+        digest.fold(self.account.pong_at.0);
+        digest.fold(self.quiet_at.0);
+        digest.fold_signed(self.above.0);
+        digest.fold(self.above_since.0);
+        digest.fold(self.bills_at.0);
         self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
         digest.value()
     }
@@ -315,7 +334,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             }
             Event::Reply(reply) => self.reply(reply, now, out),
             Event::PositionReport(report) => self.position_report(report, now),
-            Event::AccountReport(report) => self.account_report(report, now),
+            Event::AccountReport(report) => self.account_report(report, now, out),
             Event::Evidence(evidence) => self.evidence(evidence, now),
             Event::RestoreDay(day) => self.restore_day(day, out),
             Event::RestorePosition(position) => {
@@ -333,6 +352,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::Health(health) => self.health(health, now),
             Event::Settings(settings) => self.settings(settings),
             Event::Bill(bill) => self.bill(bill, out),
+            Event::TouchReport(report) => return self.touch_report(report, now),
             Event::Timer(_) => return Touched::Nothing,
         }
         Touched::Account
@@ -380,6 +400,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.orders.configure(&self.params, self.entry_over_rest);
         self.reconcile.configure(&self.params);
         self.report.begin(now);
+        self.quiet_at = now.after(self.params.book_silence_ms() / 2);
     }
 
     /// An order of ours of a later boot: this state is a copy from before it, or somebody else
@@ -390,6 +411,9 @@ impl<'m, G: Gate> Engine<'m, G> {
 
     fn evidence(&mut self, evidence: &Evidence, now: MonoNanos) {
         self.reconcile.on_evidence(evidence, &mut self.orders, &self.ledger, now);
+        if evidence.topic == Topic::Touch && evidence.phase != Phase::Begin {
+            self.touch_answered(evidence);
+        }
     }
 
     fn operator(&mut self, operator: &Operator, now: MonoNanos, out: &mut Outbox<'_>) {
@@ -462,6 +486,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.cancel_orphans(now, out);
         self.poll_reconcile(now, out);
         self.wind_countdown(now, out);
+        self.watch_quiet_books(now, out);
         self.advance_stop(now, out);
         self.refresh_account();
     }
@@ -626,6 +651,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             self.stage.deadline(now),
             if self.account.private_live { self.winds_at } else { MonoNanos::NEVER },
             self.report.deadline(),
+            self.quiet_at,
         ]
         .into_iter()
         .fold(MonoNanos::NEVER, MonoNanos::min)

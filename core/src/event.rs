@@ -4,6 +4,7 @@ use crate::instrument::{Instrument, InstrumentId};
 use crate::layout::{Field, LayoutError, Reader, Writer};
 use crate::planted::Planted;
 use crate::units::{Lots, MonoNanos, Price, Quote, Rate, Side, Ticks, UnixNanos};
+use crate::words::Words;
 use crate::{slot_enum, slot_kinds, slot_struct};
 
 slot_kinds! {
@@ -59,6 +60,8 @@ slot_kinds! {
         24 => RestoreFill(Fill),
         /// The days before, as the durable state remembers them.
         25 => RestoreWeek(RestoreWeek),
+        /// The best bid and ask of one contract, as asked for.
+        26 => TouchReport(TouchReport),
     }
 }
 
@@ -304,11 +307,13 @@ slot_enum! {
         /// Another connection has taken over before the venue ended this one by its age. Nothing
         /// was lost.
         Rotated = 3 "rotated",
+        /// The venue has answered a ping: the connection is there. Says nothing of any data.
+        Pong = 4 "pong",
     }
 }
 
 slot_struct! {
-    /// A stream was lost, has a gap, or is live.
+    /// A stream was lost, has a gap, is live, or has answered.
     pub struct Feed {
         /// Which stream.
         pub stream: Stream,
@@ -508,6 +513,8 @@ slot_struct! {
         pub code: u32,
         /// What class of reject it is.
         pub class: RejectClass,
+        /// The venue's own words for it, for the log.
+        pub message: Words,
     }
 }
 
@@ -573,6 +580,24 @@ slot_struct! {
     }
 }
 
+slot_struct! {
+    /// Best bid and ask of a contract's book as the venue has answered; zero where a side is empty.
+    pub struct TouchReport {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// Best bid.
+        pub bid: Ticks,
+        /// Size at the best bid.
+        pub bid_lots: Lots,
+        /// Best ask.
+        pub ask: Ticks,
+        /// Size at the best ask.
+        pub ask_lots: Lots,
+        /// The venue's time.
+        pub ts: UnixNanos,
+    }
+}
+
 slot_enum! {
     /// What a pass collects.
     pub enum Topic {
@@ -586,6 +611,10 @@ slot_enum! {
         Account = 3 "account",
         /// One order by its client id.
         Order = 4 "order",
+        /// Best bid and ask of one contract.
+        Touch = 5 "touch",
+        /// Money that moved by something else than a trade, since the newest bill that is known.
+        Bills = 6 "bills",
     }
 }
 
@@ -593,7 +622,7 @@ slot_enum! {
     /// Where a pass stands.
     pub enum Phase {
         /// Items follow as `OrderUpdate`, `Fill`, `PositionReport`, `AccountReport` from
-        /// [`Source::Query`].
+        /// [`Source::Query`], or as `TouchReport` or `Bill`.
         Begin = 0 "begin",
         /// All items have been sent.
         End = 1 "end",

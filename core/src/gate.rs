@@ -184,6 +184,8 @@ pub struct AccountView {
     pub private_live: bool,
     /// Last message on it.
     pub private_at: MonoNanos,
+    /// Last answer to a ping on the public stream.
+    pub pong_at: MonoNanos,
     /// Reconciliation has agreed since the last (re)connect.
     pub reconciled: bool,
     /// UTC at `utc_at`; zero when never synchronized.
@@ -273,6 +275,8 @@ pub struct InstrumentView {
     pub last_mid_x2: i64,
     /// Last applied books frame.
     pub book_at: MonoNanos,
+    /// When the venue was last asked for its best bid and ask and had the same as the book.
+    pub confirmed_at: MonoNanos,
     /// Mark; zero before the first ticker.
     pub mark: Price,
     /// Last ticker.
@@ -303,6 +307,7 @@ impl InstrumentView {
         touch: None,
         last_mid_x2: 0,
         book_at: MonoNanos::ZERO,
+        confirmed_at: MonoNanos::ZERO,
         mark: Price::ZERO,
         ticker_at: MonoNanos::ZERO,
         position: Lots::ZERO,
@@ -312,6 +317,12 @@ impl InstrumentView {
         best_own: [None; 2],
         levels: [0; 2],
     };
+
+    /// When the book was last known to be the venue's: by a frame or, where nothing changes, by an
+    /// equal best bid and ask over REST together with a pong on the stream, whichever is older.
+    pub fn known_at(&self, account: &AccountView) -> MonoNanos {
+        self.book_at.max(self.confirmed_at.min(account.pong_at))
+    }
 }
 
 impl AccountView {
@@ -321,6 +332,7 @@ impl AccountView {
         ready: false,
         private_live: false,
         private_at: MonoNanos::ZERO,
+        pong_at: MonoNanos::ZERO,
         reconciled: false,
         utc: UnixNanos(0),
         utc_at: MonoNanos::ZERO,

@@ -35,3 +35,4 @@ pub mod regime;
 pub mod status;
 pub mod trades;
 pub mod units;
+pub mod words;

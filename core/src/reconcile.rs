@@ -194,6 +194,21 @@ impl<'m> Reconcile<'m> {
         Query { pass, topic: Topic::Order, instrument, client, since: UnixNanos(0) }
     }
 
+    /// A question for the best bid and ask of one contract.
+    pub fn ask_touch(&mut self, instrument: InstrumentId) -> Query {
+        self.ask_about(Topic::Touch, instrument)
+    }
+
+    /// A question for money that moved by something else than a trade.
+    pub fn ask_bills(&mut self) -> Query {
+        self.ask_about(Topic::Bills, InstrumentId::ALL)
+    }
+
+    fn ask_about(&mut self, topic: Topic, instrument: InstrumentId) -> Query {
+        let (pass, client) = (self.number(), ClientId::FOREIGN);
+        Query { pass, topic, instrument, client, since: UnixNanos(0) }
+    }
+
     /// The list of open orders is wanted now, whether the stream is live or not.
     pub fn want_orders(&mut self, now: MonoNanos) {
         self.hasten(OPEN_ORDERS, now);
@@ -636,7 +651,7 @@ const fn place_of(topic: Topic) -> Option<usize> {
         Topic::Positions => Some(POSITIONS),
         Topic::Fills => Some(FILLS),
         Topic::Account => Some(ACCOUNT),
-        Topic::Order => None,
+        Topic::Order | Topic::Touch | Topic::Bills => None,
     }
 }
 

@@ -146,7 +146,7 @@ status! {
     position_drift_pct: E8;
     /// Sockets reconnected in this run.
     ws_reconnect_count: Count;
-    /// 1 while the book is not fresh.
+    /// 1 while the book is not fresh, or its best bid and ask have not changed for 30 s.
     order_book_stale: Count;
     /// Orders of somebody else seen.
     foreign_orders: Count;
@@ -192,6 +192,14 @@ status! {
     order_entry_rest: Count;
     /// Sockets that another took over from before the venue ended them.
     ws_rotation_count: Count;
+    /// 1 while the book may be quoted on: whole, and known to be the venue's within its silence
+    /// limit.
+    book_fresh: Count;
+    /// Since the book was last known to be the venue's: by a frame, or by a pong and an equal best
+    /// bid and ask over REST.
+    book_fresh_age: Nanos;
+    /// Since the best bid or ask, or a size there, last changed.
+    top_age: Nanos;
 }
 
 /// How many values a row has.

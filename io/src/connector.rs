@@ -9,7 +9,7 @@ pub fn connector_status(row: &Row, guardian_lease_age_ms: Option<u64>) -> Value 
     let is = |key: Key| row.value(key) != 0;
     let ms = |key: Key| row.value(key) / 1_000_000;
     let rest = row.value(Key::rest_age) <= REST_AGE_NS_MAX;
-    let fresh = !is(Key::order_book_stale) && is(Key::book_seq_ok);
+    let fresh = is(Key::book_fresh) && is(Key::book_seq_ok);
     let streams = is(Key::public_ws) && is(Key::private_ws);
     json!({
         "public_ws": is(Key::public_ws),
@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn it_is_ready_only_while_every_part_is() {
         let mut fine = Row::EMPTY;
-        for key in [Key::public_ws, Key::private_ws, Key::book_seq_ok, Key::ready] {
+        for key in [Key::public_ws, Key::private_ws, Key::book_seq_ok, Key::book_fresh, Key::ready]
+        {
             fine.set(key, 1);
         }
         fine.set(Key::rest_age, REST_AGE_NS_MAX);
@@ -50,7 +51,7 @@ mod tests {
             (Key::private_ws, 0),
             (Key::book_seq_ok, 0),
             (Key::ready, 0),
-            (Key::order_book_stale, 1),
+            (Key::book_fresh, 0),
             (Key::rest_age, REST_AGE_NS_MAX + 1),
         ] {
             let mut row = fine;

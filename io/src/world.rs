@@ -314,6 +314,18 @@ impl<'m> World<'m> {
         &self.start.params
     }
 
+    /// Has the venue settle funding with every position now, whatever its calendar says.
+    pub fn settle_funding(&mut self) {
+        let utc = self.net.utc(self.now);
+        let venue = self.net.exchange_mut().venue_mut();
+        for symbol in &self.config.symbols {
+            if let Some(id) = venue.find(symbol.as_str()) {
+                venue.settle_funding(id, utc);
+            }
+        }
+        self.net.exchange_mut().step(utc);
+    }
+
     /// Asks the engine for an ordered stop.
     pub fn stop(&mut self) {
         let stop = Operator::program(Directive::Stop);

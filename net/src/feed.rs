@@ -6,7 +6,6 @@
 
 mod rotation;
 
-use keel_core::command::Resync;
 use keel_core::event::{self, Event, FeedState, Stream};
 use keel_core::instrument::InstrumentId;
 use keel_core::units::{MonoNanos, SECONDS};
@@ -25,7 +24,7 @@ pub struct Feed {
     decoder: Decoder,
     directory: Directory,
     to_engine: Sender<Arrival>,
-    resyncs: Receiver<Resync>,
+    asked: Receiver<Asked>,
     /// Seats that hold a session, and the one in use.
     held: [bool; 2],
     using: usize,
@@ -36,6 +35,12 @@ pub struct Feed {
     owed: Option<FeedState>,
     /// The session in use came live while another was; the engine is to be told after `owed`.
     came_live: bool,
+    /// Pongs that each seat's session has counted, and that the one in use has had one since the
+    /// engine was told.
+    pongs: [u64; 2],
+    ponged: bool,
+    /// The engine wants a pong.
+    pings: bool,
     /// Books that are to be subscribed to anew, and how many.
     wanted: Vec<bool>,
     wanted_count: usize,
@@ -43,6 +48,15 @@ pub struct Feed {
     resynced: Vec<MonoNanos>,
     connects: u32,
     text: Vec<u8>,
+}
+
+/// What the engine asks of the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A contract's book made anew; [`InstrumentId::ALL`] for every one.
+    Book(InstrumentId),
+    /// A pong.
+    Pong,
 }
 
 /// What is subscribed to for each instrument.
@@ -56,11 +70,7 @@ const RESYNC_NS_MIN: u64 = SECONDS;
 
 impl Feed {
     /// A feed over the instruments of `directory`.
-    pub fn new(
-        directory: Directory,
-        to_engine: Sender<Arrival>,
-        resyncs: Receiver<Resync>,
-    ) -> Self {
+    pub fn new(directory: Directory, to_engine: Sender<Arrival>, asked: Receiver<Asked>) -> Self {
         // Market data names no orders, so the decoder's instance does not matter.
         let instance = Instance::parse("feed").expect("a plain name");
         let rotation = Rotation::new(directory.len());
@@ -71,13 +81,16 @@ impl Feed {
             resynced: vec![MonoNanos::ZERO; directory.len()],
             directory,
             to_engine,
-            resyncs,
+            asked,
             held: [false; 2],
             using: 0,
             turning: None,
             rotation,
             owed: None,
             came_live: false,
+            pongs: [0; 2],
+            ponged: false,
+            pings: false,
             connects: 0,
             text: Vec::with_capacity(4_096),
         }
@@ -91,6 +104,7 @@ impl Feed {
     pub fn adopt(&mut self, seat: usize, session: &mut Session, now: MonoNanos) {
         assert!(!self.held[seat], "a seat holds one session");
         self.held[seat] = true;
+        self.pongs[seat] = session.counters().pongs;
         self.connects += 1;
         if self.held[1 - seat] {
             self.turning = Some(now);
@@ -135,14 +149,27 @@ impl Feed {
         for seat in [self.using, 1 - self.using] {
             let Some(session) = sessions[seat].as_deref_mut() else { continue };
             work += self.read(seat, session, stamp, now);
+            let pongs = session.counters().pongs;
+            let answered = std::mem::replace(&mut self.pongs[seat], pongs) != pongs;
+            self.ponged |= answered && seat == self.using;
             let synced = session.state() == State::Syncing && session.on_synced(now);
             self.came_live |= synced && seat == self.using;
         }
+        self.take_asked();
         self.resubscribe(&mut sessions, now);
+        if std::mem::take(&mut self.pings)
+            && let Some(session) = sessions[self.using].as_deref_mut()
+        {
+            session.ping_now(now);
+        }
         self.end_rotation(&mut sessions, now);
         self.pay(now);
         if self.owed.is_none() && std::mem::take(&mut self.came_live) {
             self.tell(FeedState::Live, now);
+        }
+        // Without room it is not told: the engine asks again.
+        if std::mem::take(&mut self.ponged) && self.owed.is_none() {
+            self.push(FeedState::Pong, now);
         }
         work
     }
@@ -253,16 +280,22 @@ impl Feed {
         self.tell(left, now);
     }
 
-    /// Subscribes anew to books that the engine has dropped, each at most once in a while.
-    fn resubscribe(&mut self, sessions: &mut [Option<&mut Session>; 2], now: MonoNanos) {
-        while let Some(resync) = self.resyncs.pop() {
-            let all = resync.instrument == InstrumentId::ALL;
+    fn take_asked(&mut self) {
+        while let Some(asked) = self.asked.pop() {
+            let Asked::Book(id) = asked else {
+                self.pings = true;
+                continue;
+            };
             for place in 0..self.wanted.len() {
-                if all || place == resync.instrument.index() {
+                if id == InstrumentId::ALL || place == id.index() {
                     self.want(place);
                 }
             }
         }
+    }
+
+    /// Subscribes anew to books that the engine has dropped, each at most once in a while.
+    fn resubscribe(&mut self, sessions: &mut [Option<&mut Session>; 2], now: MonoNanos) {
         if self.wanted_count == 0 {
             return;
         }

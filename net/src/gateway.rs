@@ -22,6 +22,7 @@ use keel_core::gate::Approved;
 use keel_core::instrument::InstrumentId;
 use keel_core::planted::{Defect, Planted};
 use keel_core::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
+use keel_core::words::Words;
 
 use crate::bitget::client::Instance;
 use crate::bitget::decode::{Control, Counters, DecodeError, Decoder, Message};
@@ -588,7 +589,9 @@ impl Gateway {
                 // Given up with orders that may rest: what can still be done is done here.
                 Command::Plain(Plain::Stopped(_)) => self.die(now),
                 Command::Plain(Plain::Countdown(countdown)) => self.sweep.wind(countdown.seconds),
-                Command::Plain(Plain::Query(_) | Plain::Resync(_) | Plain::Record(_)) => {}
+                Command::Plain(
+                    Plain::Query(_) | Plain::Resync(_) | Plain::Ping(_) | Plain::Record(_),
+                ) => {}
             }
         }
         self.send_cancels(session, now);
@@ -803,7 +806,9 @@ impl Http {
         outcome: Outcome,
     ) {
         let class = RejectClass::None;
-        let reply = Reply { instrument, client, request, outcome, order_id: 0, code: 0, class };
+        let message = Words::NONE;
+        let (order_id, code) = (0, 0);
+        let reply = Reply { instrument, client, request, outcome, order_id, code, class, message };
         self.replies.push(reply);
     }
 }

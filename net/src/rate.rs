@@ -68,6 +68,8 @@ classes! {
     Instruments: 20;
     /// `candles`.
     Candles: 20;
+    /// `orderbook`.
+    OrderBook: 20;
 }
 
 /// What a request is for.

@@ -64,9 +64,9 @@ pub fn private_fresh(view: &View<'_>, now: MonoNanos) -> bool {
     account.private_live && now.since(account.private_at) <= view.params.private_silence_ms()
 }
 
-/// True while the book is live and has been updated lately.
+/// True while the book is live and known to be the venue's since lately.
 pub fn book_fresh(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos) -> bool {
-    let age_ns = now.since(instrument.book_at);
+    let age_ns = now.since(instrument.known_at(view.account));
     let fresh =
         age_ns <= view.params.book_silence_ms() || view.params.commits(Defect::StaleBookQuoted);
     instrument.touch.is_some() && fresh

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 /// What the command line asks for.
 enum Asked {
     Many { seeds: Range<u64>, record: Option<PathBuf>, campaign: Campaign },
-    One { life: Life, shrinks: bool },
+    One { life: Box<Life>, shrinks: bool },
 }
 
 impl Asked {
@@ -83,7 +83,7 @@ impl Asked {
                     life = places.iter().all(|&at| at < count).then(|| life.only(&places))?;
                 }
                 life.trace = trace;
-                Some(Self::One { life, shrinks })
+                Some(Self::One { life: Box::new(life), shrinks })
             }
             _ => None,
         }

@@ -69,6 +69,11 @@ pub(super) struct Oracles<'w> {
     calm: [Option<MonoNanos>; Route::ALL.len()],
     /// When the book of each symbol was last shown as it is.
     book_at: BTreeMap<String, MonoNanos>,
+    /// The best bid and ask of this symbol are being asked for over REST, since then; when those of
+    /// each were asked for that have come; and when the last pong came.
+    asks_touch: Option<(String, MonoNanos)>,
+    touch_at: BTreeMap<String, MonoNanos>,
+    pong_at: MonoNanos,
     /// Symbols whose chain of frames is broken.
     torn: BTreeSet<String>,
     /// When an order that is not ours was first seen at the venue.
@@ -143,6 +148,9 @@ impl<'w> Oracles<'w> {
             sync: Sync::default(),
             calm: [None; Route::ALL.len()],
             book_at: BTreeMap::new(),
+            asks_touch: None,
+            touch_at: BTreeMap::new(),
+            pong_at: MonoNanos::ZERO,
             torn: BTreeSet::new(),
             foreign: BTreeMap::new(),
             hangs: [false; Route::ALL.len()],
@@ -332,12 +340,14 @@ impl Oracles<'_> {
                     self.command(&command, world);
                 }
             }
-            Note::Tap(tap) => {
-                if let (true, Ok(Event::Fill(fill))) = (self.trace, Event::decode(&tap.slot)) {
+            Note::Tap(tap) => match Event::decode(&tap.slot) {
+                Ok(Event::Fill(fill)) if self.trace => {
                     let (id, source) = (fill.trade_id, fill.source);
                     self.tell(world, || format!("fill {id} of {:?} by {source}", fill.client));
                 }
-            }
+                Ok(Event::TouchReport(_)) => self.touch_at.extend(self.asks_touch.take()),
+                _ => {}
+            },
         }
     }
 

@@ -101,6 +101,8 @@ struct Facts {
     pending: Vec<u64>,
     acked: BTreeSet<u64>,
     roll_acked: bool,
+    /// This process has turned the day and not acknowledged it.
+    rolling: bool,
     stop: Promise,
     /// What the next commit makes of the stop.
     stopping: Option<Promise>,
@@ -125,6 +127,7 @@ impl Facts {
                 self.epoch = self.epoch.max(epoch);
                 (self.marking, self.marked, self.stopping) = (false, None, None);
                 self.pending.clear();
+                self.rolling = false;
             }
             Note::Executed(place) => self.executed = place + 1,
             Note::Taken(id) => {
@@ -133,6 +136,7 @@ impl Facts {
             }
             Note::Rolled(day) => {
                 (self.rolled, self.roll_acked) = (Some((day, self.taken.len())), false);
+                self.rolling = true;
             }
             Note::Stopped => {
                 self.stop = self.stop.max(Promise::Maybe);
@@ -152,7 +156,7 @@ impl Facts {
 
     fn acknowledge(&mut self) {
         self.acked.extend(self.pending.drain(..));
-        self.roll_acked |= self.rolled.is_some();
+        self.roll_acked |= std::mem::take(&mut self.rolling);
         self.stop = self.stopping.take().unwrap_or(self.stop);
     }
 }

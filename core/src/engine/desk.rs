@@ -1,5 +1,6 @@
 //! A desk: what the strategy keeps of one instrument.
 
+use super::quiet::Quiet;
 use crate::book::{Book, BookMemory};
 use crate::digest::Digest;
 use crate::event::Ticker;
@@ -27,6 +28,7 @@ pub struct Desk<'m> {
     pub(super) waits_since: MonoNanos,
     /// The gate's last refusal here and when it was told, so that it is not told a thousand times.
     pub(super) refusal_told: MonoNanos,
+    pub(super) quiet: Quiet,
 }
 
 impl<'m> Desk<'m> {
@@ -44,6 +46,7 @@ impl<'m> Desk<'m> {
             cancels: CancelWindow::NEW,
             waits_since: MonoNanos::ZERO,
             refusal_told: MonoNanos::ZERO,
+            quiet: Quiet::NONE,
         }
     }
 
@@ -57,6 +60,7 @@ impl<'m> Desk<'m> {
         digest.fold(self.due.0);
         self.cancels.fold(digest);
         digest.fold(self.waits_since.0);
+        self.quiet.fold(digest);
     }
 }
 

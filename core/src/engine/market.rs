@@ -64,6 +64,7 @@ impl<G: Gate> Engine<'_, G> {
         let desk = &mut self.desks[id.index()];
         let view = &mut self.views[id.index()];
         view.book_at = now;
+        desk.quiet.ends(desk.book.touch(), now);
         let Some(touch) = desk.book.touch() else {
             view.touch = None;
             return Touched::Instrument(id);
@@ -90,7 +91,9 @@ impl<G: Gate> Engine<'_, G> {
         desk.book.drop_book();
         desk.signals.lose_mid();
         desk.markout.lose_mid();
-        self.views[id.index()].touch = None;
+        desk.quiet.forget();
+        let view = &mut self.views[id.index()];
+        (view.touch, view.confirmed_at) = (None, MonoNanos::ZERO);
         self.counters.books_dropped += 1;
     }
 
@@ -174,6 +177,9 @@ impl<G: Gate> Engine<'_, G> {
                     let id = InstrumentId(index as u16);
                     if feed.instrument == InstrumentId::ALL || feed.instrument == id {
                         self.forget_book(id);
+                        if feed.state == FeedState::Lost {
+                            self.desks[index].book.forget();
+                        }
                     }
                 }
                 // Told and asked for once, however many there are: a step has room for so much.
@@ -183,6 +189,8 @@ impl<G: Gate> Engine<'_, G> {
                     out.plain(Plain::Resync(Resync { instrument: feed.instrument }));
                 }
             }
+            (Stream::Public, FeedState::Pong) => self.account.pong_at = now,
+            (Stream::Private, FeedState::Pong) => {}
             (_, FeedState::Rotated) => self.counters.rotations += 1,
             (Stream::Private, FeedState::Live) => {
                 self.count_connects(feed);

@@ -9,6 +9,7 @@ use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::instrument::InstrumentId;
 use crate::units::{Lots, MonoNanos, Quote, UnixNanos};
+use crate::words::Words;
 
 impl<G: Gate> Engine<'_, G> {
     /// [`Defect::HardStopClears`](crate::planted::Defect::HardStopClears) and its like.
@@ -34,6 +35,7 @@ impl<G: Gate> Engine<'_, G> {
             order_id: 0,
             code: 0,
             class: RejectClass::None,
+            message: Words::NONE,
         };
         self.reply(&failed, now, out);
     }

@@ -9,14 +9,14 @@ use crate::event::{
     OrderUpdate, Outcome, PositionReport, Reply, RequestKind, RestoreDay, Settings, Source,
 };
 use crate::gate::{Gate, TimeInForce};
-use crate::instrument::InstrumentId;
+use crate::instrument::{Instrument, InstrumentId};
 use crate::ledger::Booking;
 use crate::markout;
 use crate::order::{Chase, Effect, Whose};
 use crate::planted::Defect;
 use crate::reconcile::Action;
 use crate::trades::Admission;
-use crate::units::{MonoNanos, Rate};
+use crate::units::{MonoNanos, Quote, Rate};
 
 /// A fill farther from mid than this is worth a warning (checklist item 7).
 const DEVIATION: Rate = Rate::bps(100);
@@ -208,7 +208,12 @@ impl<G: Gate> Engine<'_, G> {
         self.reconcile.on_position(report, &self.ledger, now);
     }
 
-    pub(super) fn account_report(&mut self, report: &AccountReport, now: MonoNanos) {
+    pub(super) fn account_report(
+        &mut self,
+        report: &AccountReport,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) {
         if report.source != Source::Query {
             self.account.private_at = now;
         }
@@ -217,6 +222,32 @@ impl<G: Gate> Engine<'_, G> {
         if report.source == Source::Query {
             self.stated = Some((report.balance, report.ts));
         }
+        self.compare_balance(report.balance, now, out);
+    }
+
+    /// A balance that stays off ours by the same amount has no execution on its way that would
+    /// explain it: money has moved by something else, such as a funding at an odd time. Its bill is
+    /// asked for; nothing is booked without one.
+    fn compare_balance(&mut self, stated: Quote, now: MonoNanos, out: &mut Outbox<'_>) {
+        let ours = self.ledger.balance().unwrap_or(stated);
+        let above = Quote(stated.0.saturating_sub(ours.0));
+        if above != self.above {
+            (self.above, self.above_since) = (above, now);
+        }
+        let stays = now.since(self.above_since) >= ON_ITS_WAY_NS;
+        if stays && above.0.unsigned_abs() > self.rounding() && now >= self.bills_at {
+            self.bills_at = now.after(BILLS_AGAIN_NS);
+            out.plain(Plain::Query(self.reconcile.ask_bills()));
+        }
+    }
+
+    /// Balances that differ by no more are equal, as far as they tell, in 1e-8 USDT.
+    fn rounding(&self) -> u64 {
+        let rules = self.views[..self.instruments].iter().filter_map(|view| view.rules);
+        let unit = |rules: Instrument| rules.quote_per_tick_lot().unsigned_abs();
+        rules
+            .map(unit)
+            .fold(FEES_ROUNDED, |sum, unit| sum.saturating_add(unit.saturating_mul(COST_ROUNDED)))
     }
 
     pub(super) fn settings(&mut self, settings: &Settings) {
@@ -389,6 +420,19 @@ impl<G: Gate> Engine<'_, G> {
         self.trades.sweep(SWEEP_SLOTS);
     }
 }
+
+/// What fees that are rounded apart may add up to, in 1e-8 USDT.
+const FEES_ROUNDED: u64 = 100;
+
+/// What each position's cost may be rounded apart by, in tick-lots: a part that is closed takes its
+/// share of the cost to a whole tick-lot here, and to a unit at the venue.
+const COST_ROUNDED: u64 = 16;
+
+/// An execution may come this much later than the balance that it led to.
+const ON_ITS_WAY_NS: u64 = crate::units::SECONDS;
+
+/// A bill may be listed later than its money moves: it is asked for again this much later.
+const BILLS_AGAIN_NS: u64 = 10 * crate::units::SECONDS;
 
 /// How long a reject pauses that is one of too many in a row.
 const REJECT_PAUSE_NS: u64 = 30 * crate::units::SECONDS;

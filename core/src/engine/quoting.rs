@@ -88,7 +88,7 @@ impl<G: Gate> Engine<'_, G> {
             desk.signals.deadline().max(now.after(1)),
             desk.markout.deadline(&self.params, now),
             self.views[id.index()]
-                .book_at
+                .known_at(&self.account)
                 .after(self.params.book_silence_ms() + 1)
                 .max(now.after(1)),
         ]

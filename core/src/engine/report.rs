@@ -27,6 +27,10 @@ const EVERY_NS: u64 = SECONDS;
 /// Rows of one step: they fit the outbox beside everything else.
 const ROWS_A_STEP: u16 = 8;
 
+/// A best bid and ask that stand unchanged for longer are flagged, whatever else is known of them
+/// (checklist, item 6). No quote is pulled for it.
+const TOP_UNCHANGED_NS: u64 = 30 * SECONDS;
+
 const _: () = assert!(ROWS_A_STEP as usize * PAGES < crate::command::OUTBOX_MAX / 4);
 
 impl Schedule {
@@ -130,19 +134,25 @@ impl<G: Gate> Engine<'_, G> {
         row.set(Key::clock_offset, self.account.clock_offset_ns);
         row.set(Key::events, self.counters.events.cast_signed());
         row.set(Key::foreign_orders, i64::from(self.account.foreign_orders));
-        let view = &self.views[id.index()];
-        let stale = view.touch.is_none() || now.since(view.book_at) > self.params.book_silence_ms();
-        row.set(Key::order_book_stale, i64::from(stale));
     }
 
     /// What `connector_status` is made from. What never came is as old as the process.
     fn describe_streams(&self, id: InstrumentId, row: &mut Row, now: MonoNanos) {
         let (view, account) = (&self.views[id.index()], &self.account);
+        let desk = &self.desks[id.index()];
         let since = |at: MonoNanos| i64::try_from(now.since(at)).unwrap_or(i64::MAX);
         row.set(Key::public_ws, i64::from(self.public_live));
         row.set(Key::private_ws, i64::from(account.private_live));
-        row.set(Key::book_seq_ok, i64::from(self.desks[id.index()].book.is_live()));
+        row.set(Key::book_seq_ok, i64::from(desk.book.is_live()));
         row.set(Key::book_age, since(view.book_at));
+        let known_ns = now.since(view.known_at(account));
+        let fresh = view.touch.is_some() && known_ns <= self.params.book_silence_ms();
+        let top_ns = desk.quiet.top_ns(now);
+        row.set(Key::book_fresh, i64::from(fresh));
+        row.set(Key::book_fresh_age, since(view.known_at(account)));
+        row.set(Key::top_age, i64::try_from(top_ns).unwrap_or(i64::MAX));
+        let unchanged = top_ns > TOP_UNCHANGED_NS;
+        row.set(Key::order_book_stale, i64::from(!fresh || unchanged));
         row.set(Key::ticker_age, since(view.ticker_at));
         row.set(Key::private_age, since(account.private_at));
         row.set(Key::rest_age, since(account.utc_at));

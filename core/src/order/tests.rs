@@ -10,6 +10,7 @@ use super::*;
 use crate::param::Profile;
 use crate::planted::Planted;
 use crate::units::{Quote, UnixNanos};
+use crate::words::Words;
 
 mod exhaust;
 
@@ -87,7 +88,8 @@ fn fill(client: ClientId, trade_id: u64, lots: i64) -> Fill {
 
 fn reply(client: ClientId, request: RequestKind, outcome: Outcome) -> Reply {
     let class = RejectClass::None;
-    Reply { instrument: BTC, client, request, outcome, order_id: 0, code: 0, class }
+    let message = Words::NONE;
+    Reply { instrument: BTC, client, request, outcome, order_id: 0, code: 0, class, message }
 }
 
 fn view(table: &OrderTable<'_>) -> InstrumentView {

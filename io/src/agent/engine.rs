@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use keel_core::command::{
-    Command, CommandView, OUTBOX_MAX, Outbox, Plain, Query, Record, Resync, Ruled,
+    Command, CommandView, OUTBOX_MAX, Outbox, Ping, Plain, Query, Record, Ruled,
 };
-use keel_core::event::{Event, Health, Measure, Timer};
+use keel_core::event::{Event, Health, Measure, Stream, Timer};
 use keel_core::layout::SLOT_BYTES;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 use keel_net::dispatch::{Arrival, Dispatch};
 use keel_net::driver::Poller;
+use keel_net::feed::Asked;
 use keel_net::link::{Receiver, Sender};
 use keel_net::stamps::Stamps;
 
@@ -34,8 +35,8 @@ pub struct Inputs {
 pub struct Outputs {
     /// Orders and cancels.
     pub gateway: Sender<Dispatch>,
-    /// Books to subscribe to anew.
-    pub feed: Sender<Resync>,
+    /// Books to subscribe to anew, and pongs.
+    pub feed: Sender<Asked>,
     /// Questions.
     pub cold: Sender<Query>,
     /// Everything, before it goes anywhere else.
@@ -262,7 +263,10 @@ fn route(command: Command, stamps: Stamps, outputs: &mut Outputs) {
             let _ = outputs.cold.push(query);
         }
         CommandView::Resync(resync) => {
-            let _ = outputs.feed.push(resync);
+            let _ = outputs.feed.push(Asked::Book(resync.instrument));
+        }
+        CommandView::Ping(Ping { stream: Stream::Public }) => {
+            let _ = outputs.feed.push(Asked::Pong);
         }
         _ => {}
     }
@@ -309,7 +313,7 @@ mod tests {
     /// A cycle, and the other ends of its links.
     struct Rig {
         cycle: Cycle<'static>,
-        feed: Option<Receiver<Resync>>,
+        feed: Option<Receiver<Asked>>,
         _gateway: Receiver<Dispatch>,
         _cold: Receiver<Query>,
         journal: Receiver<Tap>,

@@ -96,6 +96,9 @@ pub struct KillAgent {
     gauge: Arc<JournalGauge>,
     /// The hot threads, each with what was seen of it.
     hot: Vec<(Arc<Pulse>, Watch)>,
+    /// What was seen of the guardian, and for how long it has not turned.
+    guardian: Watch,
+    guardian_still_ns: u64,
     /// Who waits for an answer.
     waiting: Vec<Waiting>,
     tickets: u32,
@@ -151,6 +154,8 @@ impl KillAgent {
             rulings,
             gauge,
             hot: hot.into_iter().map(|pulse| (pulse, watch)).collect(),
+            guardian: watch,
+            guardian_still_ns: 0,
             waiting: Vec::new(),
             tickets: 0,
             incident: 0,
@@ -168,7 +173,7 @@ impl KillAgent {
             Request::Status {} => {
                 let answer = match self.gauge.try_snapshot() {
                     Some(snapshot) => {
-                        let mut body = status::body(&snapshot);
+                        let mut body = status::body(&snapshot, self.guardian_age_ms());
                         body["kill"] = self.shown(now);
                         json!({ "ok": true, "status": body })
                     }
@@ -254,6 +259,12 @@ impl KillAgent {
             let answer = answer(&ruled, &self.parts.adjustable);
             self.parts.control.answer(client, &answer, true, now);
         }
+    }
+
+    /// How long ago the guardian was seen to turn; `None` where there is none.
+    fn guardian_age_ms(&self) -> Option<u64> {
+        let turns = self.parts.vitals.turns(Turning::Guardian) > 0;
+        turns.then_some(self.guardian_still_ns / 1_000_000)
     }
 
     /// Looks at guard and threads, and acts on what it sees.
@@ -422,6 +433,8 @@ impl Agent for KillAgent {
 
     fn step(&mut self, now: MonoNanos, poller: &mut Poller) -> usize {
         self.parts.vitals.turned(Turning::Kill);
+        let guardian_turns = self.parts.vitals.turns(Turning::Guardian);
+        self.guardian_still_ns = self.guardian.look(guardian_turns, now);
         self.watch(now);
         let mut work = self.parts.line.step(now, poller);
         self.hear(now);

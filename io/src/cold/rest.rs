@@ -116,6 +116,8 @@ impl Ask {
                 Topic::Fills => Class::Fills,
                 Topic::Account => Class::Assets,
                 Topic::Order => Class::Order,
+                Topic::Touch => Class::OrderBook,
+                Topic::Bills => Class::Bills,
             },
             Self::FirstOrder(_) => Class::Order,
         }
@@ -408,21 +410,22 @@ impl Rest {
                 let window = Window { from: None, to: None };
                 Call::candles(self.symbols[id.index()], Bars::Recent, window, CANDLES)
             }
-            Ask::Bills => {
-                let newest = self.newest_bill.unwrap_or(UnixNanos(0));
-                Call::bills(
-                    from(UnixNanos(newest.0.saturating_sub(BILLS_OVERLAP_NS).max(0))),
-                    cursor,
-                )
-            }
+            Ask::Bills => Call::bills(from(self.bills_since()), cursor),
             Ask::Evidence(query) => match query.topic {
                 Topic::OpenOrders => Call::open_orders(symbol(query.instrument), cursor),
                 Topic::Positions => Call::positions(symbol(query.instrument)),
                 Topic::Fills => Call::fills(symbol(query.instrument), from(query.since), cursor),
                 Topic::Account => Call::assets(),
                 Topic::Order => Call::order(&self.instance, query.client),
+                Topic::Touch => Call::order_book(self.symbols[query.instrument.index()]),
+                Topic::Bills => Call::bills(from(self.bills_since()), cursor),
             },
         }
+    }
+
+    fn bills_since(&self) -> UnixNanos {
+        let newest = self.newest_bill.unwrap_or(UnixNanos(0));
+        UnixNanos(newest.0.saturating_sub(BILLS_OVERLAP_NS).max(0))
     }
 
     fn read(
@@ -693,6 +696,11 @@ fn understand(
                 let order = answers.order(status, body, directory)?;
                 whole(order.into_iter().map(Event::OrderUpdate).collect())
             }
+            Topic::Touch => {
+                let touch = answers.touch(status, body, directory, query.instrument)?;
+                whole(vec![Event::TouchReport(touch)])
+            }
+            Topic::Bills => paged(job, answers.bills(status, body, directory)?, Event::Bill)?,
         },
     })
 }

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use keel_core::book::Fault;
 use keel_core::command::{
     Booked, CommandView, Day, GuardChanged, Notice, NoticeKind, PAGE_VALUES, Ruled, StatusPage,
 };
 use keel_core::decimal::Grid;
-use keel_core::event::{ClientId, ClockSync, Directive, Event, FeeSource, Measure, RestoreDay};
+use keel_core::event::{
+    ClientId, ClockSync, Directive, Event, FeeSource, Measure, Outcome, RejectClass, Reply,
+    RestoreDay,
+};
 use keel_core::gate::Refusal;
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, Symbol};
@@ -43,6 +47,8 @@ pub struct Tally {
     anchor: Anchor,
     /// Of questions, and of orders.
     headroom: [Option<Rate>; 2],
+    /// The last answer that was a reject: its notice, which follows it, is told in its words.
+    rejected: Option<Reply>,
     notices: VecDeque<String>,
     ops_events: u64,
     fills: u64,
@@ -117,6 +123,7 @@ impl Tally {
             by_order: BTreeMap::new(),
             clock: None,
             headroom: [None; 2],
+            rejected: None,
             notices: VecDeque::with_capacity(NOTICES_KEPT),
             ops_events: 0,
             fills: 0,
@@ -234,6 +241,9 @@ impl Tally {
                     tracked.fee_source = fee.source;
                 }
             }
+            Event::Reply(reply) if reply.outcome == Outcome::Rejected => {
+                self.rejected = Some(*reply);
+            }
             Event::ClockSync(sync) => self.clock = Some((*sync, now)),
             Event::RestoreWeek(week) => self.week = week.opens,
             Event::RestoreDay(day) => {
@@ -302,8 +312,12 @@ impl Tally {
             }
             CommandView::Notice(notice) => {
                 let at = self.utc(now);
-                let text =
-                    notice_text(notice, &self.name(notice.instrument), self.restored.as_ref());
+                let name = self.name(notice.instrument);
+                let rejected = self.rejected.filter(|reply| reply.client == notice.client);
+                let text = match notice.kind {
+                    NoticeKind::DidFailOrder => reject_text(notice, &name, rejected.as_ref()),
+                    _ => notice_text(notice, &name, self.restored.as_ref()),
+                };
                 self.say(text, at, news);
             }
             _ => {}
@@ -424,6 +438,18 @@ fn ruled_text(ruled: &Ruled) -> String {
     format!("Operator {what} by user {}: {}", operator.user, ruled.ruling)
 }
 
+/// A reject as evidence names it, in the venue's words where it had any.
+fn reject_text(notice: &Notice, name: &str, rejected: Option<&Reply>) -> String {
+    let kind = notice.kind.text();
+    let class = usize::try_from(notice.b).ok().and_then(|place| RejectClass::ALL.get(place));
+    let message = match rejected.map_or("", |reply| reply.message.as_str()) {
+        "" => class.map_or("unknown", |class| class.text()),
+        message => message,
+    };
+    let ClientId { epoch, number } = notice.client;
+    format!("{kind}: {} {message} ({name} client {epoch}-{number})", notice.a)
+}
+
 /// A notice as evidence names it.
 fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> String {
     let kind = notice.kind.text();
@@ -431,9 +457,7 @@ fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> St
     let order = notice.order_id;
     let client = notice.client;
     match notice.kind {
-        NoticeKind::DidFailOrder => {
-            format!("{kind}: {a} {name} client {}-{}", client.epoch, client.number)
-        }
+        NoticeKind::DidFailOrder => reject_text(notice, name, None),
         NoticeKind::OrphanCanceled => format!("{kind}: {order} on bitget/{name}"),
         NoticeKind::StartupScan => format!("{kind}: canceled {a} orphan order(s)"),
         NoticeKind::FillDeviation => {
@@ -458,18 +482,98 @@ fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> St
             None => format!("{kind}: day={}", super::daily::date_of(a)),
         },
         NoticeKind::ForeignFill => format!("{kind}: order {order} on {name}"),
-        NoticeKind::BookDropped => format!("{kind}: {name} cause {a}"),
+        NoticeKind::BookDropped => {
+            let fault = usize::try_from(a).ok().and_then(|place| Fault::ALL.get(place));
+            format!("{kind}: {name} {}", fault.map_or("unknown", |fault| fault.text()))
+        }
         NoticeKind::PositionDrift => format!("{kind}: {name} ours {a} venue {b} lots"),
         NoticeKind::CancelEpisode => format!("{kind}: {name} number {a} today"),
         NoticeKind::Ready => kind.to_owned(),
     }
 }
 
-/// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `RestoreDay`,
+/// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `Reply`, `RestoreDay`,
 /// `RestorePosition`, `Health`, `RestoreWeek`.
-const EVENTS_WANTED: [u8; 7] = [3, 4, 5, 18, 19, 21, 25];
+const EVENTS_WANTED: [u8; 8] = [3, 4, 5, 13, 18, 19, 21, 25];
 /// The kind of [`CommandView::Booked`]; records have the numbers from there on.
 const FIRST_RECORD: u8 = 134;
 const NOTICES_KEPT: usize = 8;
 const ORDERS_KEPT: usize = 4_096;
 const _: () = assert!(PAGE_VALUES * status::PAGES >= status::VALUES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Tap;
+    use keel_core::command::Notice;
+    use keel_core::event::RequestKind;
+    use keel_core::layout::SLOT_BYTES;
+    use keel_core::words::Words;
+
+    const BTC: InstrumentId = InstrumentId(0);
+    const CLIENT: ClientId = ClientId { epoch: 3, number: 17 };
+
+    fn tally() -> Tally {
+        let anchor = Anchor { mono: MonoNanos(1), utc: UnixNanos(0), uncertainty_ns: 0 };
+        Tally::new(&[Symbol::parse(b"BTCUSDT").expect("a name")], anchor)
+    }
+
+    /// The lines that the log gets of these events and notices, without their time.
+    fn lines(events: &[Event], notice: Notice) -> Vec<String> {
+        let (mut tally, mut news) = (tally(), Vec::new());
+        let mut slot = [0; SLOT_BYTES];
+        for event in events {
+            event.encode(&mut slot);
+            let tap = Tap::event(slot, MonoNanos(1));
+            assert!(Tally::wants(&tap), "{event:?}");
+            tally.take(&tap, &mut news).expect("a record");
+        }
+        CommandView::Notice(notice).encode(&mut slot);
+        tally.take(&Tap::command(slot, MonoNanos(1)), &mut news).expect("a record");
+        let line = |item: News| match item {
+            News::Line(line) => line.split_once(' ').map(|(_, text)| text.to_owned()),
+            _ => None,
+        };
+        news.into_iter().filter_map(line).collect()
+    }
+
+    fn notice(kind: NoticeKind, client: ClientId, a: i64, b: i64) -> Notice {
+        Notice { kind, instrument: BTC, client, order_id: 0, a, b }
+    }
+
+    #[test]
+    fn a_reject_is_told_in_the_venues_words_and_without_any_by_its_class() {
+        let reply = |client, message: &str| {
+            Event::Reply(Reply {
+                instrument: BTC,
+                client,
+                request: RequestKind::Place,
+                outcome: Outcome::Rejected,
+                order_id: 0,
+                code: 25_203,
+                class: RejectClass::Funds,
+                message: Words::new(message.as_bytes()),
+            })
+        };
+        let failed = notice(NoticeKind::DidFailOrder, CLIENT, 25_203, RejectClass::Funds as i64);
+        let other = ClientId { number: 18, ..CLIENT };
+        for (events, expected) in [
+            (vec![reply(CLIENT, "Insufficient balance")], "Insufficient balance"),
+            (vec![reply(CLIENT, "")], "funds"),
+            (vec![reply(other, "Insufficient balance")], "funds"),
+            (vec![], "funds"),
+        ] {
+            let line = format!("did_fail_order: 25203 {expected} (BTCUSDT client 3-17)");
+            assert_eq!(lines(&events, failed), [line]);
+        }
+    }
+
+    #[test]
+    fn a_dropped_book_is_told_with_its_cause_in_words() {
+        for (place, fault) in Fault::ALL.iter().enumerate() {
+            assert_eq!(place as u8, *fault as u8, "the table is in the order of its numbers");
+            let dropped = notice(NoticeKind::BookDropped, ClientId::FOREIGN, place as i64, 0);
+            assert_eq!(lines(&[], dropped), [format!("Book dropped: BTCUSDT {fault}")]);
+        }
+    }
+}

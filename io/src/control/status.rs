@@ -8,15 +8,17 @@ use keel_core::status::{Key, Row, Scale};
 use serde_json::{Map, Value, json};
 
 use crate::cold::daily::{e8_text, grid_text, trimmed, utc_text};
+use crate::connector::connector_status;
 use crate::snapshot::{InstrumentSnapshot, Snapshot};
 
 /// Everything that a run tells of itself: the account and the first instrument at the top, every
 /// instrument below `instruments`. Numbers are decimal text; what is not known is null.
-pub fn body(snapshot: &Snapshot) -> Value {
+/// `guardian_age_ms` is the age of the guardian's last turn, where there is a guardian.
+pub fn body(snapshot: &Snapshot, guardian_age_ms: Option<u64>) -> Value {
     let mut top = Map::new();
     let mut instruments = Map::new();
     for seen in snapshot.instruments.iter().rev() {
-        let row = of_instrument(seen);
+        let row = of_instrument(seen, guardian_age_ms);
         instruments.insert(seen.symbol.to_string(), Value::Object(row.clone()));
         top = row;
     }
@@ -31,13 +33,15 @@ pub fn body(snapshot: &Snapshot) -> Value {
     Value::Object(top)
 }
 
-fn of_instrument(seen: &InstrumentSnapshot) -> Map<String, Value> {
+fn of_instrument(seen: &InstrumentSnapshot, guardian_age_ms: Option<u64>) -> Map<String, Value> {
     let mut figures = Map::new();
     figures.insert("trading_pair".into(), seen.symbol.as_str().into());
     let (Some(row), Some(rules)) = (&seen.row, &seen.rules) else { return figures };
     for &key in Key::ALL {
         figures.insert(key.name().into(), value(key, row, rules));
     }
+    let connector = connector_status(row, guardian_age_ms);
+    figures.insert("connector_status".into(), connector);
     let mid = figures.get("mid").cloned().unwrap_or_default();
     figures.insert("reference_price".into(), mid);
     let reasons = |key| words(row.value(key));

@@ -4,6 +4,9 @@
 //! code, known or not, leaves the outcome unknown.
 
 use keel_core::event::{Outcome, RejectClass};
+use keel_core::words::Words;
+
+use super::decode::tape::Item;
 
 /// What `code` says of the request that it answers.
 pub fn verdict(code: u32) -> (Outcome, RejectClass) {
@@ -23,6 +26,12 @@ pub fn verdict_of_status(status: u16) -> (Outcome, RejectClass) {
         401 | 403 => (Outcome::Unknown, RejectClass::Auth),
         _ => (Outcome::Unknown, RejectClass::Other),
     }
+}
+
+/// What the venue says of a refusal; a success is said by its code.
+pub(super) fn words(code: u32, msg: Option<Item<'_>>) -> Words {
+    let text = msg.and_then(|msg| msg.text().ok()).filter(|_| code != 0);
+    text.map_or(Words::NONE, Words::new)
 }
 
 /// The class of a definitive reject; `None` for success, for codes after which the order may exist

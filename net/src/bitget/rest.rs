@@ -9,11 +9,12 @@ use keel_core::decimal::{Grid, POW10};
 use keel_core::event::{
     AccountReport, Bill, BillKind, Candle, ClientId, FeeRate, FeeSource, Fill, HoldMode,
     OrderUpdate, Outcome, PositionReport, RejectClass, Reply, RequestKind, Settings, Source,
-    Ticker,
+    Ticker, TouchReport,
 };
 use keel_core::gate::OrderSpec;
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, RulesError, Symbol};
-use keel_core::units::{Lots, Quote, Rate, UnixNanos};
+use keel_core::units::{Lots, Quote, Rate, Ticks, UnixNanos};
+use keel_core::words::Words;
 
 use super::client::Instance;
 use super::codes;
@@ -294,6 +295,40 @@ impl Answers {
         })
     }
 
+    /// The best bid and ask of the contract `id`; zero where a side is empty. Nothing is rounded.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn touch(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        directory: &Directory,
+        id: InstrumentId,
+    ) -> Result<TouchReport, RestError> {
+        let rules = directory.rules(id);
+        self.read(status, body, |answer| {
+            let rules = rules.ok_or(DecodeError::Symbol)?;
+            let [bids, asks, ts] = answer.data()?.fields(["b", "a", "ts"])?;
+            let best = |side: Option<Item<'_>>| {
+                let Some(level) = needed(side)?.list()?.next() else { return Ok((0, 0)) };
+                let mut level = level.list()?;
+                let price = rules.tick.steps_of(needed(level.next())?.decimal()?)?;
+                let lots = rules.lot.steps_of(needed(level.next())?.decimal()?)?;
+                Ok::<_, DecodeError>((price, lots))
+            };
+            let ((bid, bid_lots), (ask, ask_lots)) = (best(bids)?, best(asks)?);
+            Ok(TouchReport {
+                instrument: id,
+                bid: Ticks(bid),
+                bid_lots: Lots(bid_lots),
+                ask: Ticks(ask),
+                ask_lots: Lots(ask_lots),
+                ts: needed(ts)?.millis()?,
+            })
+        })
+    }
+
     /// The reply to a placed or canceled order, whatever the answer was. `failed` connections give
     /// [`Outcome::Unknown`] without this.
     pub fn reply(
@@ -310,13 +345,14 @@ impl Answers {
             // The venue gives no id where the order displaced older ones (disagreement 28).
             Ok(order_id.and_then(Item::filled).map_or(0, |id| id.id().unwrap_or(0)))
         });
-        let (order_id, code, (outcome, class)) = match answer {
-            Ok(order_id) => (order_id, 0, (Outcome::Received, RejectClass::None)),
-            Err(RestError::Venue { code, .. }) => (0, code, codes::verdict(code)),
-            Err(RestError::Http(status)) => (0, 0, codes::verdict_of_status(status)),
-            Err(RestError::Decode(_)) => (0, 0, (Outcome::Unknown, RejectClass::Other)),
-        };
-        Reply { instrument, client, request, outcome, order_id, code, class }
+        let asked = Asked { instrument, client, order_id: 0 };
+        match answer {
+            Ok(order_id) => {
+                let class = RejectClass::None;
+                Reply { order_id, class, ..asked.reply(request, Outcome::Received) }
+            }
+            Err(error) => asked.refused(request, &error),
+        }
     }
 
     /// The replies to a request about the orders `asked`, one for each, whatever the answer was. An
@@ -331,7 +367,6 @@ impl Answers {
         if let [only] = asked {
             return vec![self.reply(status, body, request, only.instrument, only.client)];
         }
-        let whole = asked.iter().map(|asked| asked.reply(request, Outcome::Unknown));
         match self.canceled(status, body, InstrumentId::ALL) {
             Ok(rows) => {
                 let of = |asked: &Asked| {
@@ -342,14 +377,10 @@ impl Answers {
                     let Asked { instrument, client, .. } = *asked;
                     rows.iter().find(same).map(|row| Reply { instrument, client, request, ..*row })
                 };
-                let replies = asked.iter().map(of).zip(whole);
-                replies.map(|(named, unknown)| named.unwrap_or(unknown)).collect()
+                let unknown = |asked: &Asked| asked.reply(request, Outcome::Unknown);
+                asked.iter().map(|asked| of(asked).unwrap_or(unknown(asked))).collect()
             }
-            Err(error) => {
-                let (outcome, class) = error.verdict();
-                let code = if let RestError::Venue { code, .. } = error { code } else { 0 };
-                whole.map(|reply| Reply { outcome, code, class, ..reply }).collect()
-            }
+            Err(error) => asked.iter().map(|asked| asked.refused(request, &error)).collect(),
         }
     }
 
@@ -366,7 +397,8 @@ impl Answers {
         let instance = self.instance;
         self.read(status, body, |answer| {
             let reply = |row: Item<'_>| {
-                let [order_id, client, code] = row.fields(["orderId", "clientOid", "code"])?;
+                let [order_id, client, code, msg] =
+                    row.fields(["orderId", "clientOid", "code", "msg"])?;
                 let code = code.and_then(Item::filled).map_or(Ok(0), Item::code)?;
                 let (outcome, class) = codes::verdict(code);
                 Ok(Reply {
@@ -377,6 +409,7 @@ impl Answers {
                     order_id: order_id.and_then(Item::filled).map_or(Ok(0), Item::id)?,
                     code,
                     class,
+                    message: codes::words(code, msg),
                 })
             };
             answer.list()?.map(reply).collect()
@@ -565,7 +598,18 @@ impl Asked {
     fn reply(&self, request: RequestKind, outcome: Outcome) -> Reply {
         let (instrument, client) = (self.instrument, self.client);
         let class = RejectClass::Other;
-        Reply { instrument, client, request, outcome, order_id: 0, code: 0, class }
+        let (order_id, code, message) = (0, 0, Words::NONE);
+        Reply { instrument, client, request, outcome, order_id, code, class, message }
+    }
+
+    /// What an answer that was no success says of it.
+    fn refused(&self, request: RequestKind, error: &RestError) -> Reply {
+        let (outcome, class) = error.verdict();
+        let (code, message) = match error {
+            RestError::Venue { code, message } => (*code, Words::new(message.as_bytes())),
+            RestError::Http(_) | RestError::Decode(_) => (0, Words::NONE),
+        };
+        Reply { code, class, message, ..self.reply(request, outcome) }
     }
 }
 
@@ -733,9 +777,9 @@ fn candle(row: Item<'_>, instrument: InstrumentId) -> Result<Candle, DecodeError
 fn bill(row: Item<'_>, directory: &Directory) -> Result<Option<Bill>, DecodeError> {
     let [id, symbol, coin, kind, amount, ts] =
         row.fields(["id", "symbol", "coin", "type", "amount", "ts"])?;
-    let kind = needed(kind)?.text()?;
+    let kind = needed(kind)?.text()?.to_ascii_uppercase();
     let has = |part: &[u8]| kind.windows(part.len()).any(|window| window == part);
-    let told_elsewhere = DEALS.iter().chain(&MARGINS).any(|part| has(part));
+    let told_elsewhere = EXECUTED.iter().chain(&MARGINS).any(|part| has(part));
     if told_elsewhere || !needed(coin)?.text()?.eq_ignore_ascii_case(b"usdt") {
         return Ok(None);
     }
@@ -769,22 +813,23 @@ fn rate(item: Option<Item<'_>>) -> Result<Rate, DecodeError> {
     Ok(Rate(item.and_then(Item::filled).map_or(Ok(0), Item::e8_truncated)?))
 }
 
-/// Parts of the types of records that a fill caused: of one-way mode (`BUY_DEAL`,
-/// `OFFSET_IN_SSM_LONG`, `BURST_SELL_SSM`), of hedge mode (`OPEN_LONG`, `ADL_CLOSE_SHORT`) and of
-/// deleveraging in one-way mode (bitget reference §10, decision 0022).
-const DEALS: [&[u8]; 7] = [
-    b"DEAL",
+/// Parts of the types of records of margin given to a position or taken back.
+const MARGINS: [&[u8]; 2] = [b"_MARGIN", b"LEVER_POS_IN"];
+/// The product's name over REST, where the venue wants capitals.
+const PRODUCT: &[u8] = b"USDT-FUTURES";
+/// What the types of records have in common that an execution causes, in either mode of holding and
+/// whoever's order it was. The execution itself tells of profit and fee.
+const EXECUTED: [&[u8]; 9] = [
+    b"ORDER_DEALT",
+    b"BUY_DEAL",
+    b"SELL_DEAL",
     b"OPEN_LONG",
     b"OPEN_SHORT",
     b"CLOSE_LONG",
     b"CLOSE_SHORT",
     b"_SSM",
-    b"IN_SINGLE_SIDE_MODE",
+    b"SINGLE_SIDE_MODE",
 ];
-/// Parts of the types of records of margin given to a position or taken back.
-const MARGINS: [&[u8]; 2] = [b"_MARGIN", b"LEVER_POS_IN"];
-/// The product's name over REST, where the venue wants capitals.
-const PRODUCT: &[u8] = b"USDT-FUTURES";
 /// Longest cursor that is sent back.
 const CURSOR_BYTES_MAX: usize = 64;
 /// Characters of the venue's message that are kept.

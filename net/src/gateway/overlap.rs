@@ -82,6 +82,7 @@ mod tests {
     use keel_core::event::{AccountReport, Outcome, RejectClass, Reply, RequestKind};
     use keel_core::instrument::InstrumentId;
     use keel_core::units::{Quote, Rate, UnixNanos};
+    use keel_core::words::Words;
 
     fn account(ms: i64) -> Event {
         Event::AccountReport(AccountReport {
@@ -112,6 +113,7 @@ mod tests {
             order_id: 1,
             code: 0,
             class: RejectClass::None,
+            message: Words::NONE,
         });
         tell(0, reply);
         tell(1, reply);

@@ -274,6 +274,13 @@ impl Session {
         Ok(())
     }
 
+    /// Sends the text ping ahead of its turn, unless an answer to one is awaited already.
+    pub fn ping_now(&mut self, now: MonoNanos) {
+        if matches!(self.state, State::Syncing | State::Live) && !self.pong_due {
+            self.ping(now);
+        }
+    }
+
     /// The earliest time at which [`Session::step`] has something to do.
     pub fn deadline(&self) -> MonoNanos {
         self.deadlines.next().min(self.release_at)
@@ -1398,6 +1405,24 @@ mod tests {
         assert_eq!(stage.session.counters().pings, 10);
         assert_eq!(stage.session.counters().pongs, 10);
         assert_eq!(stage.session.state(), State::Live);
+    }
+
+    #[test]
+    fn a_ping_ahead_of_its_turn_goes_out_once_until_it_is_answered() {
+        let mut stage = Stage::live();
+        stage.pass(7 * SECONDS);
+        for _ in 0..2 {
+            stage.session.ping_now(stage.now);
+        }
+        assert_eq!(stage.sent(), ["ping"], "its answer is awaited");
+        assert_eq!(stage.session.deadline(), stage.now.after(5 * SECONDS), "and must come");
+        assert_eq!(stage.receive(&peer::text("pong")), []);
+        assert_eq!(stage.session.deadline(), stage.now.after(20 * SECONDS), "the turn moves");
+        stage.session.ping_now(stage.now);
+        assert_eq!(stage.sent(), ["ping"]);
+        let mut down = Session::new(stage.session.settings.clone(), [1; 32]);
+        down.ping_now(stage.now);
+        assert_eq!(down.transmit(), b"");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Oracles<'_> {
         let venue = world.exchange().venue();
         let account = venue.account(world.account());
         let (Some(ours), 0) = (ledger.balance(), ledger.fees_missing()) else { return };
-        let newest = account.bills().iter().filter(|bill| bill.kind.is_funding()).last();
+        let newest = account.bills().iter().rfind(|bill| bill.kind.is_funding());
         if newest.is_some_and(|bill| venue.now().0 - bill.at.0 < BILLS_NS) {
             return;
         }
@@ -168,7 +168,7 @@ impl Oracles<'_> {
         let since = self.money.lost.map_or(0, |since| now.since(since));
         let reachable = self.calm_for(&[Route::Public, Route::Private, Route::Rest], now);
         if since.min(reachable) > STOP_NS_MAX && !self.money.latched {
-            let what = format!("{} ns beyond a loss limit, and no hard stop", since);
+            let what = format!("{since} ns beyond a loss limit, and no hard stop");
             self.fail("I-19", what, world);
         }
     }

@@ -1,6 +1,6 @@
 //! What rests at the venue: against the limits, the book's age, and what the engine believes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keel_core::guard::GuardState;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side};
@@ -97,14 +97,21 @@ impl Oracles<'_> {
         self.rests.retain(|client, _| resting.iter().any(|order| order.client == *client));
         for order in resting.iter().filter(|order| order.own && order.epoch == epoch) {
             let since = *self.rests.entry(order.client.clone()).or_insert(now);
-            let shown = self.book_at.get(&order.symbol).copied().unwrap_or(MonoNanos::ZERO);
-            let old = now.since(shown);
+            let old = now.since(self.shown(&order.symbol));
             let late = now.since(since) > RTT_NS + 100 * MILLIS;
             if late && old > allowed && reachable > old.min(allowed) {
                 let what = format!("{} rests, its book is {} ms old", order.client, old / MILLIS);
                 self.fail("I-18", what, world);
             }
         }
+    }
+
+    /// When a book was last shown as it is: by a frame, or by its touch over REST and a pong.
+    /// Whether that touch is the book's is not judged here.
+    fn shown(&self, symbol: &str) -> MonoNanos {
+        let of = |at: &BTreeMap<String, MonoNanos>| at.get(symbol).copied();
+        let asked = of(&self.touch_at).map_or(MonoNanos::ZERO, |at| at.min(self.pong_at));
+        of(&self.book_at).map_or(asked, |at| at.max(asked))
     }
 
     /// I-21: what rested when the private connection ended, or at a hard stop, is gone two seconds
@@ -177,8 +184,7 @@ impl Oracles<'_> {
     /// silence limit. I-01, G1: nothing is quoted but in `RUNNING`.
     pub(super) fn quotes(&mut self, name: &str, index: usize, world: &World) {
         let Some(symbol) = world.symbols().get(index) else { return };
-        let shown = self.book_at.get(symbol.as_str()).copied().unwrap_or(MonoNanos::ZERO);
-        let old = world.now().since(shown);
+        let old = world.now().since(self.shown(symbol.as_str()));
         if old > self.silence_ns + RTT_NS {
             let what = format!("{name} is quoted by a book that is {} ms old", old / MILLIS);
             self.fail("I-18", what, world);

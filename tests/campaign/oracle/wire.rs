@@ -65,6 +65,7 @@ impl Oracles<'_> {
                 let path = text.split([' ', '?']).nth(1).unwrap_or_default();
                 if route == Route::Rest {
                     self.sync.asks(path);
+                    self.asks_touch(&text, at);
                 }
                 self.rates.called(path, at)
             }
@@ -75,6 +76,14 @@ impl Oracles<'_> {
         }
         if text.starts_with("POST /api/v3/trade/place-") {
             self.entered(&text, at, world);
+        }
+    }
+
+    /// A question for the best bid and ask.
+    fn asks_touch(&mut self, text: &str, at: MonoNanos) {
+        if let Some(query) = text.strip_prefix("GET /api/v3/market/orderbook?") {
+            let symbol = query.split(['&', ' ']).find_map(|pair| pair.strip_prefix("symbol="));
+            self.asks_touch = symbol.map(|symbol| (symbol.to_owned(), at));
         }
     }
 
@@ -249,6 +258,9 @@ impl Oracles<'_> {
     }
 
     fn book(&mut self, text: &[u8], sound: bool, at: MonoNanos) {
+        if text == b"pong" {
+            self.pong_at = at;
+        }
         let head = head(text);
         let Some(symbol) = book_of(head) else { return };
         if let Some(frames) = self.frames.get_mut(symbol) {

@@ -18,6 +18,7 @@ pub(super) struct Answer<'t> {
     pub(super) topic: Option<Item<'t>>,
     pub(super) args: Option<Item<'t>>,
     pub(super) code: Option<Item<'t>>,
+    pub(super) msg: Option<Item<'t>>,
 }
 
 /// Reads an answer of any kind.
@@ -80,8 +81,8 @@ fn replies(answer: &Answer<'_>, out: &mut Out<'_>) -> Result<Found, DecodeError>
         return Err(DecodeError::TooMany);
     }
     for element in args {
-        let [symbol, order_id, client, element_code] =
-            element.fields(["symbol", "orderId", "clientOid", "code"])?;
+        let [symbol, order_id, client, element_code, msg] =
+            element.fields(["symbol", "orderId", "clientOid", "code", "msg"])?;
         let code = code(element_code, 0)?;
         let (outcome, class) = codes::verdict(code);
         let named = match symbol {
@@ -101,6 +102,7 @@ fn replies(answer: &Answer<'_>, out: &mut Out<'_>) -> Result<Found, DecodeError>
             order_id: order_id.and_then(Item::filled).map_or(Ok(0), Item::id)?,
             code,
             class,
+            message: codes::words(code, msg),
         }));
     }
     Ok(Found::Rows)
@@ -131,6 +133,7 @@ fn refused(answer: &Answer<'_>, code: u32, out: &mut Out<'_>) -> Found {
         order_id: asked.order_id(),
         code,
         class,
+        message: codes::words(code, answer.msg),
     }));
     Found::Rows
 }

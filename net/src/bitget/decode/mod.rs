@@ -108,10 +108,10 @@ impl Decoder {
 
 /// The second reader: any message of the sockets.
 fn second(root: tape::Item<'_>, out: &mut push::Out<'_>) -> Result<Found, DecodeError> {
-    let names = ["event", "action", "arg", "data", "ts", "id", "topic", "args", "code"];
-    let [event, action, arg, data, ts, id, topic, args, code] = root.fields(names)?;
+    let names = ["event", "action", "arg", "data", "ts", "id", "topic", "args", "code", "msg"];
+    let [event, action, arg, data, ts, id, topic, args, code, msg] = root.fields(names)?;
     if let Some(event) = event {
-        return control::read(&control::Answer { event, arg, id, topic, args, code }, out);
+        return control::read(&control::Answer { event, arg, id, topic, args, code, msg }, out);
     }
     let (Some(action), Some(arg), Some(data)) = (action, arg, data) else {
         return Err(DecodeError::Missing);

@@ -5,6 +5,7 @@ use keel_core::event::{
     Source,
 };
 use keel_core::units::{Lots, Price, Quote, Rate, Side, Ticks, UnixNanos};
+use keel_core::words::Words;
 
 use super::*;
 use crate::bitget::tests::{btc, named};
@@ -384,6 +385,7 @@ fn every_element_of_an_order_entry_answer_has_its_reply() {
             order_id: number,
             code,
             class,
+            message: if code == 0 { Words::NONE } else { Words::new(b"Order does not exist") },
         })
     };
     use RequestKind::{Cancel, Place};

@@ -68,6 +68,12 @@ impl Call {
         Self::get("/api/v3/market/current-fund-rate", format!("symbol={symbol}"), false)
     }
 
+    /// The best levels of a contract's book; 20/s an address.
+    pub fn order_book(symbol: Symbol) -> Self {
+        let query = format!("category=USDT-FUTURES&symbol={symbol}&limit={BOOK_LEVELS}");
+        Self::get("/api/v3/market/orderbook", query, false)
+    }
+
     /// One-minute bars of market prices, at most `limit` of them; 20/s an address.
     pub fn candles(symbol: Symbol, bars: Bars, window: Window, limit: u16) -> Self {
         let path = match bars {
@@ -348,3 +354,5 @@ fn decimal(grid: Grid, steps: i64) -> String {
 
 /// Rows of a full page.
 const PAGE_ROWS: usize = 100;
+/// The fewest levels that the venue gives (bitget reference §16).
+const BOOK_LEVELS: u16 = 5;
