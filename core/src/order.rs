@@ -68,6 +68,8 @@ pub struct Slot {
     pub changed: MonoNanos,
     /// Cancels sent for it.
     pub cancels: u16,
+    /// When the last was.
+    pub cancel_at: MonoNanos,
     /// The venue has shown it.
     seen: bool,
     /// When it was last known to be at the venue.
@@ -642,6 +644,7 @@ impl OrderTable<'_> {
         let slot = &mut self.slots[at];
         if slot.state.is_open() {
             slot.cancels = slot.cancels.saturating_add(1);
+            slot.cancel_at = now;
             self.step(at, Cause::CancelSent, now);
         }
     }
@@ -968,6 +971,7 @@ impl Slot {
         sent: MonoNanos::ZERO,
         changed: MonoNanos::ZERO,
         cancels: 0,
+        cancel_at: MonoNanos::ZERO,
         seen: false,
         known: MonoNanos::ZERO,
         denied: [MonoNanos::ZERO; 2],

@@ -253,9 +253,10 @@ impl<G: Gate> Engine<'_, G> {
     /// yet whether it rests. One that rests although it was canceled is canceled again, and after
     /// some failures with all others by the other way in.
     pub(super) fn pull(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
+        let again = self.params.order_ack_timeout_s();
         let ends = |order: &&Slot| match order.state {
             OrderState::PendingNew | OrderState::Live => true,
-            OrderState::Unknown => order.cancels == 0,
+            OrderState::Unknown => now.since(order.cancel_at) >= again,
             OrderState::PendingCancel | OrderState::Done => false,
         };
         let (mut working, mut stubborn) = (0, false);

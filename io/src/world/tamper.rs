@@ -24,7 +24,7 @@ pub(super) struct Tamper {
     late_ns_max: u64,
 }
 
-/// Texts that came on one connection: what came on another cannot come again on this one, where TLS
+/// Texts that have come on one connection as the venue said them: what came on another cannot come again on this one, where TLS
 /// keeps it out, and the venue itself repeats what it has said here.
 #[derive(Default)]
 struct Earlier {
@@ -43,9 +43,9 @@ impl Earlier {
         self.texts.push_back(text.to_vec());
     }
 
-    /// One of the texts that came before the last.
+    /// One of them.
     fn pick(&self, chance: &mut Chance) -> Other {
-        let text = &self.texts[chance.below(self.texts.len() as u64 - 1) as usize];
+        let text = &self.texts[chance.below(self.texts.len() as u64) as usize];
         (server_text(text), Some(text.clone()), false)
     }
 }
@@ -153,20 +153,21 @@ impl Tamper {
     }
 
     fn book(&mut self, id: WireId, bytes: &[u8], text: &[u8]) -> Fate {
-        self.books.remember(id, text);
         if self.take(FaultKind::DropBook).is_some() {
             return Fate::Gone(FaultKind::DropBook);
         }
         if self.take(FaultKind::DuplicateBook).is_some() {
+            self.books.remember(id, text);
             return Fate::Others(
                 FaultKind::DuplicateBook,
                 vec![same(bytes, text), same(bytes, text)],
             );
         }
-        if self.books.texts.len() > 2
+        if self.books.texts.len() > 1
             && let Some(mut chance) = self.take(FaultKind::ReplayBook)
         {
             let again = self.books.pick(&mut chance);
+            self.books.remember(id, text);
             return Fate::Others(FaultKind::ReplayBook, vec![same(bytes, text), again]);
         }
         for kind in [FaultKind::DamageBook, FaultKind::AlterBook] {
@@ -186,24 +187,29 @@ impl Tamper {
             };
             return Fate::Others(kind, vec![(server_text(&changed), Some(changed), false)]);
         }
+        self.books.remember(id, text);
         Fate::Pass
     }
 
     fn private(&mut self, id: WireId, bytes: &[u8], text: &[u8]) -> Fate {
         if text.starts_with(ACTION) {
-            self.pushes.remember(id, text);
             if self.take(FaultKind::DropPush).is_some() {
                 return Fate::Gone(FaultKind::DropPush);
             }
-            if self.take(FaultKind::DuplicatePush).is_some() {
+            let others = if self.take(FaultKind::DuplicatePush).is_some() {
                 let both = vec![same(bytes, text), same(bytes, text)];
-                return Fate::Others(FaultKind::DuplicatePush, both);
-            }
-            if self.pushes.texts.len() > 2
+                Some(Fate::Others(FaultKind::DuplicatePush, both))
+            } else if self.pushes.texts.len() > 1
                 && let Some(mut chance) = self.take(FaultKind::ReplayPush)
             {
                 let again = self.pushes.pick(&mut chance);
-                return Fate::Others(FaultKind::ReplayPush, vec![same(bytes, text), again]);
+                Some(Fate::Others(FaultKind::ReplayPush, vec![same(bytes, text), again]))
+            } else {
+                None
+            };
+            self.pushes.remember(id, text);
+            if let Some(others) = others {
+                return others;
             }
         } else if find(text, b"\"event\":\"trade\"").is_some()
             && self.take(FaultKind::DropReply).is_some()
