@@ -1,6 +1,6 @@
 //! The kill drill in its long form: how long it takes until no order rests, with figures.
 //!
-//! `keel-drill [--rounds N] [--orders 1,20,50,200]`
+//! `keel-drill [--rounds N] [--orders 1,20,50,200] [--case NAME]`
 
 #[path = "../drill/mod.rs"]
 mod drill;
@@ -14,7 +14,7 @@ const HANG_MS: u32 = 700;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (mut rounds, mut orders) = (5, vec![1, 20, 50, 200]);
+    let (mut rounds, mut orders, mut only) = (5, vec![1, 20, 50, 200], None);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
         match argument.as_str() {
@@ -22,7 +22,8 @@ fn main() {
             "--orders" => {
                 orders = value.split(',').map(|one| one.parse().expect("a number")).collect();
             }
-            other => panic!("{other} is not known: --rounds N, --orders 1,20"),
+            "--case" => only = Some(value),
+            other => panic!("{other} is not known: --rounds N, --orders 1,20, --case NAME"),
         }
     }
     println!("milliseconds from what happened to no order at the venue; {rounds} rounds each");
@@ -31,7 +32,8 @@ fn main() {
         "case", "orders", "p50", "p99.9", "max", "verified", "left"
     );
     let mut clean = true;
-    for case in Case::ALL {
+    let wanted = |case: &Case| only.as_ref().is_none_or(|only| case.name() == only);
+    for case in Case::ALL.into_iter().filter(wanted) {
         for &count in &orders {
             let drills: Vec<_> = (0..rounds).map(|_| drill::run(count, case, HANG_MS)).collect();
             let mut zero: Vec<f64> =
