@@ -4,7 +4,6 @@
 //! the guard's stop for good, on a person's word, on an engine that is gone without having ended in
 //! order, and on a hot thread that turns no more.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crossbeam::channel;
@@ -18,6 +17,7 @@ use keel_core::units::{MonoNanos, SECONDS};
 use keel_net::driver::{Poller, Readiness};
 use keel_net::lease::Revoker;
 use keel_net::link::Receiver;
+use keel_net::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::journal::JournalGauge;
