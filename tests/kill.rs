@@ -5,10 +5,11 @@ mod drill;
 mod program;
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use drill::{Case, Drilled};
-use program::{Venue, Working, ended, log, wait};
+use program::{Venue, Working, ended, log, signal, wait};
 use serde_json::Value;
 
 /// Drills, and checks what holds for every drill.
@@ -75,10 +76,8 @@ fn what_the_guardian_latched_holds_until_the_incident_is_named() {
     assert!(!log(&path.join("second")).contains("RUNNING"), "{}", log(&path.join("second")));
 
     let rearm = |incident: &str| {
-        ended(
-            path,
-            &["rearm", "--incident", incident, "--run-dir", "second", "--state-dir", "state"],
-        )
+        // The run's directory tells where its state is.
+        ended(path, &["rearm", "--incident", incident, "--run-dir", "second"])
     };
     rearm("7").refused(2, &[&format!("the latched incident is {incident}, not 7")]);
     rearm(&incident).done();
@@ -89,6 +88,27 @@ fn what_the_guardian_latched_holds_until_the_incident_is_named() {
     let third = ended(path, &args);
     third.done();
     assert!(log(&path.join("third")).contains("RUNNING"), "{}", log(&path.join("third")));
+}
+
+#[test]
+fn a_run_whose_guardian_hangs_pulls_its_quotes_and_ends_with_it() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    venue.configure_with(path, venue.authority(), "[kill]\nhang_ms = 5000\n\n", "");
+    let args = ["run", "--state-dir", "state", "--run-dir", "run"];
+    let run = Working::start(path, &args);
+    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let guardian = run.children("guardian");
+    assert_eq!(guardian.len(), 1, "{guardian:?}");
+    signal(guardian[0], "STOP");
+    let ended = run.end(Duration::from_secs(30));
+    ended.done();
+    assert!(ended.err.contains("the guardian is lost"), "{}", ended.said());
+    assert_eq!(venue.open_orders(), 0);
+    assert!(!path.join("state/latch.json").exists(), "an ordered stop latches nothing");
+    let left = Path::new("/proc").join(guardian[0].to_string());
+    assert!(!left.exists(), "no guardian is left behind");
 }
 
 #[test]

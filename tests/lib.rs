@@ -2,5 +2,6 @@
 
 pub mod campaign;
 pub mod crash;
+pub mod flow;
 #[cfg(feature = "planted")]
 pub mod planted;

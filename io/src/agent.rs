@@ -14,11 +14,11 @@ pub mod kill;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::driver::{Poller, Readiness, Wait};
+use keel_net::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::affinity::Idle;
 use crate::clock::Clock;
@@ -299,5 +299,28 @@ mod tests {
         assert!(pulse.has_panicked());
         assert!(saw.load(Ordering::Relaxed));
         assert!(pulse.cycles() >= 2);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+
+    #[test]
+    fn loom_a_panic_is_seen_only_after_the_agent_was_dropped() {
+        loom::model(|| {
+            let (pulse, dropped) = (Arc::new(Pulse::default()), Arc::new(AtomicBool::new(false)));
+            let (mine, gone) = (pulse.clone(), dropped.clone());
+            let thread = loom::thread::spawn(move || {
+                // What dropping an agent leaves behind: its links read as abandoned.
+                gone.store(true, Ordering::Relaxed);
+                mine.panicked();
+            });
+            if pulse.has_panicked() {
+                assert!(dropped.load(Ordering::Relaxed));
+            }
+            thread.join().expect("it ends");
+            assert!(pulse.has_panicked());
+        });
     }
 }

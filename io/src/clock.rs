@@ -1,10 +1,10 @@
 //! The clock: one monotonic time for all threads of a process, and what UTC was beside it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
+use keel_net::sync::atomic::{AtomicI64, Ordering};
 
 /// Reads the processor's time stamp counter where it is fit, else the system's monotonic clock.
 ///

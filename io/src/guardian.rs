@@ -48,6 +48,8 @@ pub struct Guarded {
 
 /// A guardian that has not turned for so long is lost.
 const SILENCE_NS_MAX: u64 = 2 * SECONDS;
+/// How long a guardian may take to see that its engine has ended in order.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// How long a guardian may take until it watches.
 const READY_MAX: Duration = Duration::from_secs(15);
 
@@ -92,11 +94,22 @@ impl Guarded {
         self.lost
     }
 
-    /// Waits for its end, when the engine has ended in order; otherwise it stays and acts.
+    /// Waits for its end, when the engine has ended in order; otherwise it stays and acts. One that
+    /// hangs is ended: nothing is left for it to do.
     pub fn leave(mut self) {
-        if self.vitals.has_ended() {
-            // It sees that within a millisecond; one that is gone already is as good.
-            let _ = self.child.wait();
+        if !self.vitals.has_ended() {
+            return;
+        }
+        // It sees that within a millisecond.
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if began.elapsed() > LEAVE_MAX {
+                // It may just have ended.
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
         }
     }
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicU64;
+
+use keel_net::sync::atomic::AtomicU64;
 
 /// The user that this process acts as.
 pub fn effective_user() -> u32 {
@@ -24,8 +25,8 @@ pub fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
-/// Words of memory that processes can share.
-pub const SHARED_WORDS: usize = 512;
+/// Words of memory that processes can share; a model checker goes through fewer.
+pub const SHARED_WORDS: usize = if cfg!(loom) { 64 } else { 512 };
 const SHARED_BYTES: usize = SHARED_WORDS * size_of::<AtomicU64>();
 
 /// Makes words of memory that another process can map by the descriptor. All are zero. They live as

@@ -15,7 +15,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
@@ -32,6 +31,7 @@ use keel_net::gateway::{Choice, Gateway};
 use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::http::{BODY_BYTES_MAX, Client};
 use keel_net::proto::session::{Session, Settings};
+use keel_net::sync::atomic::AtomicBool;
 
 use crate::affinity::{self, Idle, Placement};
 use crate::agent::cold::{ColdAgent, Doors, Outside};

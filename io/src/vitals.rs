@@ -3,12 +3,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use keel_core::command::GuardChanged;
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::lease::Lease;
+use keel_net::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::os::{self, SHARED_WORDS};
 
@@ -42,9 +42,8 @@ pub enum Phase {
 const LINE: usize = 8;
 const MARK_AT: usize = 0;
 const LEASE_AT: usize = LINE;
-const GUARD_AT: usize = 2 * LINE;
-const INCIDENT_AT: usize = 2 * LINE + 1;
-const REASONS_AT: usize = 2 * LINE + 2;
+const INCIDENT_AT: usize = 2 * LINE;
+const REASONS_AT: usize = 2 * LINE + 1;
 const ENGINE_AT: usize = 3 * LINE;
 const KILL_AT: usize = 4 * LINE;
 const PHASE_AT: usize = 4 * LINE + 1;
@@ -54,7 +53,7 @@ const WAY_AT: usize = 6 * LINE + 1;
 const _: () = assert!(WAY_AT < SHARED_WORDS);
 
 /// What the first word holds: layout and version.
-const MARK: u64 = u64::from_le_bytes(*b"keelvit1");
+const MARK: u64 = u64::from_le_bytes(*b"keelvit2");
 
 impl Vitals {
     /// Vitals that another process can map by the descriptor.
@@ -83,7 +82,7 @@ impl Vitals {
 
     /// Vitals that nobody else sees.
     pub fn unshared() -> Self {
-        Self(Box::leak(Box::new([const { AtomicU64::new(0) }; SHARED_WORDS])))
+        Self(Box::leak(Box::new(std::array::from_fn(|_| AtomicU64::new(0)))))
     }
 
     /// Leave to send orders.
@@ -104,23 +103,32 @@ impl Vitals {
         self.0[who.at()].load(Ordering::Relaxed)
     }
 
-    /// Tells of the guard.
+    /// Tells of the guard. Incidents never come again.
     pub fn guard(self, change: &GuardChanged) {
-        // Relaxed: ordered by the store of the state, which comes last.
+        if change.to != GuardState::HardStop {
+            // Release: what led to the end of the stop is seen by whoever sees it ended.
+            return self.0[INCIDENT_AT].store(0, Ordering::Release);
+        }
+        // Release: whoever sees these reasons, and looks again as `stopped` does, sees that the
+        // incident before has ended.
+        fence(Ordering::Release);
         self.0[REASONS_AT].store(change.hard, Ordering::Relaxed);
-        self.0[INCIDENT_AT].store(change.incident, Ordering::Relaxed);
-        // Release: whoever sees the state sees incident and reasons of it.
-        self.0[GUARD_AT].store(change.to as u64, Ordering::Release);
+        // Release: whoever sees the incident sees reasons of it, or newer ones. A latch on disk may
+        // say anything; a stop is one all the same.
+        self.0[INCIDENT_AT].store(change.incident.max(1), Ordering::Release);
     }
 
-    /// The incident that stopped the engine for good, with its reasons; `None` while none has.
+    /// The incident that stopped the engine for good, with its reasons; `None` while none has, and
+    /// at the moment at which one takes another's place.
     pub fn stopped(self) -> Option<(u64, Reasons)> {
         // Acquire: see `guard`.
-        let state = self.0[GUARD_AT].load(Ordering::Acquire);
-        // Relaxed: ordered by the load above.
-        let incident = self.0[INCIDENT_AT].load(Ordering::Relaxed);
+        let incident = self.0[INCIDENT_AT].load(Ordering::Acquire);
         let reasons = Reasons(self.0[REASONS_AT].load(Ordering::Relaxed));
-        (state == GuardState::HardStop as u64).then_some((incident, reasons))
+        // Acquire: pairs with the fence before the reasons, so that the second look is no older
+        // than they are.
+        fence(Ordering::Acquire);
+        let again = self.0[INCIDENT_AT].load(Ordering::Relaxed);
+        (incident != 0 && again == incident).then_some((incident, reasons))
     }
 
     /// Tells how far the process's own kill is.
@@ -253,5 +261,41 @@ mod tests {
         now = now.after(60 * SECONDS);
         assert_eq!(watch.look(1, now), 120 * MILLIS, "the watcher slept");
         assert_eq!(watch.look(2, now), 0);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+
+    #[test]
+    fn loom_an_incident_is_seen_with_reasons_of_its_own_or_not_at_all() {
+        // Found here: at the moment of a rearm the stop was seen with its reasons or its number
+        // gone already, and the kill would have taken number 0 for another incident.
+        let stop = |incident: u64| GuardChanged {
+            from: GuardState::SoftPause,
+            to: GuardState::HardStop,
+            soft: 0,
+            hard: 1 << incident,
+            incident,
+        };
+        let rearmed = GuardChanged { to: GuardState::SoftPause, hard: 0, incident: 0, ..stop(1) };
+        loom::model(move || {
+            let vitals = Vitals::unshared();
+            vitals.guard(&stop(1));
+            let engine = loom::thread::spawn(move || {
+                vitals.guard(&rearmed);
+                vitals.guard(&stop(2));
+            });
+            let mut newest = 1;
+            for _ in 0..2 {
+                let Some((incident, reasons)) = vitals.stopped() else { continue };
+                assert_eq!(reasons.0, 1 << incident, "incident {incident}");
+                assert!(incident >= newest, "an incident that has ended comes again");
+                newest = incident;
+            }
+            engine.join().expect("it ends");
+            assert_eq!(vitals.stopped(), Some((2, Reasons(1 << 2))));
+        });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The gateway asks before each create. Cancels need no lease.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Leave to send orders. It holds until somebody revokes it.
 #[derive(Clone, Copy, Debug)]
@@ -64,5 +64,44 @@ mod tests {
         assert!(!lease.holds(), "the guardian's part is not the kill's to give back");
         lease.restore(Revoker::Guardian);
         assert!(lease.holds());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::thread;
+
+    #[test]
+    fn loom_whoever_is_refused_sees_what_the_revoker_did_before() {
+        loom::model(|| {
+            let (lease, done) = (Lease::unshared(), Lease::unshared());
+            let revoker = thread::spawn(move || {
+                done.0.store(1, Ordering::Relaxed);
+                lease.revoke(Revoker::Kill);
+            });
+            if !lease.holds() {
+                assert_eq!(done.0.load(Ordering::Relaxed), 1);
+            }
+            revoker.join().expect("it ends");
+            assert!(!lease.holds());
+        });
+    }
+
+    #[test]
+    fn loom_neither_revoker_gives_back_what_the_other_takes() {
+        loom::model(|| {
+            let lease = Lease::unshared();
+            let kill = thread::spawn(move || {
+                lease.revoke(Revoker::Kill);
+                lease.restore(Revoker::Kill);
+            });
+            let guardian = thread::spawn(move || lease.revoke(Revoker::Guardian));
+            kill.join().expect("it ends");
+            guardian.join().expect("it ends");
+            assert!(!lease.holds());
+            lease.restore(Revoker::Guardian);
+            assert!(lease.holds());
+        });
     }
 }

@@ -14,3 +14,4 @@ pub mod link;
 pub mod proto;
 pub mod rate;
 pub mod stamps;
+pub mod sync;

@@ -9,9 +9,9 @@
 
 mod run;
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::mem::size_of;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 
@@ -411,5 +411,36 @@ mod tests {
                 prop_assert_eq!(seen, expected);
             }
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+
+    #[test]
+    fn loom_no_counter_of_a_link_is_seen_to_fall_or_to_run_ahead() {
+        loom::model(|| {
+            let gauge = Arc::new(Gauge {
+                name: "model",
+                depth: 1,
+                when_full: WhenFull::HardStop,
+                pushed: CachePadded::default(),
+                refused: CachePadded::default(),
+                popped: CachePadded::default(),
+                high_water: CachePadded::default(),
+            });
+            let seen = gauge.clone();
+            let sender = loom::thread::spawn(move || {
+                gauge.store_pushed(1);
+                gauge.store_refused(1);
+                gauge.store_pushed(2);
+            });
+            let counts = [seen.pushed(), seen.pushed(), 2];
+            assert!(counts.is_sorted(), "{counts:?}");
+            assert!(seen.refused() <= 1);
+            sender.join().expect("it ends");
+            assert_eq!((seen.pushed(), seen.refused()), (2, 1));
+        });
     }
 }

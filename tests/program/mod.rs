@@ -100,11 +100,22 @@ impl Working {
         self.0.as_ref().expect("at work").id()
     }
 
+    /// The processes that it has started whose command line has `word`.
+    pub(crate) fn children(&self, word: &str) -> Vec<u32> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let lists = tasks.flatten().map(|task| fs::read_to_string(task.path().join("children")));
+        let lists: String = lists.map(|list| list.unwrap_or_default() + " ").collect();
+        let ids = lists.split_whitespace().map(|id| id.parse().expect("a number"));
+        ids.filter(|id: &u32| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(word)
+        })
+        .collect()
+    }
+
     /// Sends a signal by its name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.0.as_ref().expect("at work").id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {id}");
+        signal(self.id(), name);
     }
 
     /// Waits for its end, which must come within `limit`.
@@ -293,6 +304,12 @@ impl Drop for Venue {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a process a signal by its name.
+pub(crate) fn signal(id: u32, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), id.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {id}");
 }
 
 /// Waits until `what` is so, at most for `limit`.

@@ -38,7 +38,8 @@ struct Found {
 /// Finds the run that is meant.
 fn find(at: &RunRef) -> Result<Found, (Exit, String)> {
     if let Some(run_dir) = &at.run_dir {
-        return Ok(Found { run_dir: run_dir.clone(), state_dir: at.state_dir.clone() });
+        let state_dir = at.state_dir.clone().or_else(|| start::state_dir_of(run_dir));
+        return Ok(Found { run_dir: run_dir.clone(), state_dir });
     }
     let (config, _) = configuration(at.config.as_deref(), None)
         .map_err(|issues| (Exit::Usage, issues.to_string()))?;

@@ -248,8 +248,21 @@ fn open_run_dir(setup: &Setup) -> Result<RunDir, StateError> {
     let dir = RunDir::create(&setup.run_dir)?;
     let path = setup.run_dir.join("config.toml");
     disk::replace(&OsFiles, &path, setup.config_text.as_bytes())?;
+    // Where a stop is latched, for whoever knows the run's directory only.
+    let state_dir = std::path::absolute(&setup.state_dir).unwrap_or(setup.state_dir.clone());
+    let text = format!("{}\n", state_dir.display());
+    disk::replace(&OsFiles, &setup.run_dir.join(STATE_PATH), text.as_bytes())?;
     Ok(dir)
 }
+
+/// The state directory of the run in `run_dir`, where it has told it.
+pub(crate) fn state_dir_of(run_dir: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(run_dir.join(STATE_PATH)).ok()?;
+    text.lines().next().map(PathBuf::from)
+}
+
+/// The file of a run's directory that names its state directory.
+const STATE_PATH: &str = "state.path";
 
 /// Runs until the run ends, showing it, and says how it ended.
 fn launch(setup: Setup) -> Exit {

@@ -1,7 +1,6 @@
 //! The engine's agent: drains its links in order of importance, steps, writes the tap, then sends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use keel_core::command::{
     Command, CommandView, OUTBOX_MAX, Outbox, Ping, Plain, Query, Record, Ruled,
@@ -14,6 +13,7 @@ use keel_net::driver::Poller;
 use keel_net::feed::Asked;
 use keel_net::link::{Receiver, Sender};
 use keel_net::stamps::Stamps;
+use keel_net::sync::atomic::{AtomicBool, Ordering};
 
 use super::Agent;
 use crate::clock::Clock;

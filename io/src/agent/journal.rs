@@ -1,12 +1,12 @@
 //! The journal's agent: takes the tap and the stamps, makes them durable in groups, and then files
 //! and snapshot follow. It is the only one that waits for the disk.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use keel_core::units::{MonoNanos, SECONDS};
 use keel_net::driver::Poller;
 use keel_net::link::Receiver;
+use keel_net::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Agent;
 use crate::cold::recorder::{RecordError, Recorder};
@@ -212,5 +212,29 @@ mod tests {
         assert_eq!(gauge.lag_ns(now.after(3 * SECONDS)), 0);
         gauge.failed.store(true, Ordering::Relaxed);
         assert_eq!(gauge.lag_ns(now), u64::MAX);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+
+    #[test]
+    fn loom_a_disk_that_has_refused_a_write_never_lags_less_again() {
+        loom::model(|| {
+            let gauge = Arc::new(JournalGauge::default());
+            let journal = gauge.clone();
+            let thread = loom::thread::spawn(move || {
+                journal.waits(Some(MonoNanos(5)));
+                journal.failed.store(true, Ordering::Relaxed);
+                journal.waits(None);
+            });
+            let now = MonoNanos(9);
+            let lags = [gauge.lag_ns(now), gauge.lag_ns(now)];
+            assert!(lags.iter().all(|lag| [0, 4, u64::MAX].contains(lag)), "{lags:?}");
+            assert!(lags[0] != u64::MAX || lags[1] == u64::MAX, "{lags:?}");
+            thread.join().expect("it ends");
+            assert_eq!(gauge.lag_ns(now), u64::MAX);
+        });
     }
 }

@@ -4,7 +4,6 @@
 //! the guard's stop for good, on a person's word, on an engine that is gone without having ended in
 //! order, and on a hot thread that turns no more.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crossbeam::channel;
@@ -18,6 +17,7 @@ use keel_core::units::{MonoNanos, SECONDS};
 use keel_net::driver::{Poller, Readiness};
 use keel_net::lease::Revoker;
 use keel_net::link::Receiver;
+use keel_net::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::journal::JournalGauge;
@@ -460,5 +460,151 @@ impl Agent for KillAgent {
 
     fn is_over(&self) -> bool {
         self.over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, VenueClock};
+    use crate::cold::door::Target;
+    use crate::kill::Place;
+    use keel_core::command::GuardChanged;
+    use keel_core::guard::GuardState;
+    use keel_core::param::Profile;
+    use keel_core::units::MILLIS;
+    use keel_net::bitget::client::Instance;
+    use keel_net::bitget::sign::{Credentials, Secret};
+    use keel_net::driver::{Security, SocketOptions};
+    use keel_net::link::{Sender, WhenFull, link};
+
+    const HANG_NS: u64 = 700 * MILLIS;
+
+    /// A kill's agent that watches one thread, and the engine's end of what it hears.
+    struct Bench {
+        agent: KillAgent,
+        pulse: Arc<Pulse>,
+        rulings: Option<Sender<Ruled>>,
+        poller: Poller,
+        now: MonoNanos,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let params = Params::defaults(Profile::Touch);
+            let secret = || Secret::new("s".to_owned());
+            let place = Place {
+                host: "venue".to_owned(),
+                credentials: Credentials::live("k".to_owned(), secret(), secret()),
+                instance: Instance::parse("main").expect("a name"),
+                epoch: 1,
+                rules: Vec::new(),
+                zombie_ns: SECONDS,
+                params,
+                speed: 1,
+            };
+            // Nobody listens there.
+            let address = "127.0.0.1:1".parse().expect("an address");
+            let options = SocketOptions { abort_on_close: false, busy_poll_us: 0 };
+            let target = Target { address, security: Security::LoopbackPlaintext, options };
+            let kill = Kill::new(place, VenueClock::default(), true);
+            let parts = KillParts {
+                line: Line::new(kill, target, Clock::start(), 1),
+                control: Control::open(dir.path()).expect("a socket"),
+                vitals: Vitals::unshared(),
+                board: Arc::default(),
+                adjustable: Adjustable::new(params, Vec::new()),
+                params,
+                hang_ns: HANG_NS,
+                speed: 1,
+            };
+            let (directives, _) = channel::bounded(1);
+            let (rulings, heard) = link("rulings", 4, WhenFull::DropAndCount);
+            let pulse = Arc::new(Pulse::default());
+            let hot = vec![pulse.clone()];
+            let agent = KillAgent::new(parts, directives, heard, Arc::default(), hot);
+            let poller = Poller::new(4).expect("a poller");
+            let (rulings, now) = (Some(rulings), MonoNanos(SECONDS));
+            Self { agent, pulse, rulings, poller, now, _dir: dir }
+        }
+
+        /// Lets time pass, with a thread that turns or does not.
+        fn pass(&mut self, nanos: u64, turns: bool) {
+            let then = self.now.after(nanos);
+            while self.now < then {
+                self.now = self.now.after(10 * MILLIS);
+                let cycles = self.pulse.cycles() + u64::from(turns);
+                self.pulse.cycles.store(cycles, Ordering::Relaxed);
+                self.agent.step(self.now, &mut self.poller);
+            }
+        }
+
+        fn vitals(&self) -> Vitals {
+            self.agent.parts.vitals
+        }
+
+        fn kills(&mut self) -> bool {
+            self.agent.parts.line.asks().is_at_work()
+        }
+    }
+
+    #[test]
+    fn a_hot_thread_that_turns_no_more_is_fenced_and_killed_for_and_one_that_works_is_not() {
+        let mut bench = Bench::new();
+        bench.pass(5 * SECONDS, true);
+        bench.pass(HANG_NS, false);
+        assert!(bench.vitals().lease().holds() && !bench.kills(), "at the limit");
+        bench.pass(20 * MILLIS, false);
+        assert!(!bench.vitals().lease().holds() && bench.kills());
+        assert!(bench.agent.parts.board.has_hung());
+        assert_eq!(bench.vitals().phase(), Phase::Working);
+    }
+
+    #[test]
+    fn a_thread_that_is_over_hangs_not() {
+        let mut bench = Bench::new();
+        bench.pass(SECONDS, true);
+        bench.pulse.over.store(true, Ordering::Relaxed);
+        bench.pass(5 * SECONDS, false);
+        assert!(bench.vitals().lease().holds() && !bench.kills());
+    }
+
+    #[test]
+    fn an_engine_that_is_gone_is_killed_for_unless_it_has_verified_zero() {
+        for in_order in [false, true] {
+            let mut bench = Bench::new();
+            bench.pass(SECONDS, true);
+            if in_order {
+                bench.vitals().end();
+            }
+            bench.rulings = None;
+            bench.pass(SECONDS, true);
+            assert_eq!(bench.kills(), !in_order);
+            assert_eq!(bench.vitals().lease().holds(), in_order);
+            assert_eq!(bench.agent.is_over(), in_order, "it stays while orders may rest");
+        }
+    }
+
+    #[test]
+    fn a_stop_for_good_revokes_the_lease_and_closes_positions_for_money_only() {
+        for (reason, close) in [
+            (Reason::DailyLoss, Close::All),
+            (Reason::MarginRatio, Close::All),
+            (Reason::PositionDrift, Close::Nothing),
+            (Reason::JournalFailed, Close::Nothing),
+        ] {
+            let mut bench = Bench::new();
+            bench.pass(SECONDS, true);
+            let hard = Reasons::NONE.with(reason).0;
+            let (from, to) = (GuardState::Running, GuardState::HardStop);
+            bench.vitals().guard(&GuardChanged { from, to, soft: 0, hard, incident: 7 });
+            bench.pass(20 * MILLIS, true);
+            assert!(!bench.vitals().lease().holds() && bench.kills(), "{reason}");
+            assert_eq!(is_for_money(Reasons(hard)), close == Close::All, "{reason}");
+        }
+        let mixed = Reasons::NONE.with(Reason::DailyLoss).with(Reason::PositionDrift);
+        assert!(!is_for_money(mixed), "what is held is in doubt");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use keel_core::command::Query;
 use keel_core::event::{Boot, Event, Mode, Operator};
@@ -21,6 +20,7 @@ use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::Protocol;
 use keel_net::proto::http::{BODY_BYTES_MAX, Client, FILLS_BODY_BYTES_MAX};
 use keel_net::proto::session::{Session, Settings};
+use keel_net::sync::atomic::AtomicBool;
 
 use super::chance::Chance;
 use super::fault::Route;
