@@ -352,8 +352,8 @@ impl<G: Gate> Engine<'_, G> {
             }
             out.plain(Plain::Query(self.reconcile.ask_order(id, client)));
             self.reconcile.want_orders(now);
-            // Single cancels have failed before all are canceled: each goes by a way of its own, and
-            // either may be the slow one.
+            // Single cancels have failed before all are canceled: each goes by a way of its own,
+            // and either may be the slow one.
             if matches!(overdue.chase, Chase::Cancel | Chase::CancelAll) {
                 let order_id = overdue.order_id;
                 let cause = CancelCause::AckTimeout;

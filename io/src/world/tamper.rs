@@ -24,8 +24,8 @@ pub(super) struct Tamper {
     late_ns_max: u64,
 }
 
-/// Texts that have come on one connection as the venue said them: what came on another cannot come again on this one, where TLS
-/// keeps it out, and the venue itself repeats what it has said here.
+/// Texts that have come on one connection as the venue said them: what came on another cannot come
+/// again on this one, where TLS keeps it out, and the venue itself repeats what it has said here.
 #[derive(Default)]
 struct Earlier {
     wire: Option<WireId>,
