@@ -49,8 +49,8 @@ const TRIALS: &[Trial] = &[
             bench.margin = Rate::ZERO;
         },
     ),
-    trial(at::clock_offset_soft_ms, |beyond| clock(500, beyond), Bench::sync),
-    trial(at::clock_offset_hard_ms, |beyond| clock(2_000, beyond), Bench::sync),
+    trial(at::clock_offset_soft_ms, |beyond| clock(499, beyond), Bench::sync),
+    trial(at::clock_offset_hard_ms, |beyond| clock(2_001, beyond), Bench::sync),
     trial(at::cancel_episodes_hard, episodes, |_| ()),
     trial(at::reject_streak_hard, rejects, |_| ()),
     trial(at::fee_unresolved_hard_s, fee_unresolved, Bench::fees),
@@ -319,11 +319,12 @@ fn margin(ratio: i64, beyond: i64) -> Bench {
     bench
 }
 
-/// What is not known of the clock's offset counts as well.
+/// A clock known to a millisecond: for a pause it may be off by that much more, and a stop needs it
+/// off for sure.
 fn clock(millis: i64, beyond: i64) -> Bench {
     let mut bench = Bench::running();
     let utc = bench.utc();
-    let offset_ns = (millis - 1) * MILLIS as i64 + beyond;
+    let offset_ns = millis * MILLIS as i64 + beyond;
     bench.step(Event::ClockSync(ClockSync { utc, offset_ns, uncertainty_ns: MILLIS }));
     bench.quiet_seconds(1);
     bench
