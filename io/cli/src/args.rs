@@ -73,7 +73,7 @@ pub enum Command {
         #[command(flatten)]
         at: RunRef,
     },
-    /// Change a parameter of a run, within [envelope] of its configuration. Limits may only be
+    /// Change a parameter of a run, within `[envelope]` of its configuration. Limits may only be
     /// tightened.
     Set {
         /// KEY=VALUE, or KEY.REGIME=VALUE.
