@@ -394,6 +394,20 @@ impl Bench {
         self.said.iter().filter_map(place).collect()
     }
 
+    /// The venue refuses a create for want of money.
+    fn refuse(&mut self, spec: &keel_core::gate::OrderSpec, message: Words) {
+        self.step(Event::Reply(Reply {
+            instrument: BTC,
+            client: spec.client,
+            request: RequestKind::Place,
+            outcome: Outcome::Rejected,
+            order_id: 0,
+            code: 40_762,
+            class: RejectClass::Funds,
+            message,
+        }));
+    }
+
     fn update(&self, spec: &keel_core::gate::OrderSpec, status: OrderStatus) -> OrderUpdate {
         OrderUpdate {
             instrument: BTC,
@@ -654,16 +668,7 @@ fn rejects_in_a_row_pause_for_a_while_and_stop_for_good_when_they_go_on() {
     for _ in 0..1_200 {
         for spec in bench.placed().split_off(answered) {
             answered += 1;
-            bench.step(Event::Reply(Reply {
-                instrument: BTC,
-                client: spec.client,
-                request: RequestKind::Place,
-                outcome: Outcome::Rejected,
-                order_id: 0,
-                code: 40_762,
-                class: RejectClass::Funds,
-                message: Words::new(b"too much"),
-            }));
+            bench.refuse(&spec, Words::new(b"too much"));
         }
         bench.quiet_seconds(1);
         if bench.engine.state() == GuardState::HardStop {

@@ -357,16 +357,7 @@ fn rejects(beyond: i64) -> Bench {
                 break;
             }
             answered += 1;
-            bench.step(Event::Reply(Reply {
-                instrument: BTC,
-                client: spec.client,
-                request: RequestKind::Place,
-                outcome: Outcome::Rejected,
-                order_id: 0,
-                code: 40_762,
-                class: RejectClass::Funds,
-                message: Words::NONE,
-            }));
+            bench.refuse(&spec, Words::NONE);
         }
         if answered < wanted {
             bench.quiet_seconds(1);
@@ -377,19 +368,19 @@ fn rejects(beyond: i64) -> Bench {
 
 /// Without a rate from the start.
 fn fee_unresolved(beyond: i64) -> Bench {
-    let mut bench = Bench::without_fees(false);
-    let since = bench.now;
-    bench.begin();
-    bench.until(since.after((180 * SECONDS).saturating_add_signed(beyond)));
-    bench
+    waits(Bench::without_fees(false), 180, beyond)
 }
 
 /// With a rate that is not confirmed any more.
 fn fee_age(beyond: i64) -> Bench {
-    let mut bench = Bench::waiting(false);
+    waits(Bench::waiting(false), 900, beyond)
+}
+
+/// Begins and goes on for so long.
+fn waits(mut bench: Bench, seconds: u64, beyond: i64) -> Bench {
     let since = bench.now;
     bench.begin();
-    bench.until(since.after((900 * SECONDS).saturating_add_signed(beyond)));
+    bench.until(since.after((seconds * SECONDS).saturating_add_signed(beyond)));
     bench
 }
 

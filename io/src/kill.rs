@@ -515,4 +515,4 @@ fn is_nothing_there(error: &RestError) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

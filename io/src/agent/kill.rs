@@ -466,15 +466,13 @@ impl Agent for KillAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, VenueClock};
+    use crate::clock::Clock;
     use crate::cold::door::Target;
-    use crate::kill::Place;
+    use crate::kill::tests::kill_at;
     use keel_core::command::GuardChanged;
     use keel_core::guard::GuardState;
     use keel_core::param::Profile;
     use keel_core::units::MILLIS;
-    use keel_net::bitget::client::Instance;
-    use keel_net::bitget::sign::{Credentials, Secret};
     use keel_net::driver::{Security, SocketOptions};
     use keel_net::link::{Sender, WhenFull, link};
 
@@ -494,24 +492,12 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().expect("a directory");
             let params = Params::defaults(Profile::Touch);
-            let secret = || Secret::new("s".to_owned());
-            let place = Place {
-                host: "venue".to_owned(),
-                credentials: Credentials::live("k".to_owned(), secret(), secret()),
-                instance: Instance::parse("main").expect("a name"),
-                epoch: 1,
-                rules: Vec::new(),
-                zombie_ns: SECONDS,
-                params,
-                speed: 1,
-            };
             // Nobody listens there.
             let address = "127.0.0.1:1".parse().expect("an address");
             let options = SocketOptions { abort_on_close: false, busy_poll_us: 0 };
             let target = Target { address, security: Security::LoopbackPlaintext, options };
-            let kill = Kill::new(place, VenueClock::default(), true);
             let parts = KillParts {
-                line: Line::new(kill, target, Clock::start(), 1),
+                line: Line::new(kill_at(SECONDS), target, Clock::start(), 1),
                 control: Control::open(dir.path()).expect("a socket"),
                 vitals: Vitals::unshared(),
                 board: Arc::default(),

@@ -106,7 +106,8 @@ fn numbers(text: &str) -> Vec<u64> {
 const START: MonoNanos = MonoNanos(SECONDS);
 const ZOMBIE_NS: u64 = 3 * SECONDS;
 
-fn kill() -> Kill {
+/// A kill at a venue that is not there.
+pub(crate) fn kill_at(zombie_ns: u64) -> Kill {
     let secret = || Secret::new("s".to_owned());
     let place = Place {
         host: "venue".to_owned(),
@@ -114,11 +115,15 @@ fn kill() -> Kill {
         instance: Instance::parse("main").expect("a name"),
         epoch: 1,
         rules: Vec::new(),
-        zombie_ns: ZOMBIE_NS,
+        zombie_ns,
         params: Params::defaults(Profile::Touch),
         speed: 1,
     };
     Kill::new(place, VenueClock::default(), true)
+}
+
+fn kill() -> Kill {
+    kill_at(ZOMBIE_NS)
 }
 
 fn mandate(dry_run: bool) -> Mandate {
