@@ -503,6 +503,29 @@ fn a_book_that_falls_silent_takes_its_quotes_with_it() {
     assert_eq!(canceled, 2, "{:?}", bench.said);
 }
 
+/// The go-live drill of old frames passed the last push of the book on again and again. It was the
+/// snapshot, and two orders rested for ten seconds on a book that nobody told of any more.
+#[test]
+fn a_snapshot_that_is_sent_again_and_again_is_no_news() {
+    let mut bench = Bench::resting();
+    bench.shown = None;
+    for (tenths, pulled) in [(14, 0), (3, 2)] {
+        for _ in 0..tenths {
+            bench.still_tenths(1);
+            bench.seq -= 1;
+            bench.book(MID);
+        }
+        assert_eq!(bench.pulled(), pulled);
+    }
+    bench.replay();
+    let mut bench = Bench::resting();
+    bench.seq -= 1;
+    bench.book(MID);
+    bench.still_tenths(11);
+    let row = bench.row();
+    assert!(row.value(Key::book_age) > 1_000 * MILLIS as i64, "its age is that of the first");
+}
+
 #[test]
 fn a_lost_private_stream_cancels_everything_by_the_other_way_in() {
     let mut bench = Bench::running();

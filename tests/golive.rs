@@ -10,7 +10,11 @@ use serde_json::Value;
 
 /// Drills `item` in `dir`; gives the bundle that it wrote.
 fn checked(dir: &Path, item: &str, code: i32) -> PathBuf {
-    let check = ended(dir, &["golive", "check", "--item", item]);
+    checked_with(dir, &["--item", item], code)
+}
+
+fn checked_with(dir: &Path, args: &[&str], code: i32) -> PathBuf {
+    let check = ended(dir, &[&["golive", "check"], args].concat());
     assert_eq!(check.code, Some(code), "{}", check.said());
     let latest = fs::read_to_string(dir.join("reports/go_live/latest.json")).expect("written");
     let latest: Value = serde_json::from_str(&latest).expect("JSON");
@@ -61,6 +65,24 @@ fn a_drill_is_sealed_signed_and_verified_and_one_byte_changed_is_refused() {
     fs::write(bundle.join("bundle.json"), &text).expect("written");
     fs::write(bundle.join("records/04/run/keel.log"), log.replacen('4', "5", 1)).expect("written");
     ended(path, &["golive", "verify", name]).refused(9, &["records/04/run/keel.log"]);
+}
+
+/// The whole table of what the gate must notice is `keel-gate`.
+#[test]
+fn a_drill_in_which_nothing_happens_fails_and_its_bundle_is_never_signed_go() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    let bundle = checked_with(path, &["--item", "24", "--withheld"], 9);
+    let list = fs::read_to_string(bundle.join("checklist.md")).expect("filled");
+    assert!(list.contains("DOES NOT HOLD: single cancels were asked for and failed"), "{list}");
+    ended(path, &["golive", "keygen", "--out", "reviewer.key"]).done();
+    let name = bundle.to_str().expect("a name");
+    let sign = ["golive", "sign", name, "--reviewer", "A", "--decision", "GO"];
+    let sign = ended(path, &[&sign[..], &["--key", "reviewer.key"]].concat());
+    sign.refused(9, &["broken on purpose (withheld)"]);
+    let check = ended(path, &["golive", "check", "--item", "24", "--planted", "NoSuchDefect"]);
+    assert_eq!(check.code, Some(9), "an engine that does not start passes nothing");
+    ended(path, &["run", "--planted", "NoSuchDefect"]).refused(2, &["carries no such defect"]);
 }
 
 #[test]

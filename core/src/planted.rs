@@ -157,6 +157,17 @@ impl Planted {
         Self { defect: Some(defect) }
     }
 
+    /// The defect of this name; `None` for another name, and for every name in a build without the
+    /// feature.
+    pub fn named(name: &str) -> Option<Self> {
+        #[cfg(feature = "planted")]
+        if let Some(&defect) = Defect::ALL.iter().find(|defect| defect.name() == name) {
+            return Some(Self::of(defect));
+        }
+        let _ = name;
+        None
+    }
+
     /// True in a run that commits `defect`.
     #[inline(always)]
     pub const fn has(self, defect: Defect) -> bool {
@@ -208,7 +219,15 @@ mod tests {
             assert_eq!(usize::from(*defect as u8), place + 1, "{}", defect.name());
             assert!(defect.what().trim().ends_with('.'), "{}", defect.name());
             assert!(!Planted::NONE.has(*defect));
+            let named = Planted::named(defect.name());
+            assert_eq!(named.is_some_and(|one| one.has(*defect)), cfg!(feature = "planted"));
         }
+    }
+
+    #[test]
+    fn no_other_name_is_a_defect() {
+        assert_eq!(Planted::named("NoSuchDefect"), None);
+        assert_eq!(Planted::named(""), None);
     }
 
     #[test]

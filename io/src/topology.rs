@@ -21,6 +21,7 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam::channel;
 use keel_core::event::{Event, Operator};
 use keel_core::param::{Params, Profile};
+use keel_core::planted::Planted;
 use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::sign::Credentials;
@@ -103,6 +104,8 @@ pub struct EntryPlan {
     pub intent_ttl_ns: u64,
     /// Age at which a session is taken over from, in nanoseconds: public, private.
     pub rotate_ns: [u64; 2],
+    /// The defect that the gateway commits.
+    pub planted: Planted,
 }
 
 impl EntryPlan {
@@ -118,6 +121,7 @@ impl EntryPlan {
             choice: Choice::of(params.order_entry()),
             intent_ttl_ns: params.intent_ttl_ms(),
             rotate_ns: [rotate_ns, rotate_ns + rotate_ns / 20],
+            planted: params.planted(),
         }
     }
 }
@@ -204,7 +208,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let gateway = Gateway::new(parts.instance, host, parts.directory, key, private, to_gateway)
         .with_receive_window(entry.receive_window_ms)
         .with_entry(entry.choice, entry.intent_ttl_ns)
-        .with_lease(parts.kill.vitals.lease());
+        .with_lease(parts.kill.vitals.lease())
+        .with_planted(entry.planted);
     let gateway =
         GatewayAgent::new(gateway, openings.gateway, stamps, clock.clone(), parts.venue.clone());
 

@@ -21,10 +21,16 @@ impl<G: Gate> Engine<'_, G> {
     ) -> Touched {
         let id = page.instrument;
         self.known(id);
-        match self.desks[id.index()].book.apply(page) {
-            // A frame that came before shows that bytes arrive, not that they are news.
+        let book = &mut self.desks[id.index()].book;
+        // A frame that came before shows that bytes arrive, not that they are news; a snapshot of
+        // the book as it is may still reach deeper than the book does.
+        let again = page.snapshot && book.is_live() && page.seq == book.seq();
+        match book.apply(page) {
             Applied::Old if self.params.commits(Defect::OldFrameIsFresh) => {
                 self.book_changed(id, now, out)
+            }
+            Applied::Done if again && !self.params.commits(Defect::OldFrameIsFresh) => {
+                Touched::Nothing
             }
             Applied::Pending | Applied::Old => Touched::Nothing,
             Applied::Waiting => {

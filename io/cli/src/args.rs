@@ -193,6 +193,12 @@ pub struct CheckArgs {
     /// there is one].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Have the engines commit a defect on purpose: the gate must notice.
+    #[arg(long, value_name = "DEFECT", hide = true)]
+    pub planted: Option<String>,
+    /// Do nothing of what the drills do to the system: the gate must notice.
+    #[arg(long, hide = true)]
+    pub withheld: bool,
     /// Where bundles are written, each in a directory named by its time.
     #[arg(long, value_name = "DIR", default_value = "reports/go_live")]
     pub out: PathBuf,
@@ -241,6 +247,9 @@ pub struct RunArgs {
     /// its own under $XDG_STATE_HOME/keel/runs].
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
+    /// Commit a defect on purpose, by its name; only in builds that carry defects.
+    #[arg(long, value_name = "DEFECT", hide = true)]
+    pub planted: Option<String>,
     /// What outlives runs: lock, epoch, latch, day, CSV files [default:
     /// $XDG_STATE_HOME/keel/VENUE/UID/NAME; in the run directory with the embedded venue].
     #[arg(long, value_name = "DIR")]

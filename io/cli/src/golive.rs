@@ -8,6 +8,7 @@ pub mod item;
 pub mod key;
 mod page;
 pub mod stage;
+pub mod tap;
 
 use std::fs;
 use std::io::Write;
@@ -24,7 +25,7 @@ use self::drill::Drill;
 use self::evidence::{Evidence, Verdict};
 use self::item::{ITEMS, Item};
 use self::key::SigningKey;
-use self::stage::Stage;
+use self::stage::{Sabotage, Stage};
 use crate::args::{CheckArgs, DecisionArg, GoliveCommand, SignArgs};
 use crate::config::{self, Config};
 use crate::exit::Exit;
@@ -118,12 +119,17 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
     let made = Clock::start().utc();
     let dir = args.out.join(stamp(made));
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let sabotage = match &args.planted {
+        Some(defect) => Sabotage::Planted(defect.clone()),
+        None if args.withheld => Sabotage::Withheld,
+        None => Sabotage::None,
+    };
     let scratch = std::env::temp_dir().join(format!("keel-golive-{}", std::process::id()));
     let judged: Vec<Judged> = ITEMS
         .iter()
         .map(|item| {
             let asked = args.item.is_empty() || args.item.contains(&item.number);
-            judge(item, asked, &keel, &scratch, &dir)
+            judge(item, asked, (&keel, &sabotage), &scratch, &dir)
         })
         .collect();
     // Best effort: what is left lies in the system's temporary directory.
@@ -137,6 +143,7 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
         "policy_blake3": policy_hash(&config::canonical(config)),
         "venue": "embedded",
         "mode": config.mode.to_string(),
+        "sabotage": sabotage.text(),
         "items": judged.iter().map(Judged::json).collect::<Vec<_>>(),
     });
     write(&dir.join("checklist.md"), &page::checklist(&body))?;
@@ -148,19 +155,34 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
 }
 
 /// Carries out the drill of an item, if it is asked for and there is one.
-fn judge(item: &'static Item, asked: bool, keel: &Path, scratch: &Path, dir: &Path) -> Judged {
+fn judge(
+    item: &'static Item,
+    asked: bool,
+    (keel, sabotage): (&Path, &Sabotage),
+    scratch: &Path,
+    dir: &Path,
+) -> Judged {
     let drill = drill::drill(item.number);
     let began = Instant::now();
     let mut judged = Judged { item, drill, evidence: None, trouble: None, took: Duration::ZERO };
     let Some(drill) = drill.filter(|_| asked) else { return judged };
     say(&format!("{:>2} {}: {}", item.number, item.title, drill.why));
     let mut evidence = Evidence::new(dir, item);
-    let stage = Stage::new(keel, &scratch.join(format!("{:02}", item.number)));
-    let done = stage.map_err(Into::into).and_then(|stage| (drill.run)(&stage, &mut evidence));
+    let stage = Stage::new(keel, &scratch.join(format!("{:02}", item.number)), sabotage);
+    let done = stage.map_err(Into::into).and_then(|stage| {
+        let done = (drill.run)(&stage, &mut evidence);
+        if done.is_err() {
+            drill::keep_logs(&mut evidence, &stage.dir, "broken off")?;
+        }
+        done
+    });
     judged.trouble = done.err().map(|trouble| trouble.to_string());
     judged.evidence = Some(evidence);
     judged.took = began.elapsed();
     say(&format!("   {} after {:.1} s", judged.verdict().text(), judged.took.as_secs_f64()));
+    if judged.verdict() == Verdict::Fail {
+        say(&format!("   {}", judged.remark()));
+    }
     judged
 }
 
@@ -239,6 +261,9 @@ fn sign(args: &SignArgs) -> Exit {
 
 /// Why GO cannot be signed; `None` when it can.
 fn go_refusal(bundle: &Bundle, now: UnixNanos) -> Option<String> {
+    if let Some(sabotage) = bundle.json["sabotage"].as_str() {
+        return Some(format!("GO is refused: the system was broken on purpose ({sabotage})"));
+    }
     let short = bundle.short_of_go();
     if !short.is_empty() {
         let items = short.join("; ");
@@ -354,6 +379,10 @@ mod tests {
         let limit = i64::try_from(FRESH.as_nanos()).expect("days");
         let refusal = |passed, made| go_refusal(&bundle(dir.path(), passed, made), now);
         assert_eq!(refusal(true, now), None);
+        let mut broken = bundle(dir.path(), true, now).json;
+        broken["sabotage"] = "planted NotFoundIsGone".into();
+        let broken = bundle::seal(dir.path(), broken).expect("sealed");
+        assert!(go_refusal(&broken, now).expect("refused").contains("broken on purpose"));
         assert!(refusal(false, now).expect("refused").contains("1 Fee Resolution"));
         assert_eq!(refusal(true, UnixNanos(now.0 - limit)), None);
         let old = refusal(true, UnixNanos(now.0 - limit - 1)).expect("refused");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use keel_core::event::Mode;
 use keel_core::param::Profile;
+use keel_core::planted::Planted;
 use keel_core::status::Key;
 use keel_core::units::UnixNanos;
 use keel_desk::console::{Console, summary};
@@ -161,10 +162,16 @@ fn refusal(mode: Mode) -> Option<&'static str> {
 
 /// Everything that a run needs to know, with its directories and its key.
 pub(crate) fn setup(
-    config: Config,
+    mut config: Config,
     args: &RunArgs,
     now: UnixNanos,
 ) -> Result<Setup, (Exit, String)> {
+    if let Some(defect) = &args.planted {
+        let planted = Planted::named(defect).ok_or_else(|| {
+            (Exit::Usage, format!("--planted {defect}: this build carries no such defect"))
+        })?;
+        config.params.plant(planted);
+    }
     let name = String::from_utf8_lossy(config.instance.as_bytes()).into_owned();
     let run_dir = match &args.run_dir {
         Some(dir) => dir.clone(),

@@ -12,7 +12,6 @@ use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules}
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
-use keel_core::planted::Planted;
 use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
@@ -297,7 +296,7 @@ fn boot(setup: &Setup, rules: &[Instrument], recovered: &Recovered) -> Boot {
         seed: setup.seed,
         mode: setup.mode,
         dirty: recovered.dirty,
-        planted: Planted::NONE,
+        planted: setup.params.planted(),
     }
 }
 
@@ -366,7 +365,8 @@ fn open_line(
         Some(access.credentials()),
         &setup.instruments,
         venue.clone(),
-    );
+    )
+    .with_planted(setup.params.planted());
     let mut line = Line::new(rest, access.targets.rest.clone(), clock.clone(), LINE_KEY);
     let rules = line.begin(cold.poller(), epoch).map_err(StartError::Venue)?;
     check_account(line.rest().uid(), access.uid)?;

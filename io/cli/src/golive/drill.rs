@@ -3,25 +3,38 @@
 //! A drill provokes what its control is for and looks at the venue's truth, at the log and at the
 //! files; a control that was not provoked proves nothing, so each drill also claims that it was.
 
+mod account;
+mod cancels;
+mod clock;
+mod disk;
 mod exchange_gone;
 mod feeds;
 mod fees;
 mod kill;
 mod lifecycle;
 mod orphans;
+mod partial;
 mod pnl;
 mod position;
+mod quantize;
+mod rate;
+mod ready;
 mod restart;
 mod risk;
+mod rules;
+mod snapshots;
 mod start_up;
 mod stay_down;
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::evidence::{Evidence, Label};
-use super::stage::{CsvRow, Engine, LOOK_EVERY, Stage, Trouble, Venue, wait};
+use super::stage::{CsvRow, Engine, LOOK_EVERY, Stage, Trouble, Venue, market_order, wait};
+use super::tap::Tap;
 
 /// The drill of one item.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +56,12 @@ pub const DRILLS: &[Drill] = &[
         label: Label::Wire,
         why: "compares the fee of 20 own fills with the venue's rate, then withholds the rate",
         run: fees::run,
+    },
+    Drill {
+        item: 2,
+        label: Label::Wire,
+        why: "tries a million quotes, and changes the rules of a contract while it is quoted",
+        run: rules::run,
     },
     Drill {
         item: 3,
@@ -75,9 +94,15 @@ pub const DRILLS: &[Drill] = &[
         run: lifecycle::run,
     },
     Drill {
+        item: 8,
+        label: Label::Wire,
+        why: "moves the price until cancels breach their budget three times; counts calls",
+        run: rate::run,
+    },
+    Drill {
         item: 9,
         label: Label::Wire,
-        why: "moves the price until the day's loss passes 3 %, back again, and restarts",
+        why: "moves the price until loss and drawdown stop, restarts; leverage and margin",
         run: risk::run,
     },
     Drill {
@@ -93,6 +118,19 @@ pub const DRILLS: &[Drill] = &[
         run: restart::run,
     },
     Drill {
+        item: 14,
+        label: Label::Wire,
+        why: "reads what key and account may do, and shows the engine others",
+        run: account::run,
+    },
+    Drill {
+        item: 16,
+        label: Label::Wire,
+        why: "takes away what being ready is made of, one by one",
+        run: ready::run,
+    },
+    Drill { item: 17, label: Label::Wire, why: "turns the venue's clock", run: clock::run },
+    Drill {
         item: 18,
         label: Label::Wire,
         why: "starts again after a kill, without a rearm and with one",
@@ -105,10 +143,34 @@ pub const DRILLS: &[Drill] = &[
         run: start_up::run,
     },
     Drill {
+        item: 20,
+        label: Label::Wire,
+        why: "compares positions in status, day and minute with the venue's",
+        run: snapshots::run,
+    },
+    Drill {
+        item: 21,
+        label: Label::Wire,
+        why: "executes one order in sixty parts and closes it",
+        run: partial::run,
+    },
+    Drill {
         item: 22,
         label: Label::Wire,
         why: "parts the engine from the venue for 30 s in the middle of trading",
         run: exchange_gone::run,
+    },
+    Drill {
+        item: 23,
+        label: Label::Wire,
+        why: "lets the disk refuse every write while orders rest",
+        run: disk::run,
+    },
+    Drill {
+        item: 24,
+        label: Label::Wire,
+        why: "fails single cancels among other failures",
+        run: cancels::run,
     },
 ];
 
@@ -157,6 +219,25 @@ fn booked(venue: &Venue, engine: &Engine) -> Result<(), Trouble> {
     })
 }
 
+/// Closes what the engine's account holds of a contract, by an order that is not the engine's.
+fn flattened(venue: &Venue, symbol: &str) -> Result<(), Trouble> {
+    let held = || {
+        let truth = venue.truth()?;
+        let mut rows = truth["positions"].as_array().into_iter().flatten();
+        let row = rows.find(|row| row["symbol"] == symbol);
+        Ok::<_, Trouble>(row.and_then(|row| row["size"].as_str()).unwrap_or("0").to_owned())
+    };
+    let size = held()?;
+    let (side, size) = match size.strip_prefix('-') {
+        Some(size) => ("buy", size),
+        None => ("sell", &*size),
+    };
+    if size.parse() != Ok(0.0) {
+        venue.ask("/admin/order", &market_order(&venue.name(), symbol, side, size))?;
+    }
+    wait(SOON, "nothing is held", || Ok(held()?.parse() == Ok(0.0)))
+}
+
 /// Keeps what an engine wrote.
 fn keep(evidence: &mut Evidence, engine: &Engine, name: &str) -> Result<(), Trouble> {
     for file in ["keel.log", "config.toml"] {
@@ -180,10 +261,41 @@ fn keep_truth(evidence: &mut Evidence, venue: &Venue, name: &str) -> Result<(), 
     Ok(())
 }
 
+/// Keeps every log below a directory, of a drill that could not be carried out.
+pub(super) fn keep_logs(evidence: &mut Evidence, dir: &Path, name: &str) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let below = format!("{name}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        if path.is_dir() {
+            keep_logs(evidence, &path, &below)?;
+        } else if path.extension().is_some_and(|ending| ending == "log" || ending == "err") {
+            evidence.keep_file(&below, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what has passed between an engine and its venue.
+fn keep_tap(evidence: &mut Evidence, tap: &Tap, name: &str) -> Result<(), Trouble> {
+    evidence.keep(&format!("{name}/wire.jsonl"), tap.record().as_bytes())?;
+    Ok(())
+}
+
 /// How often the faults in force have acted.
 fn acted(faults: &Value) -> u64 {
     let list = faults["faults"].as_array().cloned().unwrap_or_default();
     list.iter().filter_map(|fault| fault["acted"].as_u64()).sum()
+}
+
+/// A decimal text as a number; not a number when it is none, so that no comparison holds.
+fn number(value: &Value) -> f64 {
+    value.as_str().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// Whether a line of the guard names a cause of a stop.
+fn hard(line: &str, reason: &str) -> bool {
+    let named = line.split("hard=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    named.is_some_and(|named| named.split('|').any(|one| one == reason))
 }
 
 /// The exit code as a word.

@@ -1,7 +1,7 @@
 //! Where the drills on the wire play: the venue and the engine as processes of their own.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use keel_core::planted::Planted;
 use serde_json::{Value, json};
+
+use super::tap::{Message, Tap};
 
 /// Why a drill could not be carried out. The item fails with it.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +38,32 @@ pub enum Trouble {
 pub struct Stage {
     /// The program: this one.
     keel: PathBuf,
+    sabotage: Sabotage,
     /// Where its processes write.
     pub dir: PathBuf,
+}
+
+/// What is done to show that the gate notices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    #[default]
+    None,
+    /// The engines commit this defect.
+    Planted(String),
+    /// Nothing is done to the system that a drill would do to it.
+    Withheld,
+}
+
+impl Sabotage {
+    /// Its words in the bundle; none where nothing is done.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Planted(defect) => Some(format!("planted {defect}")),
+            Self::Withheld => Some("withheld".to_owned()),
+        }
+    }
 }
 
 impl Stage {
@@ -44,9 +71,22 @@ impl Stage {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(keel: &Path, dir: &Path) -> io::Result<Self> {
+    pub fn new(keel: &Path, dir: &Path, sabotage: &Sabotage) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        Ok(Self { keel: keel.to_owned(), dir: dir.to_owned() })
+        let (keel, dir, sabotage) = (keel.to_owned(), dir.to_owned(), sabotage.clone());
+        Ok(Self { keel, sabotage, dir })
+    }
+
+    /// The defect that engines commit; none in a build without defects.
+    pub fn planted(&self) -> Planted {
+        match &self.sabotage {
+            Sabotage::Planted(defect) => Planted::named(defect).unwrap_or(Planted::NONE),
+            Sabotage::None | Sabotage::Withheld => Planted::NONE,
+        }
+    }
+
+    fn withheld(&self) -> bool {
+        self.sabotage == Sabotage::Withheld
     }
 
     /// A stage of its own within this one.
@@ -54,12 +94,15 @@ impl Stage {
     /// # Errors
     /// When the directory cannot be made.
     pub fn part(&self, name: &str) -> io::Result<Self> {
-        Self::new(&self.keel, &self.dir.join(name))
+        Self::new(&self.keel, &self.dir.join(name), &self.sabotage)
     }
 
     /// `keel` with nothing of this host's configuration.
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.keel);
+        self.clean(Command::new(&self.keel))
+    }
+
+    fn clean(&self, mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KEEL_") {
                 command.env_remove(name);
@@ -75,8 +118,29 @@ impl Stage {
     /// # Errors
     /// When it does not start.
     pub fn venue(&self, speed: u32, file: Option<&str>) -> Result<Venue, Trouble> {
+        self.exchange(speed, file, &[])
+    }
+
+    /// The same in plaintext, with a tap through which engines reach it.
+    ///
+    /// # Errors
+    /// When either does not start.
+    pub fn tapped(&self, speed: u32, file: Option<&str>) -> Result<(Venue, Tap), Trouble> {
+        let mut venue = self.exchange(speed, file, &["--plaintext"])?;
+        let authority = venue.authority().to_owned();
+        let tap = Tap::start(&authority, self.withheld())?;
+        let reached = tap.address.to_string();
+        for name in ["rest", "ws_public", "ws_private"] {
+            let url = venue.announced[name].as_str().unwrap_or_default();
+            venue.announced[name] = url.replace(&authority, &reached).into();
+        }
+        Ok((venue, tap))
+    }
+
+    fn exchange(&self, speed: u32, file: Option<&str>, how: &[&str]) -> Result<Venue, Trouble> {
         let mut command = self.command();
         command.args(["exchange", "--run-dir", "venue", "--speed", &speed.to_string()]);
+        command.args(how);
         if let Some(text) = file {
             fs::write(self.dir.join("exchange.toml"), text)?;
             command.args(["--config", "exchange.toml"]);
@@ -91,7 +155,8 @@ impl Stage {
             let said = fs::read_to_string(self.dir.join("venue.err")).unwrap_or_default();
             Trouble::Unexpected(format!("the venue did not start: {}", said.trim()))
         })?;
-        Ok(Venue { process, announced, dir: self.dir.clone(), speed })
+        let (dir, withheld) = (self.dir.clone(), self.withheld());
+        Ok(Venue { process, announced, dir, withheld, speed })
     }
 
     /// Runs `keel args` to its end and gives exit code, `None` for a signal, and standard output.
@@ -101,6 +166,16 @@ impl Stage {
     pub fn keel(&self, args: &[&str]) -> Result<(Option<i32>, String), Trouble> {
         let output = self.command().args(args).output()?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
+    /// What a run tells of itself, as `keel status --json` has it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn status(&self, run: &str) -> Result<Value, Trouble> {
+        let (code, out) = self.keel(&["status", "--json", "--run-dir", run])?;
+        serde_json::from_str(&out)
+            .map_err(|_| Trouble::Unexpected(format!("keel status: exit code {code:?}: {out}")))
     }
 
     /// Starts the engine on `venue`, without a guardian; `run` names its run directory, `more` are
@@ -123,9 +198,7 @@ impl Stage {
         run: &str,
         more: &str,
     ) -> Result<Engine, Trouble> {
-        // A guardian would clean up what a drill leaves behind on purpose, and latch.
-        let more = format!("{more}\n[kill]\nguardian = \"off\"\nhang_ms = 5000\n");
-        self.start(venue, account, run, &more)
+        self.start(venue, account, run, &format!("{more}\n{UNGUARDED}"))
     }
 
     /// As [`Stage::engine`], with a guardian and the kill as shipped.
@@ -136,8 +209,30 @@ impl Stage {
         self.start(venue, venue.account(), run, more)
     }
 
+    /// As [`Stage::engine`], so that [`Engine::fill_disk`] can be asked for.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn engine_on_small_disk(&self, venue: &Venue, run: &str) -> Result<Engine, Trouble> {
+        // The signal that comes with a file too large stays ignored over `exec`.
+        let mut command = self.clean(Command::new("sh"));
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(&self.keel);
+        self.start_by(command, venue, venue.account(), run, UNGUARDED)
+    }
+
     fn start(
         &self,
+        venue: &Venue,
+        account: &Value,
+        run: &str,
+        more: &str,
+    ) -> Result<Engine, Trouble> {
+        self.start_by(self.command(), venue, account, run, more)
+    }
+
+    fn start_by(
+        &self,
+        mut command: Command,
         venue: &Venue,
         account: &Value,
         run: &str,
@@ -147,15 +242,22 @@ impl Stage {
         fs::write(self.dir.join(&config), venue.configuration(account, run, more)?)?;
         let out = fs::File::create(self.dir.join(format!("{run}.out")))?;
         let errors = fs::File::create(self.dir.join(format!("{run}.err")))?;
-        let args = ["run", "--config", &config, "--run-dir", run, "--state-dir", "state"];
-        let child = self.command().args(args).stdout(out).stderr(errors).spawn()?;
+        command.args(["run", "--config", &config, "--run-dir", run, "--state-dir", "state"]);
+        if let Sabotage::Planted(defect) = &self.sabotage {
+            command.args(["--planted", defect]);
+        }
+        let child = command.stdout(out).stderr(errors).spawn()?;
         Ok(Engine {
             process: Process(child),
+            withheld: self.withheld(),
             run: self.dir.join(run),
             state: self.dir.join("state"),
         })
     }
 }
+
+/// A guardian would clean up what a drill leaves behind on purpose, and latch.
+const UNGUARDED: &str = "[kill]\nguardian = \"off\"\nhang_ms = 5000\n";
 
 /// A process that does not outlive its drill.
 #[derive(Debug)]
@@ -176,6 +278,7 @@ pub struct Venue {
     process: Process,
     announced: Value,
     dir: PathBuf,
+    withheld: bool,
     /// How many times faster than real its time runs.
     pub speed: u32,
 }
@@ -184,6 +287,11 @@ impl Venue {
     /// The engine's account: name, uid and key.
     pub fn account(&self) -> &Value {
         &self.announced["accounts"][0]
+    }
+
+    /// Host and port that it serves REST at.
+    pub fn authority(&self) -> &str {
+        self.announced["rest"].as_str().and_then(|url| url.split("://").nth(1)).unwrap_or_default()
     }
 
     /// The name of the engine's account.
@@ -197,24 +305,15 @@ impl Venue {
     /// When it does not answer, or refuses.
     pub fn admin(&self, method: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
         let url = self.announced["admin"].as_str().unwrap_or_default();
-        let authority = url.split("://").nth(1).unwrap_or_default();
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = TcpStream::connect(authority)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.write_all(head.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-        let refused = || Trouble::Unexpected(format!("{method} {path}: {answer}"));
-        if !head.starts_with("HTTP/1.1 200") {
-            return Err(refused());
-        }
-        serde_json::from_str(body).map_err(|_| refused())
+        said(url.split("://").nth(1).unwrap_or_default(), method, path, body)
+    }
+
+    /// Asks a venue in plaintext a question that needs no key.
+    ///
+    /// # Errors
+    /// See [`Venue::admin`].
+    pub fn get(&self, path: &str) -> Result<Value, Trouble> {
+        said(self.authority(), "GET", path, &Value::Null)
     }
 
     /// Asks for something to be done.
@@ -222,6 +321,9 @@ impl Venue {
     /// # Errors
     /// See [`Venue::admin`].
     pub fn ask(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
+        if self.withheld && WITHHELD.contains(&path) {
+            return Ok(Value::Null);
+        }
         self.admin("POST", path, body)
     }
 
@@ -230,6 +332,9 @@ impl Venue {
     /// # Errors
     /// See [`Venue::admin`].
     pub fn fault(&self, fault: &Value) -> Result<Value, Trouble> {
+        if self.withheld {
+            return Ok(Value::Null);
+        }
         self.ask("/admin/fault", fault)
     }
 
@@ -312,6 +417,30 @@ impl Venue {
     }
 }
 
+/// Asks over plain HTTP and gives the JSON of the answer.
+fn said(authority: &str, method: &str, path: &str, body: &Value) -> Result<Value, Trouble> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(authority)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.write_all(head.as_bytes())?;
+    let answer = Message::read(&mut BufReader::new(stream))?;
+    let refused = |what: String| Trouble::Unexpected(format!("{method} {path}: {what}"));
+    match answer {
+        Some(answer) if answer.status() == 200 => Ok(answer.json()),
+        Some(answer) => Err(refused(format!("{} {}", answer.status(), answer.json()))),
+        None => Err(refused("no answer".to_owned())),
+    }
+}
+
+/// What of the administration does something to the system besides faults.
+const WITHHELD: [&str; 5] =
+    ["/admin/price", "/admin/rules", "/admin/status", "/admin/settle-funding", "/admin/fees"];
+
 /// A market order of `account`, for the administration.
 pub fn market_order(account: &str, symbol: &str, side: &str, size: &str) -> Value {
     json!({
@@ -324,6 +453,7 @@ pub fn market_order(account: &str, symbol: &str, side: &str, size: &str) -> Valu
 #[derive(Debug)]
 pub struct Engine {
     process: Process,
+    withheld: bool,
     /// Its run directory.
     pub run: PathBuf,
     /// Its state directory.
@@ -357,6 +487,12 @@ impl Engine {
         Ok(self.process.0.try_wait()?.is_some())
     }
 
+    /// Whether it has ended and nobody has asked how.
+    fn is_gone(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.0.id()));
+        stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+    }
+
     /// The processes that it has started whose command line has `word`.
     ///
     /// # Errors
@@ -380,12 +516,32 @@ impl Engine {
     /// # Errors
     /// When there is nobody to receive it.
     pub fn signal(&self, name: &str) -> Result<(), Trouble> {
+        if self.withheld && name != "TERM" {
+            return Ok(());
+        }
         let id = self.process.0.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status()?;
         if sent.success() {
             Ok(())
         } else {
             Err(Trouble::Unexpected(format!("kill -{name} {id}: {sent}")))
+        }
+    }
+
+    /// Has every write of it refused from now on; see [`Stage::engine_on_small_disk`].
+    ///
+    /// # Errors
+    /// When its limit cannot be set.
+    pub fn fill_disk(&self) -> Result<(), Trouble> {
+        if self.withheld {
+            return Ok(());
+        }
+        let id = self.process.0.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &id, "--fsize=1:unlimited"]).status()?;
+        if set.success() {
+            Ok(())
+        } else {
+            Err(Trouble::Unexpected(format!("prlimit --pid {id} --fsize: {set}")))
         }
     }
 
@@ -429,8 +585,14 @@ impl Engine {
     /// # Errors
     /// When it does not come within `limit`.
     pub fn says(&self, words: &str, limit: Duration) -> Result<(), Trouble> {
-        let said =
-            wait(limit, &format!("the log says {words:?}"), || Ok(self.log().contains(words)));
+        let said = wait(limit, &format!("the log says {words:?}"), || {
+            // What it has said before its end is in the log by then.
+            let gone = self.is_gone();
+            match self.log().contains(words) {
+                false if gone => Err(Trouble::Unexpected(format!("ended without {words:?}"))),
+                said => Ok(said),
+            }
+        });
         said.map_err(|late| {
             let complaint = fs::read_to_string(self.run.with_extension("err")).unwrap_or_default();
             match complaint.trim() {

@@ -5,13 +5,60 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, quoting};
+use super::{
+    CsvRow, Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, market_order, quoting,
+    wait,
+};
 use crate::golive::stage::Venue;
 
 /// The cap of orders of an instrument that the drill sets.
 const CAP: u64 = 2;
 
+/// Quotes 1.2 % from the mid on both sides, within the collar.
+const WIDE: &str = "[strategy]\nspread_min = 0.024\nspread_max = 0.024\nimbalance_weight = 0\n";
+/// What the price jumps by, in percent: beyond the quotes, far enough that they are more than 1 %
+/// from the mid whichever mid was seen last.
+const JUMP: i32 = 4;
+
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    acknowledgments(&stage.part("acknowledgments")?, evidence)?;
+    deviation(&stage.part("deviation")?, evidence)
+}
+
+/// An execution more than 1 % from the mid is told of; one at the touch is not.
+fn deviation(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, None)?;
+    let mut engine = stage.engine(&venue, "run", WIDE)?;
+    quoting(&venue, &engine)?;
+    venue.ask("/admin/order", &market_order(&venue.name(), "ETHUSDT", "buy", "0.01"))?;
+    wait(SOON, "an execution at the touch", || Ok(!engine.table("fills.csv").is_empty()))?;
+    let line = "Fill price deviation: ";
+    let near = engine.first(line);
+    evidence.claim("an execution at the touch is not told of", near.is_empty(), near);
+    wait(SOON, "an offer of BTCUSDT rests", || {
+        let truth = venue.truth()?;
+        let mut orders = truth["orders"].as_array().into_iter().flatten();
+        Ok(orders.any(|order| order["symbol"] == "BTCUSDT" && order["side"] == "sell"))
+    })?;
+    venue.ask("/admin/price", &json!({ "symbol": "BTCUSDT", "percent": JUMP }))?;
+    let told = engine.says(line, SOON);
+    let fills = engine.table("fills.csv");
+    let away = |fill: &CsvRow| (fill.number("price") / fill.number("mid_ref") - 1.0).abs();
+    let farthest = fills.iter().map(away).fold(0.0, f64::max);
+    evidence.proves(
+        4,
+        "an execution more than 1 % from the mid is warned of in the log",
+        told.is_ok() && farthest > 0.01,
+        format!("{:.2} % from the mid; {}", farthest * 100.0, engine.first(line)),
+    );
+    keep_truth(evidence, &venue, "deviation/venue")?;
+    keep(evidence, &engine, "deviation")?;
+    let ended = engine.stop()?;
+    evidence.claim("that run ends in order", ended == Some(0), code(ended));
+    Ok(())
+}
+
+fn acknowledgments(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
     let more = format!("[risk]\nmax_active_executors = {CAP}\n");
     let mut engine = stage.engine(&venue, "run", &more)?;

@@ -6,12 +6,9 @@ use super::{Evidence, SOON, Stage, Trouble, booked, code, filled, keep, keep_tru
 use crate::golive::stage::Venue;
 
 const FILLS: usize = 12;
-/// How fast the venue's time runs: bills that are not due by the contract's own instants are asked
-/// for with the full pass, every 300 s.
-const FAST: u32 = 3;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.venue(FAST, None)?;
+    let venue = stage.venue(1, None)?;
     let began = balance(&venue)?;
     let mut first = stage.engine(&venue, "first", "")?;
     filled(&venue, &first, FILLS)?;
@@ -65,12 +62,12 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 }
 
 /// The account's balance in 1e-8 USDT.
-fn balance(venue: &Venue) -> Result<i64, Trouble> {
+pub(super) fn balance(venue: &Venue) -> Result<i64, Trouble> {
     e8(&venue.truth()?["balance"])
 }
 
 /// Realized profit, fees and funding of `daily_state.json` in 1e-8 USDT, and its count of fills.
-fn ledger(state: &std::path::Path) -> Result<[i64; 4], Trouble> {
+pub(super) fn ledger(state: &std::path::Path) -> Result<[i64; 4], Trouble> {
     let text = std::fs::read_to_string(state.join("daily_state.json"))?;
     let day: Value = serde_json::from_str(&text)
         .map_err(|error| Trouble::Unexpected(format!("daily_state.json: {error}")))?;

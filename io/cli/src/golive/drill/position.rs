@@ -1,15 +1,27 @@
 //! Item 5: a position that differs is found, explained by its executions, or stops the engine.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, quoting, wait};
-use crate::golive::stage::market_order;
+use super::{
+    Evidence, SOON, Stage, Trouble, booked, code, keep, keep_tap, keep_truth, market_order,
+    quoting, wait,
+};
+
+/// How fast the venue's time runs while the checks are counted, and for how much of it.
+const FAST: u32 = 10;
+const WATCHED: Duration = Duration::from_secs(330);
+/// The checklist's: how often positions are compared at least.
+const EVERY: Duration = Duration::from_secs(300);
+/// The light check of 5 s, the read that confirms it, and a busy machine.
+const FOUND_MAX: Duration = Duration::from_secs(9);
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     explained(&stage.part("explained")?, evidence)?;
-    unexplained(&stage.part("unexplained")?, evidence)
+    unexplained(&stage.part("unexplained")?, evidence)?;
+    cadence(&stage.part("cadence")?, evidence)
 }
 
 /// A trade of the account whose pushes are all lost: REST tells it, and it is booked once.
@@ -47,26 +59,97 @@ fn explained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 
 /// The same with the executions withheld over REST too: the position cannot be explained.
 fn unexplained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.venue(1, None)?;
+    let (venue, tap) = stage.tapped(1, None)?;
     let mut engine = stage.engine(&venue, "run", "")?;
     quoting(&venue, &engine)?;
+    let calm = stage.status("run")?["position_drift_pct"].clone();
     let name = venue.name();
     for topic in ["fill", "fast-fill", "order"] {
         venue.fault(&json!({ "act": "drop", "on": topic, "account": name }))?;
     }
-    let on = "/api/v3/trade/fills";
-    venue.fault(&json!({ "act": "fail", "status": 502, "accepted": "no", "on": on }))?;
+    // No fault of the venue makes up a list of executions that lacks some.
+    tap.empty("/api/v3/trade/fills");
     venue.ask("/admin/order", &market_order(&name, "BTCUSDT", "buy", "0.001"))?;
+    let traded = Instant::now();
     let noticed = engine.says("position_drift", SOON);
+    let took = traded.elapsed();
     let first = engine.first("position_drift");
-    evidence.proves(2, "a drift that nothing explains pauses or stops", noticed.is_ok(), first);
+    evidence.proves(2, "a drift beyond 5 % pauses or stops", noticed.is_ok(), first);
+    evidence.claim(
+        "it is found by the light check of 5 s and a second read",
+        took <= FOUND_MAX,
+        format!("{} ms after the trade", took.as_millis()),
+    );
+    let drift = |status: &Value| status["position_drift_pct"].as_str().map(str::to_owned);
     wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
     evidence.proves(2, "its quotes are gone", true, "0 orders rest at the venue");
+    let told =
+        wait(
+            SOON,
+            "the status has it",
+            || Ok(drift(&stage.status("run")?).as_deref() == Some("1")),
+        );
+    evidence.proves(
+        3,
+        "position_drift_pct tells it: all of the larger position, and nothing before",
+        told.is_ok() && calm == "0",
+        format!("{calm} before, {:?} while it lasts", drift(&stage.status("run")?)),
+    );
     let stopped = engine.says("-> HARD_STOP", 2 * SOON);
     let stop = engine.last("-> HARD_STOP");
     let named = stopped.is_ok() && stop.contains("position_drift");
     evidence.claim("unexplained, it stops for good", named, stop);
     let ended = engine.stop()?;
     evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    keep_tap(evidence, &tap, "unexplained")?;
     keep(evidence, &engine, "unexplained")
+}
+
+/// The venue is asked for positions every few seconds, and for executions and money every 300 s.
+fn cadence(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let (venue, tap) = stage.tapped(FAST, None)?;
+    let mut engine = stage.engine(&venue, "run", "")?;
+    quoting(&venue, &engine)?;
+    let from = tap.len();
+    std::thread::sleep(WATCHED / FAST);
+    let passed = tap.passed(from);
+    let asked = |path: &str| {
+        let calls = passed.iter().filter(|one| one.what == path && one.status == 0);
+        calls.map(|one| one.at * FAST).collect::<Vec<_>>()
+    };
+    let positions = asked("/api/v3/position/current-position");
+    let apart = positions.windows(2).map(|two| two[1].saturating_sub(two[0])).max();
+    let apart = apart.unwrap_or(Duration::MAX);
+    evidence.proves(
+        1,
+        "check_position_reconciliation reads the venue's positions within any 5 min",
+        positions.len() >= 2 && apart <= EVERY,
+        format!(
+            "{} reads in {} s of the venue's time, at most {} s apart",
+            positions.len(),
+            WATCHED.as_secs(),
+            apart.as_secs()
+        ),
+    );
+    for (what, path) in [("executions", "/api/v3/trade/fills"), ("money", "/api/v3/account/assets")]
+    {
+        let times = asked(path).len();
+        let claim = format!("and {what} once in 5 min at least");
+        evidence.proves(1, &claim, times > 0, format!("{times} reads of {path}"));
+    }
+    let rows = engine.table("minute.csv");
+    let worst = rows.iter().map(|row| row.number("position_drift_pct")).fold(0.0, f64::max);
+    evidence.proves(
+        3,
+        "position_drift_pct is in each minute's row, below 1 %",
+        rows.len() >= 4
+            && worst < 0.01
+            && rows.iter().all(|row| row.number("position_drift_pct").is_finite()),
+        format!("{} rows, at most {worst}", rows.len()),
+    );
+    keep_tap(evidence, &tap, "cadence")?;
+    keep(evidence, &engine, "cadence")?;
+    let ended = engine.stop()?;
+    evidence.claim("the watched run ends in order", ended == Some(0), code(ended));
+    Ok(())
 }

@@ -1,35 +1,62 @@
-//! Item 9: the day's loss stops for good at the shipped limit, and nothing but an operator clears
-//! it.
+//! Item 9: loss and drawdown stop for good at the shipped limits, and nothing but an operator
+//! clears that; leverage is read back, the margin ratio watched.
+
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, code, filled, keep, keep_truth, most_resting, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, code, hard, keep, keep_truth, market_order, most_resting,
+    number, quoting, wait,
+};
 use crate::golive::stage::{Engine, Venue};
 
-/// A small account, so that one order's position moves it by percents.
-const ACCOUNTS: &str = "[[accounts]]\nname = \"keel\"\nuid = 8000000001\ndeposit_usdt = 200\n\
-    maker_ppm = -50\ntaker_ppm = 600\nleverage = 5\npermissions = [\"uta_trade\"]\n\
-    \n[[accounts]]\nname = \"manual\"\nuid = 8000000002\ndeposit_usdt = 100000000\n";
-/// What is lost of the equity may stand at this share of it, as shipped.
-const LIMIT: f64 = 0.03;
+/// What the account holds at first, in USDT: small, so that one order's position moves it by
+/// percents.
+const DEPOSIT: f64 = 200.0;
+/// What may be lost of the day's opening and of the highest equity, as shipped.
+const LOSS_MAX: f64 = 0.03;
+const DRAWDOWN_MAX: f64 = 0.05;
+/// Equity has risen by more than the drawdown before it falls, so that falling loses nothing of the
+/// day's opening.
+const RISE: f64 = 0.056;
+/// One move of the price, in percent, and how many are tried.
+const MOVE: i32 = 12;
+const MOVES: u32 = 14;
 /// Looks at the venue after the restart.
 const LOOKS: u32 = 160;
 
+/// The venue's accounts, the engine's with this leverage.
+fn accounts(leverage: u32) -> String {
+    format!(
+        "[[accounts]]\nname = \"keel\"\nuid = 8000000001\ndeposit_usdt = {DEPOSIT}\n\
+         maker_ppm = -50\ntaker_ppm = 600\nleverage = {leverage}\n\
+         permissions = [\"uta_trade\"]\n\n\
+         [[accounts]]\nname = \"manual\"\nuid = 8000000002\ndeposit_usdt = 100000000\n"
+    )
+}
+
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.venue(1, Some(ACCOUNTS))?;
+    loss(&stage.part("loss")?, evidence)?;
+    drawdown(&stage.part("drawdown")?, evidence)?;
+    leverage(&stage.part("leverage")?, evidence)?;
+    margin(&stage.part("margin")?, evidence)
+}
+
+fn loss(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, Some(&accounts(5)))?;
     let mut engine = stage.engine(&venue, "first", "")?;
-    filled(&venue, &engine, 1)?;
-    let moved = breach(&venue, &engine)?;
-    evidence.claim("the price moves against a position", true, moved);
+    let (symbol, way) = holding(&venue, &engine)?;
+    let moves = moved(&venue, &symbol, -way * MOVE, || Ok(stopped(&engine)))?;
+    evidence.claim("the price moves against a position", true, format!("{symbol}, {moves} moves"));
     engine.says("-> HARD_STOP", SOON)?;
     let stop = engine.last("-> HARD_STOP");
-    let named = stop.split("hard=").nth(1).is_some_and(|hard| hard.contains("daily_loss"));
-    evidence.proves(1, "the loss of the day stops for good", named, stop);
-    let lost = 1.0 - number(&venue.truth()?["equity"]) / 200.0;
+    evidence.proves(1, "the loss of the day stops for good", hard(&stop, "daily_loss"), stop);
+    let lost = 1.0 - number(&venue.truth()?["equity"]) / DEPOSIT;
     evidence.proves(
         1,
         "the venue's own equity is beyond max_daily_loss_pct_hard",
-        lost > LIMIT,
+        lost > LOSS_MAX,
         format!("{:.2} % lost, limit 3 %", lost * 100.0),
     );
     let published = "HARD_STOP kill_switch published";
@@ -37,53 +64,153 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     evidence.proves(3, "the kill switch intent is published", true, engine.last(published));
     wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
     evidence.claim("every order is canceled", true, "0 orders rest at the venue");
-    for symbol in ["BTCUSDT", "ETHUSDT"] {
-        venue.ask("/admin/price", &json!({ "symbol": symbol, "percent": 1 }))?;
-    }
-    std::thread::sleep(SOON / 20);
+    moved(&venue, &symbol, way * MOVE, || Ok(false))?;
     let still = engine.last("Guard ");
     let recovered = still.contains("HARD_STOP") && venue.open_orders()? == 0;
-    evidence.claim("it stays so while the mark moves on", recovered, still);
-    keep(evidence, &engine, "first")?;
+    evidence.claim("it stays so while the price comes back", recovered, still);
+    keep(evidence, &engine, "loss/first")?;
     let ended = engine.stop()?;
     evidence.claim("the exit code says so", ended == Some(5), code(ended));
-    restarted(stage, &venue, evidence)
+    restarted(stage, &venue, evidence, "loss")
 }
 
-/// Moves prices until the engine has lost more than its limit.
-fn breach(venue: &Venue, engine: &Engine) -> Result<String, Trouble> {
-    let truth = venue.truth()?;
-    let positions = truth["positions"].as_array().cloned().unwrap_or_default();
-    let held = positions.first().ok_or_else(|| Trouble::Unexpected(format!("flat: {truth}")))?;
-    let symbol = held["symbol"].as_str().unwrap_or_default();
-    let percent = if number(&held["size"]) > 0.0 { -12 } else { 12 };
-    for _ in 0..12 {
+/// Equity rises and falls again while nothing is quoted: the day has lost nothing, and the fall
+/// from its peak stops for good.
+fn drawdown(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, Some(&accounts(5)))?;
+    let mut engine = stage.engine(&venue, "first", "")?;
+    let (symbol, way) = holding(&venue, &engine)?;
+    let (paused, _) = stage.keel(&["pause", "--run-dir", "first"])?;
+    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    evidence.claim("a pause leaves the position as it is", paused == Some(0), code(paused));
+    let equity = || Ok::<_, Trouble>(number(&venue.truth()?["equity"]));
+    moved(&venue, &symbol, way * MOVE, || Ok(equity()? > DEPOSIT * (1.0 + RISE)))?;
+    let peak = equity()?;
+    moved(&venue, &symbol, -way * MOVE / 2, || Ok(stopped(&engine)))?;
+    engine.says("-> HARD_STOP", SOON)?;
+    let stop = engine.last("-> HARD_STOP");
+    let alone = hard(&stop, "drawdown") && !hard(&stop, "daily_loss");
+    evidence.proves(2, "the fall from the highest equity stops for good", alone, stop);
+    let now = equity()?;
+    evidence.proves(
+        2,
+        "by the venue's own equity it is beyond max_drawdown_pct_hard, the day's loss is not",
+        now < peak * (1.0 - DRAWDOWN_MAX) && now > DEPOSIT * (1.0 - LOSS_MAX),
+        format!("from {DEPOSIT} to {peak:.2} and down to {now:.2} USDT"),
+    );
+    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    keep(evidence, &engine, "drawdown/first")?;
+    let ended = engine.stop()?;
+    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    restarted(stage, &venue, evidence, "drawdown")
+}
+
+/// Leverage at the venue above the limit is read and stops before anything is quoted; a limit that
+/// no venue has is refused.
+fn leverage(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, Some(&accounts(10)))?;
+    let mut engine = stage.engine(&venue, "run", "")?;
+    engine.says("-> HARD_STOP", SOON)?;
+    let most = most_resting(&venue, LOOKS / 4)?;
+    let stop = engine.last("-> HARD_STOP");
+    evidence.proves(
+        4,
+        "leverage 10 at the venue against max_leverage 5 stops, and nothing is quoted",
+        hard(&stop, "leverage") && most == 0 && venue.fills()? == 0,
+        format!("at most {most} rested; {stop}"),
+    );
+    let ended = engine.stop()?;
+    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    keep(evidence, &engine, "leverage")?;
+    std::fs::write(stage.dir.join("wrong.toml"), "[risk]\nmax_leverage = 126\n")?;
+    let (checked, _) = stage.keel(&["config", "check", "--config", "wrong.toml"])?;
+    evidence.proves(4, "max_leverage = 126 is refused", checked == Some(2), code(checked));
+    Ok(())
+}
+
+/// The margin ratio is the venue's, and beyond the limit it is named.
+fn margin(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(1, Some(&accounts(50)))?;
+    let mut engine = stage.engine(&venue, "run", "[risk]\nmax_leverage = 50\n")?;
+    quoting(&venue, &engine)?;
+    let ratio = || Ok::<_, Trouble>(number(&stage.status("run")?["margin_ratio"]));
+    let calm = ratio()?;
+    // Forty times what the account has: by no order that the engine would send.
+    venue.ask("/admin/order", &market_order(&venue.name(), "BTCUSDT", "buy", "0.07"))?;
+    let theirs = number(&venue.truth()?["positions"][0]["marginRatio"]);
+    let read = wait(SOON, "the ratio is read", || Ok(ratio()? > 0.1 || stopped(&engine)));
+    engine.says("margin_ratio", SOON)?;
+    let line = engine.first("margin_ratio");
+    evidence.proves(
+        5,
+        "the margin ratio is told, and beyond margin_ratio_soft the guard names it",
+        read.is_ok() && calm < 0.1 && theirs > 0.1,
+        format!("{calm} before; {theirs} at the venue; {line}"),
+    );
+    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    evidence.proves(5, "and no order rests", true, "0 orders rest at the venue");
+    keep(evidence, &engine, "margin")?;
+    engine.stop().map(drop)
+}
+
+/// Sells into the engine's bids until it holds something; gives what, and 1 where a higher price is
+/// good for it, else -1.
+fn holding(venue: &Venue, engine: &Engine) -> Result<(String, i32), Trouble> {
+    quoting(venue, engine)?;
+    let mut held = None;
+    wait(SOON, "something is held", || {
+        venue.ask("/admin/order", &market_order("manual", "BTCUSDT", "sell", "4"))?;
+        std::thread::sleep(Duration::from_secs(1));
+        let truth = venue.truth()?;
+        let rows = truth["positions"].as_array().into_iter().flatten();
+        held = rows
+            .map(|row| (row["symbol"].as_str().unwrap_or_default(), number(&row["size"])))
+            .find(|(_, size)| *size != 0.0)
+            .map(|(symbol, size)| (symbol.to_owned(), if size > 0.0 { 1 } else { -1 }));
+        Ok(held.is_some())
+    })?;
+    held.ok_or_else(|| Trouble::Unexpected("flat".to_owned()))
+}
+
+/// Moves the price by so many percent, again and again until `enough`; gives how often.
+fn moved(
+    venue: &Venue,
+    symbol: &str,
+    percent: i32,
+    mut enough: impl FnMut() -> Result<bool, Trouble>,
+) -> Result<u32, Trouble> {
+    for moves in 1..=MOVES {
         venue.ask("/admin/price", &json!({ "symbol": symbol, "percent": percent }))?;
-        std::thread::sleep(SOON / 60);
-        if engine.log().contains("-> HARD_STOP") {
-            break;
+        std::thread::sleep(Duration::from_secs(1));
+        if enough()? {
+            return Ok(moves);
         }
     }
-    Ok(format!("{symbol}, {percent} % at a time against {}", held["size"]))
+    Ok(MOVES)
+}
+
+fn stopped(engine: &Engine) -> bool {
+    engine.log().contains("-> HARD_STOP")
 }
 
 /// The stop holds over a restart: nothing is quoted.
-fn restarted(stage: &Stage, venue: &Venue, evidence: &mut Evidence) -> Result<(), Trouble> {
+fn restarted(
+    stage: &Stage,
+    venue: &Venue,
+    evidence: &mut Evidence,
+    what: &str,
+) -> Result<(), Trouble> {
     let mut engine = stage.engine(venue, "second", "")?;
     let most = most_resting(venue, LOOKS)?;
     let log = engine.log();
     let latched = log.contains("HARD_STOP") && !log.contains("-> RUNNING") && most == 0;
     evidence.claim(
-        "after a restart it is still stopped",
+        &format!("{what}: after a restart it is still stopped"),
         latched,
         format!("{LOOKS} looks, at most {most} orders rested; {}", engine.first("HARD_STOP")),
     );
     let ended = engine.stop()?;
     evidence.claim("and the exit code says so again", ended == Some(5), code(ended));
-    keep_truth(evidence, venue, "venue")?;
-    keep(evidence, &engine, "second")
-}
-
-fn number(value: &serde_json::Value) -> f64 {
-    value.as_str().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+    keep_truth(evidence, venue, &format!("{what}/venue"))?;
+    keep(evidence, &engine, &format!("{what}/second"))
 }

@@ -1,0 +1,129 @@
+//! Item 21: one order executed in more than fifty parts gives the profit to the last unit.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::pnl::{balance, ledger};
+use super::{
+    Evidence, LOOK_EVERY, SOON, Stage, Trouble, booked, code, flattened, keep, keep_truth, number,
+    wait,
+};
+use crate::golive::stage::Venue;
+
+/// Parts that one order must be executed in.
+const PARTS: usize = 50;
+/// Bids as large as the account may hold, better than anybody's, that stay where they are.
+const ONE_BID: &str = "[run]\ninstruments = [\"BTCUSDT\"]\n[strategy]\nsides = \"buy_only\"\n\
+    spread_min = 0.000001\nspread_max = 0.000001\nrequote_tolerance = 1\nskew_factor = 0\n\
+    imbalance_weight = 0\ninventory_skew_cap_pct = 0\nmin_side_offset_bps = 0\n\
+    min_net_edge_bps = 0\nsize_pct_min = 0.1\nsize_pct_max = 0.1\n[risk]\n\
+    max_order_notional_quote = 1000\nmax_total_notional_quote = 5000\nmax_position_quote = 5000\n\
+    fills_per_10s_max = 10000\n";
+/// A lot of BTCUSDT.
+const LOT: f64 = 0.0001;
+/// How many bids are tried: one may be canceled meanwhile.
+const TRIES: usize = 40;
+
+pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let (venue, _tap) = stage.tapped(1, None)?;
+    let before = balance(&venue)?;
+    let mut engine = stage.engine(&venue, "run", ONE_BID)?;
+    engine.says("-> RUNNING", SOON)?;
+    let parts = parts(&venue)?;
+    stage.keel(&["pause", "--run-dir", "run"])?;
+    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    booked(&venue, &engine)?;
+    let mut by_order: BTreeMap<String, usize> = BTreeMap::new();
+    for fill in engine.table("fills.csv") {
+        *by_order.entry(fill.text("order_id").to_owned()).or_default() += 1;
+    }
+    let most = by_order.values().copied().max().unwrap_or(0);
+    evidence.claim(
+        "one order has more than fifty executions, in the files as at the venue",
+        most >= PARTS && most >= parts,
+        format!("{most} rows of one order in fills.csv, {} orders", by_order.len()),
+    );
+    flattened(&venue, "BTCUSDT")?;
+    booked(&venue, &engine)?;
+    let mut figures = [0; 4];
+    let agreed = wait(SOON, "ledger and balance agree", || {
+        figures = ledger(&engine.state)?;
+        let [realized, fees, funding, _] = figures;
+        Ok(balance(&venue)? - before == realized - fees - funding)
+    });
+    let [realized, fees, funding, _] = figures;
+    evidence.claim(
+        "closed: balance at the venue = realized - fees - funding, to the last unit of 1e-8 USDT",
+        agreed.is_ok() && realized != 0,
+        format!(
+            "venue {}, realized {realized}, fees {fees}, funding {funding}",
+            balance(&venue)? - before
+        ),
+    );
+    keep_truth(evidence, &venue, "venue")?;
+    keep(evidence, &engine, "run")?;
+    let ended = engine.stop()?;
+    evidence.claim("the run ends in order", ended == Some(0), code(ended));
+    Ok(())
+}
+
+/// Sells a lot at a time into a bid of the engine's, while the market's time stands still; gives
+/// how many.
+fn parts(venue: &Venue) -> Result<usize, Trouble> {
+    for _ in 0..TRIES {
+        wait(SOON, "a bid rests", || Ok(bid(venue)?.is_some()))?;
+        venue.ask("/admin/freeze", &json!({}))?;
+        let sold = match bid(venue)? {
+            Some(bid) => sold_into(venue, &bid),
+            None => Ok(0),
+        };
+        venue.ask("/admin/resume", &json!({}))?;
+        let sold = sold?;
+        if sold > PARTS {
+            return Ok(sold);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Err(Trouble::Unexpected(format!("no bid has stayed for {PARTS} parts, {TRIES} times")))
+}
+
+/// A bid of the engine's of which nothing is executed.
+fn bid(venue: &Venue) -> Result<Option<Value>, Trouble> {
+    let truth = venue.truth()?;
+    let mut orders = truth["orders"].as_array().cloned().unwrap_or_default().into_iter();
+    Ok(orders.find(|order| order["side"] == "buy" && number(&order["filled"]) == 0.0))
+}
+
+/// Sells what stands before a bid, and then into it lot by lot; gives how many lots it took.
+fn sold_into(venue: &Venue, bid: &Value) -> Result<usize, Trouble> {
+    let sell = |lots: f64| {
+        let qty = format!("{:.4}", lots * LOT);
+        venue.ask(
+            "/admin/order",
+            &json!({
+                "account": "manual", "category": "USDT-FUTURES", "symbol": "BTCUSDT",
+                "side": "sell", "orderType": "limit", "timeInForce": "ioc",
+                "price": bid["price"], "qty": qty,
+            }),
+        )
+    };
+    let book =
+        venue.get("/api/v3/market/orderbook?category=USDT-FUTURES&symbol=BTCUSDT&limit=50")?;
+    let bids = book["data"]["b"].as_array().into_iter().flatten();
+    let before: f64 = bids
+        .filter(|level| number(&level[0]) >= number(&bid["price"]))
+        .map(|level| number(&level[1]))
+        .sum();
+    let before = ((before - number(&bid["size"])) / LOT).round();
+    if before > 0.0 {
+        sell(before)?;
+    }
+    for _ in 0..=PARTS {
+        sell(1.0)?;
+    }
+    let truth = venue.truth()?;
+    let mut orders = truth["orders"].as_array().into_iter().flatten();
+    let left = orders.find(|order| order["orderId"] == bid["orderId"]);
+    Ok(left.map_or(0, |order| (number(&order["filled"]) / LOT).round() as usize))
+}
