@@ -9,7 +9,7 @@ use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 use keel_io::clock::ORIGIN;
 use keel_io::journal::TapKind;
 use keel_io::memory::Block;
-use keel_io::world::{Note, Noted, World, WorldConfig};
+use keel_io::world::{FaultKind, FaultPlan, Note, Noted, PlannedFault, World, WorldConfig};
 use keel_sim::order::PosSide;
 
 /// What was seen of a venue that shows its books seldom.
@@ -70,6 +70,29 @@ fn a_venue_that_shows_its_books_seldom_is_asked_for_its_touch() {
     }
     assert!(sum.dropped > 0, "the market moves on without the book: {sum:?}");
     assert!(sum.orders > 0, "and is quoted while it is known: {sum:?}");
+}
+
+#[test]
+fn a_question_that_stays_without_an_answer_is_waited_for_at_rest() {
+    // While it waited for an answer over REST the engine asked for a turn every nanosecond, and for
+    // a pong at each: a million records a second in the journal.
+    let mut config = WorldConfig::calm(1);
+    config.exchange.cadence.books_ns = 4_000 * MILLIS as i64;
+    let stall = |second| PlannedFault { kind: FaultKind::StallRest, at_ns: second * SECONDS, seed: 1 };
+    config.faults = FaultPlan { faults: (10..50).map(stall).collect(), until_ns: 60 * SECONDS };
+    let block = Block::default();
+    let mut world = World::new(config, &block);
+    let (mut turns, mut pings) = (0, 0);
+    world.run_until(ORIGIN.after(60 * SECONDS), |world| {
+        for Noted { note, .. } in world.take_notes() {
+            let Note::Tap(tap) = note else { continue };
+            turns += u64::from(matches!(Event::decode(&tap.slot), Ok(Event::Timer(_))));
+            pings += u64::from(matches!(CommandView::decode(&tap.slot), Ok(CommandView::Ping(_))));
+        }
+    });
+    assert_eq!(world.counts().of(FaultKind::StallRest), 40);
+    assert!((60..6_000).contains(&turns), "{turns} turns by the engine's own clock");
+    assert!((1..120).contains(&pings), "{pings} pings");
 }
 
 /// What is seen of a funding at an odd time.

@@ -82,7 +82,7 @@ impl<G: Gate> Engine<'_, G> {
             return;
         }
         let half_ns = self.params.book_silence_ms() / 2;
-        let (mut next, mut asking) = (now.after(half_ns), false);
+        let (mut next, mut asked) = (now.after(half_ns), false);
         for index in 0..self.instruments {
             if !Self::has_room(out) {
                 next = now;
@@ -90,9 +90,9 @@ impl<G: Gate> Engine<'_, G> {
             }
             let id = InstrumentId(index as u16);
             next = next.min(self.watch_quiet_book(id, half_ns, now, out));
-            asking |= self.desks[index].quiet.is_asking(now);
+            asked |= self.desks[index].quiet.asked == now;
         }
-        if asking && now.since(self.account.pong_at) >= half_ns {
+        if asked && now.since(self.account.pong_at) >= half_ns {
             out.plain(Plain::Ping(Ping { stream: Stream::Public }));
         }
         self.quiet_at = next.max(now.after(1));
@@ -119,8 +119,9 @@ impl<G: Gate> Engine<'_, G> {
         }
         let denied = if quiet.denied == MonoNanos::ZERO { MonoNanos::NEVER } else { late };
         let due = view.known_at(&self.account).max(quiet.asked).after(half_ns);
-        if now < due || quiet.is_asking(now) {
-            return denied.min(due.max(now.after(1)));
+        let due = if quiet.is_asking(now) { quiet.asked.after(ANSWER_NS_MAX) } else { due };
+        if now < due {
+            return denied.min(due);
         }
         let query = self.reconcile.ask_touch(id);
         (quiet.pass, quiet.asked) = (query.pass, now);
@@ -163,6 +164,9 @@ impl<G: Gate> Engine<'_, G> {
             && desk.quiet.pass == evidence.pass
         {
             desk.quiet.pass = 0;
+            // The next question may be due before an answer to this one was given up.
+            self.quiet_at = self.now;
+            self.due = self.now;
         }
     }
 }
