@@ -100,6 +100,8 @@ pub(super) struct Oracles<'w> {
     silence_ns: u64,
     /// The account's orders and executions when they were last looked at.
     sight: Sight,
+    /// Turns by the engine's own clock in a second.
+    turns: (u64, u32),
     /// Something was said that bears on what rests.
     stirred: bool,
     looked: MonoNanos,
@@ -166,6 +168,7 @@ impl<'w> Oracles<'w> {
             quoted: MonoNanos::ZERO,
             silence_ns: world.params().book_silence_ms(),
             sight: Sight::default(),
+            turns: (0, 0),
             stirred: true,
             looked: MonoNanos::ZERO,
             coverage: Coverage::default(),
@@ -345,6 +348,7 @@ impl Oracles<'_> {
                     let (id, source) = (fill.trade_id, fill.source);
                     self.tell(world, || format!("fill {id} of {:?} by {source}", fill.client));
                 }
+                Ok(Event::Timer(_)) => self.turned(world, at),
                 Ok(Event::TouchReport(_)) => self.touch_at.extend(self.asks_touch.take()),
                 _ => {}
             },
@@ -391,6 +395,17 @@ impl Oracles<'_> {
                 self.tell(world, || format!("notice {} {} {}", notice.kind, notice.a, notice.b));
             }
             _ => {}
+        }
+    }
+
+    /// L-5: what the engine wants a turn for by its own clock is seldom due; a deadline that stays
+    /// in the past would have it turn forever, and fill the journal.
+    fn turned(&mut self, world: &World, at: MonoNanos) {
+        let second = at.0 / SECONDS;
+        let count = if self.turns.0 == second { self.turns.1 + 1 } else { 1 };
+        self.turns = (second, count);
+        if count == TURNS_MAX {
+            self.fail("L-5", format!("{count} turns in a second without an event"), world);
         }
     }
 
@@ -452,5 +467,7 @@ const SHOWN_MAX: usize = 2;
 const QUOTES_NS_MAX: u64 = 15 * SECONDS;
 /// The longest round trip that is not a fault, with an agent's own delays.
 const RTT_NS: u64 = 50 * MILLIS;
+/// Turns by the engine's own clock in one second: each level, question and report has its own.
+const TURNS_MAX: u32 = 500;
 /// How often what rests is judged when nothing has changed; rules of time are in whole seconds.
 const LOOK_NS: u64 = 20 * MILLIS;
