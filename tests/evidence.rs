@@ -78,7 +78,8 @@ fn a_question_that_stays_without_an_answer_is_waited_for_at_rest() {
     // a pong at each: a million records a second in the journal.
     let mut config = WorldConfig::calm(1);
     config.exchange.cadence.books_ns = 4_000 * MILLIS as i64;
-    let stall = |second| PlannedFault { kind: FaultKind::StallRest, at_ns: second * SECONDS, seed: 1 };
+    let stall =
+        |second| PlannedFault { kind: FaultKind::StallRest, at_ns: second * SECONDS, seed: 1 };
     config.faults = FaultPlan { faults: (10..50).map(stall).collect(), until_ns: 60 * SECONDS };
     let block = Block::default();
     let mut world = World::new(config, &block);

@@ -600,5 +600,7 @@ mod tests {
         let deadline = gate.deadline();
         assert!(deadline > NOW && deadline <= NOW.after(12 * SECONDS + 1));
         assert!(gate.observe(&timer, &desk.view(), deadline).soft.contains(Reason::PrivateLost));
+        // What has been noticed is not waited for: a second of it was a thousand turns.
+        assert!(gate.deadline() > deadline.after(SECONDS));
     }
 }

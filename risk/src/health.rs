@@ -104,12 +104,12 @@ pub fn instrument(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos) 
 pub fn deadline(view: &View<'_>, now: MonoNanos) -> MonoNanos {
     let (params, account) = (view.params, view.account);
     let silent = account.private_at.after(params.private_silence_ms() + 1);
-    let mut first = if account.private_live { silent } else { MonoNanos::NEVER };
+    let mut first = MonoNanos::NEVER;
     let lapses = match account.countdown_at {
         MonoNanos::ZERO => MonoNanos::ZERO,
         at => at.after(COUNTDOWN_LAPSE_NS + 1),
     };
-    for ends in [account.cancel_pause_until, account.reject_pause_until, lapses] {
+    for ends in [silent, account.cancel_pause_until, account.reject_pause_until, lapses] {
         if ends > now {
             first = first.min(ends);
         }

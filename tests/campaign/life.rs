@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 
 use keel_core::instrument::Symbol;
-use keel_core::param::{Profile, at};
+use keel_core::param::{Profile, Row, TABLE, at};
 use keel_core::units::{E8, MILLIS, SECONDS};
 use keel_io::clock::ORIGIN;
 use keel_io::memory::Block;
@@ -133,9 +133,15 @@ impl Life {
             vec![(at::max_position_quote, position * E8), (at::cancel_pause_s, 5 * SECONDS as i64)];
         // A shut edge gate probes within the time in which a quote is waited for.
         world.params.push((at::edge_probe_after_s, 10 * SECONDS as i64));
-        if chance.one_in(16) {
-            // Some lives lose more than they may, and stop for good.
-            world.params.push((at::max_daily_loss_pct_hard, chance.between(100, 4_000) as i64));
+        if chance.one_in(8) {
+            // Some lives lose more than they may, on the day or from their peak, and stop for good.
+            let limit = chance.pick(&[at::max_daily_loss_pct_hard, at::max_drawdown_pct_hard]);
+            world.params.push((limit, chance.between(10, 2_000) as i64));
+            world.params.push((at::max_position_quote, 2_000 * E8));
+            set_all(&mut world.params, &["size_pct_min", "size_pct_max"], |_| E8 / 50);
+        }
+        if world.profile == Profile::Wide && !chance.one_in(4) {
+            quote_near(&mut world.params);
         }
         let tail_ns = enter_orders(&mut world, seed);
         // The pace that the venue has documented since 2026, within what it was measured at.
@@ -147,7 +153,7 @@ impl Life {
         let every_ns = chance.between(500 * MILLIS, most_ns);
         world.faults =
             FaultPlan::drawn(&mut chance, FaultKind::ALL, every_ns, 8 * SECONDS, faults_ns);
-        if chance.one_in(16) {
+        if chance.one_in(32) {
             world.faults = FaultPlan::NONE;
         }
         Self { world, tail_ns, trace: false }
@@ -168,6 +174,29 @@ impl Life {
         let mut life = Self::drawn(seed);
         life.world.faults = FaultPlan::NONE;
         life
+    }
+}
+
+/// Lets the profile `wide`, with its levels and sizes, quote where it is filled within minutes: as
+/// near as `touch` does.
+fn quote_near(params: &mut Vec<(usize, i64)>) {
+    let near = [
+        "spread_min",
+        "spread_max",
+        "fill_factor",
+        "drift_penalty_multiplier",
+        "vol_penalty_multiplier",
+        "min_net_edge_bps",
+        "edge_resume_bps",
+        "min_side_offset_bps",
+    ];
+    set_all(params, &near, |spec| spec.touch[0]);
+}
+
+/// Gives every value of the keys of these names.
+fn set_all(params: &mut Vec<(usize, i64)>, names: &[&str], value: impl Fn(&Row) -> i64) {
+    for row in TABLE.iter().filter(|row| names.contains(&row.name)) {
+        params.extend((0..row.touch.len()).map(|i| (row.at + i, value(row))));
     }
 }
 

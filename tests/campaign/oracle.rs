@@ -364,7 +364,7 @@ impl Oracles<'_> {
                     self.fail("I-04", format!("{name} was given twice"), world);
                 }
                 self.tell(world, || format!("place {name}"));
-                self.quotes(&name, spec.intent.instrument.index(), world);
+                self.quotes(&name, &spec.intent, world);
                 self.quotes_after_a_stop(&name, world);
                 self.believed.insert(name);
             }

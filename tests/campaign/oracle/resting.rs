@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keel_core::gate::Intent;
 use keel_core::guard::GuardState;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side};
 use keel_io::world::{Route, World};
@@ -181,15 +182,21 @@ impl Oracles<'_> {
     }
 
     /// I-18: nothing is quoted beside a book that has not been shown as it is for longer than its
-    /// silence limit. I-01, G1: nothing is quoted but in `RUNNING`.
-    pub(super) fn quotes(&mut self, name: &str, index: usize, world: &World) {
+    /// silence limit. I-01, G1: nothing but what reduces a position is quoted but in `RUNNING`.
+    pub(super) fn quotes(&mut self, name: &str, intent: &Intent, world: &World) {
+        let index = intent.instrument.index();
         let Some(symbol) = world.symbols().get(index) else { return };
         let old = world.now().since(self.shown(symbol.as_str()));
         if old > self.silence_ns + RTT_NS {
             let what = format!("{name} is quoted by a book that is {} ms old", old / MILLIS);
             self.fail("I-18", what, world);
         }
-        if self.guard != GuardState::Running {
+        let may = match self.guard {
+            GuardState::Running => true,
+            GuardState::SoftPause => intent.reduce_only,
+            GuardState::HardStop => false,
+        };
+        if !may {
             self.fail("I-01", format!("{name} is quoted in {}", self.guard), world);
         }
     }
