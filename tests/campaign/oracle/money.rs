@@ -108,7 +108,7 @@ impl Oracles<'_> {
     }
 
     /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions,
-    /// where no fee is unknown and every bill has been looked for.
+    /// where no fee is unknown, every bill has been looked for and no execution is on its way.
     pub(super) fn wallet(&mut self, world: &World) {
         let Some(engine) = world.engine() else { return };
         let ledger = engine.ledger();
@@ -117,6 +117,9 @@ impl Oracles<'_> {
         let (Some(ours), 0) = (ledger.balance(), ledger.fees_missing()) else { return };
         let newest = account.bills().iter().rfind(|bill| bill.kind.is_funding());
         if newest.is_some_and(|bill| venue.now().0 - bill.at.0 < BILLS_NS) {
+            return;
+        }
+        if account.fills().back().is_some_and(|fill| venue.now().0 - fill.at.0 < ON_ITS_WAY_NS) {
             return;
         }
         let theirs = account.balance();
@@ -253,6 +256,8 @@ fn lost(day: Day, world: &World) -> (i128, i128) {
 const APART_NS_MAX: u64 = 8 * SECONDS;
 /// Bills are looked for each minute, and then once more where the venue failed to answer.
 const BILLS_NS: i64 = 130 * SECONDS as i64;
+/// An execution is told of within this time where nothing goes wrong.
+const ON_ITS_WAY_NS: i64 = SECONDS as i64;
 /// How often the account's money is looked at.
 const LOOK_NS: u64 = 100 * MILLIS;
 /// From a loss to the stop, while everything can be reached: a mark every 100 ms, and a round trip.
