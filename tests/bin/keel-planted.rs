@@ -3,7 +3,7 @@
 //!
 //! Prints a row a defect: what found it, in the life of which seed, how many lives that took, and
 //! the seconds; with `--what`, also what was seen. Exit code 1 when one is not found (with
-//! `--enough`: when fewer than that are), or when the product itself violates anything. `--list`
+//! `--enough`, which ends the hunt once that many are: when fewer are), or when the product itself violates anything. `--list`
 //! tells what the defects are.
 
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use keel_tests::planted::{Hunt, Quarry, Trail};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let Some((hunt, quarries, enough)) = read(&words) else {
+    let Some((hunt, quarries)) = read(&words) else {
         eprintln!(
             "usage: keel-planted [--seeds FROM..TO] [--threads N] [--only DEFECT] [--enough N] \
              [--what] [--list]"
@@ -34,12 +34,13 @@ fn main() -> ExitCode {
     let sound = trails.iter().filter(|trail| trail.quarry == Quarry::Nothing);
     let violated = sound.filter(amiss).count();
     let missed = trails.iter().filter(amiss).count() - violated;
-    let hunted = quarries.iter().filter(|quarry| **quarry != Quarry::Nothing).count();
-    let (found, budget) = (hunted - missed, hunt.seeds.end - hunt.seeds.start);
+    let hunted = trails.iter().filter(|trail| trail.quarry != Quarry::Nothing).count();
+    let (found, lives) = (hunted - missed, trails.iter().map(|trail| trail.lives).max());
+    let lives = lives.unwrap_or(0);
     println!(
-        "{found} of {hunted} found over {budget} seeds each; {violated} violations without any"
+        "{found} of {hunted} found within {lives} lives each; {violated} violations without any"
     );
-    let is_enough = found >= enough.unwrap_or(hunted);
+    let is_enough = found >= hunt.enough.min(hunted);
     if is_enough && violated == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -52,7 +53,7 @@ fn list() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn read(words: &[String]) -> Option<(Hunt, Vec<Quarry>, Option<usize>)> {
+fn read(words: &[String]) -> Option<(Hunt, Vec<Quarry>)> {
     let value = |flag: &str| {
         let place = words.iter().position(|word| word == flag)?;
         words.get(place + 1).map(String::as_str)
@@ -60,9 +61,9 @@ fn read(words: &[String]) -> Option<(Hunt, Vec<Quarry>, Option<usize>)> {
     let (from, to) = value("--seeds").unwrap_or("0..64").split_once("..")?;
     let seeds = from.parse().ok()?..to.parse().ok()?;
     let threads = value("--threads").unwrap_or("2").parse().ok()?;
-    let enough = value("--enough").map(str::parse).transpose().ok()?;
+    let enough = value("--enough").map(str::parse).transpose().ok()?.unwrap_or(usize::MAX);
     let only = value("--only");
     let named = |quarry: &Quarry| only.is_none_or(|name| name == quarry.name());
     let quarries: Vec<Quarry> = Quarry::all().filter(named).collect();
-    (!quarries.is_empty()).then_some((Hunt { seeds, threads }, quarries, enough))
+    (!quarries.is_empty()).then_some((Hunt { seeds, threads, enough }, quarries))
 }

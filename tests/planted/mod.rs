@@ -9,7 +9,6 @@ mod small;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{fmt, iter};
@@ -27,6 +26,8 @@ pub struct Hunt {
     pub seeds: Range<u64>,
     /// Threads, each with a quarry of its own.
     pub threads: usize,
+    /// Defects that are enough.
+    pub enough: usize,
 }
 
 /// What is hunted for.
@@ -54,38 +55,59 @@ pub struct Trail {
 }
 
 impl Hunt {
-    /// Hunts, and gives the trails in no order; `told` is shown each as it ends.
+    /// Hunts, a few seeds for all and then the next, until enough are found. `told` is shown each
+    /// trail as it ends.
     pub fn run(&self, quarries: &[Quarry], told: impl Fn(&Trail) + Sync) -> Vec<Trail> {
-        let next = AtomicUsize::new(0);
-        let trails = Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            for _ in 0..self.threads {
-                scope.spawn(|| {
-                    // Relaxed: a counter, ordered with nothing.
-                    while let Some(&quarry) = quarries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let trail = self.follow(quarry);
-                        told(&trail);
-                        trails.lock().expect("nobody panics with it").push(trail);
-                    }
-                });
-            }
-        });
-        trails.into_inner().expect("nobody panics with it")
+        let mut trails: Vec<Trail> = quarries.iter().map(|&quarry| Trail::new(quarry)).collect();
+        let mut from = self.seeds.start;
+        while from < self.seeds.end && trails.iter().filter(|t| t.is_prey()).count() < self.enough {
+            let seeds = from..self.seeds.end.min(from + SEEDS_A_ROUND);
+            from = seeds.end;
+            let open = Mutex::new(trails.iter_mut().filter(|trail| trail.found.is_none()));
+            let next = || open.lock().expect("nobody panics with it").next();
+            thread::scope(|scope| {
+                for _ in 0..self.threads {
+                    scope.spawn(|| {
+                        while let Some(trail) = next() {
+                            trail.follow(seeds.clone());
+                            if trail.found.is_some() {
+                                told(trail);
+                            }
+                        }
+                    });
+                }
+            });
+        }
+        trails.iter().filter(|trail| trail.found.is_none()).for_each(told);
+        trails
+    }
+}
+
+impl Trail {
+    fn new(quarry: Quarry) -> Self {
+        Self { quarry, found: None, lives: 0, took: Duration::ZERO }
     }
 
-    fn follow(&self, quarry: Quarry) -> Trail {
+    /// Lives the lives of `seeds` until something is seen. What needs no life is tried first.
+    fn follow(&mut self, seeds: Range<u64>) {
         let began = Instant::now();
-        let mut lives = 0;
-        let found = small::finds(quarry)
-            .map(|what| (0, seen("small test", what)))
-            .or_else(|| crash(quarry).map(|violation| (1, violation)))
-            .or_else(|| {
-                self.seeds.clone().find_map(|seed| {
-                    lives += 1;
-                    violation(seed, quarry).map(|violation| (seed, violation))
-                })
-            });
-        Trail { quarry, found, lives, took: began.elapsed() }
+        if self.lives == 0 {
+            let small = small::finds(self.quarry).map(|what| seen("small test", what));
+            self.found = small.or_else(|| crash(self.quarry)).map(|violation| (0, violation));
+        }
+        for seed in seeds {
+            if self.found.is_some() {
+                break;
+            }
+            self.lives += 1;
+            self.found = violation(seed, self.quarry).map(|violation| (seed, violation));
+        }
+        self.took += began.elapsed();
+    }
+
+    /// True when it is of a defect, and that has been found.
+    fn is_prey(&self) -> bool {
+        self.found.is_some() && self.quarry != Quarry::Nothing
     }
 }
 
@@ -155,5 +177,7 @@ impl fmt::Display for Trail {
     }
 }
 
+/// Seeds that are lived with every defect before the next are.
+const SEEDS_A_ROUND: u64 = 4;
 /// States of the disk that are judged for one that leaves something out.
 const CRASH_STATES: u64 = 10_000;
