@@ -173,7 +173,9 @@ impl<'m> World<'m> {
     /// When a parameter lies outside its range, or the venue has no account.
     pub fn new(config: WorldConfig, block: &'m Block) -> Self {
         let stream = |number| Chance::new(config.seed, number);
-        let exchange = Exchange::new(config.exchange.clone(), config.seed, config.began);
+        let mut exchange = Exchange::new(config.exchange.clone(), config.seed, config.began);
+        let traded: Vec<&str> = config.symbols.iter().map(Symbol::as_str).collect();
+        exchange.keep_moving(&traded);
         let (account, key) = exchange.keys().next().expect("the venue has an account");
         let account = account.id;
         let mut params = Params::defaults(config.profile);

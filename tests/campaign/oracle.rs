@@ -470,4 +470,4 @@ const RTT_NS: u64 = 50 * MILLIS;
 /// Turns by the engine's own clock in one second: each level, question and report has its own.
 const TURNS_MAX: u32 = 500;
 /// How often what rests is judged when nothing has changed; rules of time are in whole seconds.
-const LOOK_NS: u64 = 20 * MILLIS;
+const LOOK_NS: u64 = 50 * MILLIS;

@@ -86,7 +86,12 @@ impl Market {
 
     /// The instant at which [`Market::step`] is next needed.
     pub fn deadline(&self) -> UnixNanos {
-        self.pits.iter().map(Pit::deadline).min().expect("a market has contracts")
+        self.pits.iter().map(Pit::deadline).min().unwrap_or(UnixNanos(i64::MAX))
+    }
+
+    /// Lets a contract stand still: its agents go, and leave their orders where they are.
+    pub fn still(&mut self, instrument: InstrumentId) {
+        self.pits.retain(|pit| pit.instrument() != instrument);
     }
 
     /// Lets the agents do all that was due up to `now`, in order. What they do is stamped `now`.

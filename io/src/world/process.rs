@@ -171,7 +171,11 @@ impl<'m> Process<'m> {
             if work > 0 {
                 wakes.iter().for_each(|&other| self.wake(other, now));
             }
-            self.deadlines = std::array::from_fn(|agent| self.deadline(agent));
+            // Cold hands connections over, and takes them back when they have ended.
+            for other in (0..AGENTS).filter(|other| [*other, agent].contains(&COLD)) {
+                self.deadlines[other] = self.deadline(other);
+            }
+            self.deadlines[agent] = self.deadline(agent);
         }
     }
 

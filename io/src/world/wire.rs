@@ -26,7 +26,7 @@ pub(super) struct Net {
     pub(super) counts: Counts,
     /// Everything that was sent and everything that arrived, with whatever else the world adds.
     pub(super) trail: Trail,
-    wires: BTreeMap<WireId, Wire>,
+    wires: Wires,
     by_conn: BTreeMap<ConnId, WireId>,
     opened: u64,
     chance: Chance,
@@ -44,6 +44,10 @@ pub(super) struct Net {
 /// A connection. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct WireId(u64);
+
+/// Connections in the order of their numbers: a handful, gone through at every moment.
+#[derive(Default)]
+struct Wires(Vec<(WireId, Wire)>);
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +115,7 @@ impl Net {
             notes: Vec::new(),
             counts: Counts::default(),
             trail: Trail::new(),
-            wires: BTreeMap::new(),
+            wires: Wires::default(),
             by_conn: BTreeMap::new(),
             opened: 0,
             chance,
@@ -137,7 +141,7 @@ impl Net {
     /// When something arrives or the venue has something to do.
     pub(super) fn due(&mut self) -> MonoNanos {
         let first = self.venue_due().min(self.tamper.due());
-        self.wires.values().map(Wire::due).fold(first, MonoNanos::min)
+        self.wires.0.iter().map(|(_, wire)| wire).map(Wire::due).fold(first, MonoNanos::min)
     }
 
     /// When the venue has something to do. Asking it is dear, so its answer is kept.
@@ -165,13 +169,13 @@ impl Net {
             self.put(id, Way::Up, &bytes, None, now);
         }
         let mut due = std::mem::take(&mut self.due);
-        due.extend(self.wires.iter().filter(|(_, wire)| wire.due() <= now).map(|(&id, _)| id));
+        due.extend(self.wires.0.iter().filter(|(_, wire)| wire.due() <= now).map(|(id, _)| *id));
         due.drain(..).for_each(|id| self.advance(id, now));
         self.due = due;
         self.serve(now);
         let is_over = |w: &Wire| w.left && w.conn.is_none() && w.connects.is_none();
-        if self.wires.values().any(is_over) {
-            self.wires.retain(|_, wire| !is_over(wire));
+        if self.wires.0.iter().map(|(_, wire)| wire).any(is_over) {
+            self.wires.0.retain(|(_, wire)| !is_over(wire));
         }
     }
 
@@ -191,7 +195,7 @@ impl Net {
             if self.exchange.is_closing(conn) {
                 self.exchange.close(conn);
                 self.by_conn.remove(&conn);
-                if let Some(wire) = self.wires.get_mut(&id) {
+                if let Some(wire) = self.wires.get_mut(id) {
                     wire.conn = None;
                 }
                 self.end(id, Way::Down, true, now);
@@ -219,18 +223,18 @@ impl Net {
             ended: None,
             left: false,
         };
-        self.wires.insert(id, wire);
+        self.wires.0.push((id, wire));
         id
     }
 
     /// True once TCP and TLS are established.
     pub(super) fn is_connected(&self, id: WireId) -> bool {
-        self.wires.get(&id).is_some_and(|wire| wire.connects.is_none())
+        self.wires.get(id).is_some_and(|wire| wire.connects.is_none())
     }
 
     /// True once the client has seen the end.
     pub(super) fn is_ended(&self, id: WireId) -> bool {
-        self.wires.get(&id).is_none_or(|wire| wire.ended.is_some() && wire.inbox.is_empty())
+        self.wires.get(id).is_none_or(|wire| wire.ended.is_some() && wire.inbox.is_empty())
     }
 
     /// Moves bytes both ways between `protocol` and its connection; 1 when any moved.
@@ -240,7 +244,7 @@ impl Net {
         protocol: &mut impl Protocol,
         now: MonoNanos,
     ) -> usize {
-        let Some(wire) = self.wires.get_mut(&id).filter(|wire| wire.connects.is_none()) else {
+        let Some(wire) = self.wires.get_mut(id).filter(|wire| wire.connects.is_none()) else {
             return 0;
         };
         let mut moved = 0;
@@ -267,7 +271,7 @@ impl Net {
 
     /// The client drops a connection: what it has sent still arrives, and then its end.
     pub(super) fn leave(&mut self, id: WireId, now: MonoNanos) {
-        if let Some(wire) = self.wires.get_mut(&id) {
+        if let Some(wire) = self.wires.get_mut(id) {
             wire.left = true;
             wire.inbox.clear();
             if wire.connects.take().is_none() {
@@ -284,7 +288,7 @@ impl Net {
     /// True while a connection of `route` is up and nothing holds it back.
     pub(super) fn is_calm(&self, route: Route, now: MonoNanos) -> bool {
         self.live(route).is_some_and(|id| {
-            let wire = &self.wires[&id];
+            let wire = &self.wires.at(id);
             let flows = |pipe: &Pipe| {
                 pipe.stalled_until <= now && pipe.last <= now.after(LATE_NS) && !pipe.shut
             };
@@ -302,7 +306,7 @@ impl Net {
         let part = chance.one_in(2);
         let notices = chance.between(0, 50 * MILLIS);
         let share = chance.between(1, 100);
-        let wire = self.wires.get_mut(&id).expect("a live wire");
+        let wire = self.wires.get_mut(id).expect("a live wire");
         if !whole_up {
             wire.up.queue.clear();
         }
@@ -323,7 +327,7 @@ impl Net {
     pub(super) fn stall(&mut self, route: Route, ways: &[Way], until: MonoNanos) -> bool {
         let Some(id) = self.live(route) else { return false };
         for way in ways {
-            let pipe = self.wires.get_mut(&id).expect("a live wire").pipe(*way);
+            let pipe = self.wires.get_mut(id).expect("a live wire").pipe(*way);
             pipe.stalled_until = pipe.stalled_until.max(until);
         }
         true
@@ -338,7 +342,7 @@ impl Net {
         let live = |wire: &Wire| {
             wire.route == route && wire.conn.is_some() && wire.ended.is_none() && !wire.left
         };
-        self.wires.iter().find(|(_, wire)| live(wire)).map(|(&id, _)| id)
+        self.wires.0.iter().find(|(_, wire)| live(wire)).map(|(id, _)| *id)
     }
 
     fn slowness(&self, route: Route, now: MonoNanos) -> u64 {
@@ -352,11 +356,11 @@ impl Net {
     /// Cuts bytes into messages, lets happen to each what is to happen, and sends them on their
     /// way.
     fn send(&mut self, id: WireId, way: Way, bytes: &[u8], now: MonoNanos) {
-        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(wire) = self.wires.get_mut(id) else { return };
         let route = wire.route;
         wire.pipe(way).splitter.push(bytes);
         self.hash(id, way, bytes, now);
-        while let Some(piece) = self.wires.get_mut(&id).and_then(|w| w.pipe(way).splitter.next()) {
+        while let Some(piece) = self.wires.get_mut(id).and_then(|w| w.pipe(way).splitter.next()) {
             if let (Way::Up, Some(text)) = (way, piece.text()) {
                 self.note(Note::Sent { route, text: text.to_vec() }, now);
             }
@@ -367,7 +371,7 @@ impl Net {
 
     fn meet(&mut self, id: WireId, way: Way, piece: &Piece, fate: Fate, now: MonoNanos) {
         let text = piece.text().map(<[u8]>::to_vec);
-        let route = self.wires[&id].route;
+        let route = self.wires.at(id).route;
         let mut tell = |kind: Option<FaultKind>| {
             if let Some(kind) = kind {
                 self.counts.count(kind);
@@ -380,7 +384,7 @@ impl Net {
         if let (Some(kind), Some(text)) = (fate.kind(), &text)
             && kind.spoils()
         {
-            let pipe = self.wires.get_mut(&id).expect("it was there").pipe(way);
+            let pipe = self.wires.get_mut(id).expect("it was there").pipe(way);
             let (at, what) = (pipe.last.max(now.after(pipe.base_ns)), What::Spoiled(text.clone()));
             pipe.last = at;
             pipe.queue.push_back(Segment { at, what });
@@ -412,12 +416,12 @@ impl Net {
         text: Option<(Vec<u8>, bool)>,
         now: MonoNanos,
     ) {
-        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(wire) = self.wires.get_mut(id) else { return };
         if wire.pipe(way).shut || bytes.is_empty() {
             return;
         }
-        let slow = self.slowness(self.wires[&id].route, now);
-        let wire = self.wires.get_mut(&id).expect("it was there");
+        let slow = self.slowness(self.wires.at(id).route, now);
+        let wire = self.wires.get_mut(id).expect("it was there");
         let mut left = bytes;
         let mut text = text;
         while !left.is_empty() {
@@ -440,7 +444,7 @@ impl Net {
 
     /// Puts the end into a pipe; nothing follows it.
     fn end(&mut self, id: WireId, way: Way, clean: bool, now: MonoNanos) {
-        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(wire) = self.wires.get_mut(id) else { return };
         let pipe = wire.pipe(way);
         if !std::mem::replace(&mut pipe.shut, true) {
             let at = pipe.last.max(now.after(pipe.base_ns));
@@ -451,7 +455,7 @@ impl Net {
 
     fn advance(&mut self, id: WireId, now: MonoNanos) {
         let utc = self.utc(now);
-        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(wire) = self.wires.get_mut(id) else { return };
         if wire.connects.is_some_and(|at| at <= now) {
             wire.connects = None;
             self.venue_due = None;
@@ -464,8 +468,8 @@ impl Net {
                 None => wire.ended = Some(false),
             }
         }
-        while let Some(segment) = self.wires.get_mut(&id).and_then(|wire| wire.up.arrive(now)) {
-            let conn = self.wires[&id].conn;
+        while let Some(segment) = self.wires.get_mut(id).and_then(|wire| wire.up.arrive(now)) {
+            let conn = self.wires.at(id).conn;
             self.venue_due = None;
             match (segment, conn) {
                 (What::Bytes(bytes, _), Some(conn)) => {
@@ -475,13 +479,13 @@ impl Net {
                 (What::End(_), Some(conn)) => {
                     self.exchange.close(conn);
                     self.by_conn.remove(&conn);
-                    self.wires.get_mut(&id).expect("it was there").conn = None;
+                    self.wires.get_mut(id).expect("it was there").conn = None;
                 }
                 (What::Spoiled(_), _) | (_, None) => {}
             }
         }
-        while let Some(segment) = self.wires.get_mut(&id).and_then(|wire| wire.down.arrive(now)) {
-            let wire = self.wires.get_mut(&id).expect("it was there");
+        while let Some(segment) = self.wires.get_mut(id).and_then(|wire| wire.down.arrive(now)) {
+            let wire = self.wires.get_mut(id).expect("it was there");
             if wire.left {
                 continue;
             }
@@ -516,6 +520,21 @@ impl Net {
 
     pub(super) fn note(&mut self, note: Note, now: MonoNanos) {
         self.notes.push(Noted { at: now, note });
+    }
+}
+
+impl Wires {
+    fn get(&self, id: WireId) -> Option<&Wire> {
+        self.0.iter().find(|(other, _)| *other == id).map(|(_, wire)| wire)
+    }
+
+    fn get_mut(&mut self, id: WireId) -> Option<&mut Wire> {
+        self.0.iter_mut().find(|(other, _)| *other == id).map(|(_, wire)| wire)
+    }
+
+    /// A connection that is known to be there.
+    fn at(&self, id: WireId) -> &Wire {
+        self.get(id).expect("a wire")
     }
 }
 

@@ -117,17 +117,22 @@ impl Feed {
 
     /// When [`Feed::step`] has something to push to those who listen.
     pub(super) fn deadline(&self, hub: &Hub) -> Option<UnixNanos> {
-        let books = Depth::ALL.into_iter().filter_map(|depth| {
-            let listens = hub.listens(Topic::Books(self.instrument, depth));
-            self.books[depth as usize].due(self.every(depth)).filter(|_| listens)
-        });
-        let ticker = self
-            .ticker
-            .due(self.cadence.ticker_ns)
-            .filter(|_| hub.listens(Topic::Ticker(self.instrument)));
-        let kline =
-            self.kline.due(self.cadence.kline_ns).filter(|_| self.intervals(hub).next().is_some());
-        books.chain(ticker).chain(kline).min()
+        let mut first = None;
+        let mut take = |due: Option<UnixNanos>, listens: &dyn Fn() -> bool| {
+            // Who listens is asked last: it costs most.
+            if due.is_some_and(|due| first.is_none_or(|first| due < first)) && listens() {
+                first = due;
+            }
+        };
+        for depth in Depth::ALL {
+            let topic = Topic::Books(self.instrument, depth);
+            take(self.books[depth as usize].due(self.every(depth)), &|| hub.listens(topic));
+        }
+        let ticker = Topic::Ticker(self.instrument);
+        take(self.ticker.due(self.cadence.ticker_ns), &|| hub.listens(ticker));
+        let bars = || self.intervals(hub).next().is_some();
+        take(self.kline.due(self.cadence.kline_ns), &bars);
+        first
     }
 
     /// Pushes what is due through `send`.

@@ -178,6 +178,16 @@ impl Exchange {
         id
     }
 
+    /// Lets the market of every contract but these stand still: what nobody looks at need not move.
+    pub fn keep_moving(&mut self, symbols: &[&str]) {
+        let hall = &mut self.hall;
+        for contract in hall.venue.instruments() {
+            if !symbols.contains(&contract.rules.symbol.as_str()) {
+                hall.market.still(contract.id);
+            }
+        }
+    }
+
     /// Takes a fault out of force; false when it was not. What a stall without an end has held
     /// back is sent.
     pub fn clear_fault(&mut self, id: FaultId, now: UnixNanos) -> bool {
