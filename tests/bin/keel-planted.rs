@@ -2,9 +2,9 @@
 //! [--enough N]`.
 //!
 //! Prints a row a defect: what found it, in the life of which seed, how many lives that took, and
-//! the seconds; with `--what`, also what was seen. Exit code 1 when one is not found (with
-//! `--enough`, which ends the hunt once that many are: when fewer are), or when the product itself violates anything. `--list`
-//! tells what the defects are.
+//! the seconds; with `--what`, also what was seen. With `--enough` the hunt ends once that many are
+//! found. Exit code 1 when fewer are (when not all are, without it), or when the product itself
+//! violates anything. `--list` tells what the defects are.
 
 use std::process::ExitCode;
 
