@@ -13,6 +13,8 @@ pub mod tap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use keel_core::units::UnixNanos;
@@ -31,6 +33,8 @@ use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::{complain, configuration, print};
 
+/// Drills that go on at the same time: most of the time they wait.
+const AT_ONCE: usize = 2;
 /// Evidence older than this signs no GO.
 const FRESH: Duration = Duration::from_secs(7 * 86_400);
 
@@ -125,13 +129,8 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
         None => Sabotage::None,
     };
     let scratch = std::env::temp_dir().join(format!("keel-golive-{}", std::process::id()));
-    let judged: Vec<Judged> = ITEMS
-        .iter()
-        .map(|item| {
-            let asked = args.item.is_empty() || args.item.contains(&item.number);
-            judge(item, asked, (&keel, &sabotage), &scratch, &dir)
-        })
-        .collect();
+    let asked = |item: &Item| args.item.is_empty() || args.item.contains(&item.number);
+    let judged = all_judged(|item| judge(item, asked(item), (&keel, &sabotage), &scratch, &dir));
     // Best effort: what is left lies in the system's temporary directory.
     let _ = fs::remove_dir_all(&scratch);
     let body = json!({
@@ -152,6 +151,25 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
     let latest = json!({ "bundle": dir, "bundle_blake3": bundle.hash(), "items": bundle.items() });
     write(&args.out.join("latest.json"), &text_of(&latest))?;
     Ok((dir, judged))
+}
+
+/// Judges every item, some at the same time; gives them in order.
+fn all_judged(judge: impl Fn(&'static Item) -> Judged + Sync) -> Vec<Judged> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                // The count hands out places; what was judged is handed over under the lock.
+                while let Some(item) = ITEMS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let judged = judge(item);
+                    done.lock().expect("no drill panics").push(judged);
+                }
+            });
+        }
+    });
+    let mut judged = done.into_inner().expect("no drill panics");
+    judged.sort_by_key(|judged| judged.item.number);
+    judged
 }
 
 /// Carries out the drill of an item, if it is asked for and there is one.
@@ -179,8 +197,9 @@ fn judge(
     judged.trouble = done.err().map(|trouble| trouble.to_string());
     judged.evidence = Some(evidence);
     judged.took = began.elapsed();
-    say(&format!("   {} after {:.1} s", judged.verdict().text(), judged.took.as_secs_f64()));
-    if judged.verdict() == Verdict::Fail {
+    let (number, verdict) = (item.number, judged.verdict());
+    say(&format!("{number:>2} {} after {:.1} s", verdict.text(), judged.took.as_secs_f64()));
+    if verdict == Verdict::Fail {
         say(&format!("   {}", judged.remark()));
     }
     judged

@@ -26,6 +26,7 @@ mod snapshots;
 mod start_up;
 mod stay_down;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::evidence::{Evidence, Label};
-use super::stage::{CsvRow, Engine, LOOK_EVERY, Stage, Trouble, Venue, market_order, wait};
+use super::stage::{CsvRow, Engine, LOOK_EVERY, Stage, TABLES, Trouble, Venue, market_order, wait};
 use super::tap::Tap;
 
 /// The drill of one item.
@@ -188,6 +189,13 @@ fn quoting(venue: &Venue, engine: &Engine) -> Result<(), Trouble> {
     wait(SOON, "the engine quotes", || Ok(venue.open_orders()? >= 2))
 }
 
+/// The numbers of the engine's orders that rest.
+fn resting(venue: &Venue) -> Result<BTreeSet<String>, Trouble> {
+    let truth = venue.truth()?;
+    let orders = truth["orders"].as_array().into_iter().flatten();
+    Ok(orders.filter_map(|order| order["orderId"].as_str().map(str::to_owned)).collect())
+}
+
 /// How many of the engine's orders rested at most, over `looks` looks at the venue.
 fn most_resting(venue: &Venue, looks: u32) -> Result<u64, Trouble> {
     let mut most = 0;
@@ -243,10 +251,11 @@ fn keep(evidence: &mut Evidence, engine: &Engine, name: &str) -> Result<(), Trou
     for file in ["keel.log", "config.toml"] {
         evidence.keep_file(&format!("{name}/{file}"), &engine.run.join(file))?;
     }
-    for pair in ["BTCUSDT", "ETHUSDT"] {
+    for pair in TABLES {
         for file in ["fills.csv", "minute.csv"] {
             let path = engine.state.join(pair).join(file);
-            evidence.keep_file(&format!("{name}/{pair}/{file}"), &path)?;
+            let kept = Path::new(name).join(pair).join(file);
+            evidence.keep_file(&kept.to_string_lossy(), &path)?;
         }
     }
     let day = engine.state.join("daily_state.json");
@@ -287,9 +296,10 @@ fn acted(faults: &Value) -> u64 {
     list.iter().filter_map(|fault| fault["acted"].as_u64()).sum()
 }
 
-/// A decimal text as a number; not a number when it is none, so that no comparison holds.
+/// A decimal text, or a JSON number; not a number when it is none, so that no comparison holds.
 fn number(value: &Value) -> f64 {
-    value.as_str().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+    let text = value.as_str().and_then(|text| text.parse().ok());
+    text.or(value.as_f64()).unwrap_or(f64::NAN)
 }
 
 /// Whether a line of the guard names a cause of a stop.

@@ -605,7 +605,7 @@ impl Engine {
     /// One of its CSV tables, of all instruments, as rows by column.
     pub fn table(&self, file: &str) -> Vec<CsvRow> {
         let mut found = Vec::new();
-        for pair in ["BTCUSDT", "ETHUSDT"] {
+        for pair in TABLES {
             // Before its first row there is no file.
             let text = fs::read_to_string(self.state.join(pair).join(file)).unwrap_or_default();
             let mut lines = text.lines();
@@ -620,6 +620,9 @@ impl Engine {
         found
     }
 }
+
+/// Where CSV tables stand: that of the only instrument, or one for each.
+pub const TABLES: [&str; 3] = ["", "BTCUSDT", "ETHUSDT"];
 
 /// A row of a CSV table.
 #[derive(Debug)]

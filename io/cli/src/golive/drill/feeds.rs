@@ -1,11 +1,13 @@
 //! Item 6: a stream that is cut, silent or damaged is noticed, and quotes are pulled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, code, keep, keep_tap, most_resting, quoting, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, code, keep, keep_tap, most_resting, quoting, resting, wait,
+};
 use crate::golive::stage::{Engine, LOOK_EVERY, Venue};
 use crate::golive::tap::Tap;
 
@@ -206,11 +208,4 @@ fn unchanged(stage: &Stage, venue: &Venue, evidence: &mut Evidence) -> Result<()
     let cleared = wait(SOON, "the flag is gone", || Ok(told("ETHUSDT", "order_book_stale")? == 0));
     evidence.claim("the flag goes when the market moves", cleared.is_ok(), "order_book_stale 0");
     Ok(())
-}
-
-/// The numbers of the orders that rest.
-fn resting(venue: &Venue) -> Result<BTreeSet<String>, Trouble> {
-    let truth = venue.truth()?;
-    let orders = truth["orders"].as_array().into_iter().flatten();
-    Ok(orders.filter_map(|order| order["orderId"].as_str().map(str::to_owned)).collect())
 }

@@ -151,7 +151,8 @@ impl Watch {
         }
         let mut levels: BTreeMap<String, u64> = BTreeMap::new();
         for order in &orders {
-            let level = format!("{} {} {}", order["symbol"], order["side"], order["price"]);
+            // There is one level a side.
+            let level = format!("{} {}", order["symbol"], order["side"]);
             *levels.entry(level).or_default() += 1;
         }
         self.doubled += u64::from(levels.values().any(|&count| count > 1));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Evidence, SOON, Stage, Trouble, code, keep, keep_truth, quoting, wait};
-use crate::golive::stage::Venue;
+use crate::golive::stage::{Engine, Venue};
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
@@ -12,7 +12,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         .collect::<Result<_, _>>()?;
     let rest = venue.open_orders()?;
     evidence.claim("foreign orders rest before the start", rest == 3, before.join(", "));
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let engine = stage.engine(&venue, "run", "")?;
     quoting(&venue, &engine)?;
     let log = engine.log();
     let at = |words: &str| log.find(words).unwrap_or(usize::MAX);
@@ -38,8 +38,38 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     quoting(&venue, &engine)?;
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &engine, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
+    restarted(stage, &venue, evidence, engine)
+}
+
+/// What a killed run has left, and an order of somebody else: the next start cancels both.
+fn restarted(
+    stage: &Stage,
+    venue: &Venue,
+    evidence: &mut Evidence,
+    engine: Engine,
+) -> Result<(), Trouble> {
+    engine.kill()?;
+    let mut left: Vec<String> = super::resting(venue)?.into_iter().collect();
+    let own = left.len();
+    left.push(foreign(venue, "BTCUSDT", 2.0)?);
+    let mut next = stage.engine(venue, "next", "")?;
+    quoting(venue, &next)?;
+    let log = next.log();
+    let before = log.split("-> RUNNING").next().unwrap_or_default();
+    let told = |id: &&String| before.contains(&format!("Orphan order canceled: {id} on "));
+    let others_told = told(&&left[own]);
+    // One may have been executed meanwhile.
+    let own_told = left[..own].iter().filter(told).count();
+    let rest = resting(venue, &left)?;
+    evidence.proves(
+        2,
+        "after a kill the next start cancels its orders and another client's, before it quotes",
+        own_told > 0 && others_told && rest == 0,
+        format!("{own_told} of {own} and 1 other, {rest} rest; {}", next.first("Startup scan")),
+    );
+    keep(evidence, &next, "next")?;
+    let ended = next.stop()?;
+    evidence.claim("the next run ends in order", ended == Some(0), code(ended));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, wait};
+use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, resting, wait};
 
 /// How often the engine is killed.
 const KILLS: u64 = 10;
@@ -33,8 +33,12 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         left > 0 && unseen > 0,
         format!("{KILLS} kills: {left} left orders, {unseen} left executions"),
     );
+    let abandoned = resting(&venue)?;
     let mut last = stage.engine(&venue, "last", "")?;
     last.says("-> RUNNING", SOON)?;
+    let still = abandoned.intersection(&resting(&venue)?).count();
+    let seen = format!("{} rested after the last kill, {still} still do", abandoned.len());
+    evidence.proves(2, "none of them rests when the next run quotes", still == 0, seen);
     let log = last.log();
     evidence.proves(
         2,

@@ -9,8 +9,8 @@ use keel_net::bitget::codes;
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, LOOK_EVERY, SOON, Stage, Trouble, code, filled, flattened, keep, keep_tap,
-    keep_truth, number, quantize, quoting, wait,
+    Evidence, LOOK_EVERY, SOON, Stage, Trouble, code, filled, keep, keep_tap, keep_truth, number,
+    quantize, quoting, wait,
 };
 use crate::golive::stage::Venue;
 use crate::golive::tap::Passed;
@@ -23,8 +23,10 @@ const READ_MAX: Duration = Duration::from_secs(100);
 const LOOKS: u32 = 100;
 /// The least value of an order after the change: more than one is worth by default.
 const LEAST: f64 = 40.0;
-/// The tick of BTCUSDT after the change.
-const TICK: f64 = 0.5;
+/// The tick of BTCUSDT before and after the change. With a coarser one, executions of the last
+/// minutes would be off it.
+const TICK_BEFORE: f64 = 0.1;
+const TICK: f64 = 0.05;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let tried = quantize::tried(TRIED, stage.planted());
@@ -62,23 +64,29 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         followed.is_ok() && fit && after == 0,
         format!("{meanwhile} refused until the rules were read, {after} afterwards; {seen}"),
     );
-    // A position that is no whole number of the new ticks would have to be closed by hand.
-    stage.keel(&["pause", "--run-dir", "first"])?;
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
-    flattened(&venue, "BTCUSDT")?;
     venue.ask("/admin/rules", &json!({ "symbol": "BTCUSDT", "priceMultiplier": TICK }))?;
-    stage.keel(&["resume", "--run-dir", "first"])?;
-    wait(SOON, "it quotes again", || Ok(venue.open_orders()? > 0))?;
-    let (fit, seen) = fitting(&venue, &["BTCUSDT", "ETHUSDT"])?;
-    evidence.claim("with another tick no order rests off it", fit, seen);
+    let known = wait(READ_MAX, "the new tick is known", || {
+        let status = stage.status("first")?;
+        let reasons = status["instruments"]["BTCUSDT"]["state_reasons"].as_str();
+        Ok(reasons.is_some_and(|reasons| reasons.split('|').any(|reason| reason == "rules")))
+    });
+    evidence.claim("another tick is noticed", known.is_ok(), "BTCUSDT is paused for its rules");
+    wait(SOON, "BTCUSDT is not quoted", || Ok(worths(&venue, "BTCUSDT")?.is_empty()))?;
+    let (fit, seen) = fitting(&venue, &["ETHUSDT"])?;
+    let none = worths(&venue, "BTCUSDT")?.is_empty();
+    evidence.claim(
+        "it is not quoted in this run any more, the other contract is",
+        fit && none,
+        seen,
+    );
     keep(evidence, &engine, "first")?;
     let ended = engine.stop()?;
     evidence.claim("the first run ends in order", ended == Some(0), code(ended));
     let mut next = stage.engine(&venue, "second", "")?;
     quoting(&venue, &next)?;
-    wait(SOON, "BTCUSDT is quoted", || Ok(!worths(&venue, "BTCUSDT")?.is_empty()))?;
     let (fit, seen) = fitting(&venue, &["BTCUSDT", "ETHUSDT"])?;
-    evidence.claim("the next run quotes on the new tick", fit, seen);
+    let between = wait(SOON, "a price that the old tick has not", || finer(&venue));
+    evidence.claim("the next run quotes on the new tick", fit && between.is_ok(), seen);
     keep_truth(evidence, &venue, "venue")?;
     keep_tap(evidence, &tap, "wire")?;
     keep(evidence, &next, "second")?;
@@ -99,6 +107,14 @@ fn worths(venue: &Venue, symbol: &str) -> Result<Vec<f64>, Trouble> {
     let orders = truth["orders"].as_array().into_iter().flatten();
     let ours = orders.filter(|order| order["symbol"] == symbol);
     Ok(ours.map(|order| number(&order["price"]) * number(&order["size"])).collect())
+}
+
+/// Whether an order of BTCUSDT stands between two ticks of before.
+fn finer(venue: &Venue) -> Result<bool, Trouble> {
+    let truth = venue.truth()?;
+    let mut orders = truth["orders"].as_array().into_iter().flatten();
+    Ok(orders
+        .any(|order| order["symbol"] == "BTCUSDT" && !is_on(number(&order["price"]), TICK_BEFORE)))
 }
 
 /// Whether every order that was seen has tick, lot and least value as the venue tells them.
@@ -140,10 +156,14 @@ fn fitting(venue: &Venue, symbols: &[&str]) -> Result<(bool, String), Trouble> {
 /// Whether one order has tick, lot and least value. What is left of a partly executed one may be
 /// worth less than the whole was.
 fn fits(order: &Value, rule: &Value) -> bool {
-    let on = |value: f64, step: f64| ((value / step).round() * step - value).abs() < step * 1e-6;
     let (price, size) = (number(&order["price"]), number(&order["size"]));
-    on(price, number(&rule["priceMultiplier"]))
-        && on(size, number(&rule["quantityMultiplier"]))
+    is_on(price, number(&rule["priceMultiplier"]))
+        && is_on(size, number(&rule["quantityMultiplier"]))
         && size >= number(&rule["minOrderQty"])
         && price * size >= number(&rule["minOrderAmount"])
+}
+
+/// Whether a number is a whole number of steps, as far as floats tell.
+fn is_on(value: f64, step: f64) -> bool {
+    ((value / step).round() * step - value).abs() < step * 1e-4
 }
