@@ -16,7 +16,7 @@ use crate::order::{Chase, Effect, Whose};
 use crate::planted::Defect;
 use crate::reconcile::Action;
 use crate::trades::Admission;
-use crate::units::{MonoNanos, Quote, Rate};
+use crate::units::{MonoNanos, Quote, Rate, UnixNanos};
 
 /// A fill farther from mid than this is worth a warning (checklist item 7).
 const DEVIATION: Rate = Rate::bps(100);
@@ -111,6 +111,7 @@ impl<G: Gate> Engine<'_, G> {
         } else {
             fill
         };
+        let before = self.ledger.flow().net();
         match self.trades.admit(fill) {
             Admission::New => match self.ledger.fill(fill) {
                 Ok(booking) => {
@@ -138,6 +139,17 @@ impl<G: Gate> Engine<'_, G> {
                 self.reconcile.want_positions(now);
             }
             Admission::Full => self.account.capacity = true,
+        }
+        self.carry_forward(fill.ts, before);
+    }
+
+    /// A balance that was stated before `at` lacks what has just been booked; the ledger that is
+    /// begun with it must not.
+    fn carry_forward(&mut self, at: UnixNanos, before: Quote) {
+        if let Some((balance, stated)) = &mut self.stated
+            && at > *stated
+        {
+            *balance += self.ledger.flow().net() - before;
         }
     }
 

@@ -181,6 +181,30 @@ fn an_unknown_order_is_asked_for_again_and_again_and_never_sent_again() {
 }
 
 #[test]
+fn refused_cancels_do_not_hasten_the_questions_about_an_order() {
+    // A push of an end was lost while questions were slow. Each refused cancel had the order asked
+    // for at once and canceled 200 ms later: the questions of the next minute stood behind theirs.
+    let mut table = table_of(8);
+    let client = place(&mut table, 10, ms(0));
+    table.on_update(&push(client, OrderStatus::Live, 0), ms(1), ms(1));
+    table.cancel_sent(client, ms(2));
+    let refused = reply(client, RequestKind::Cancel, Outcome::Rejected);
+    let (mut asked, mut canceled) = (0, 0);
+    for now in 3..20_000 {
+        for chase in overdue(&mut table, ms(now)) {
+            asked += 1;
+            if matches!(chase, Chase::Cancel | Chase::CancelAll) {
+                canceled += 1;
+                table.cancel_sent(client, ms(now));
+                asked += u32::from(table.on_reply(&refused, ms(now)).ask);
+            }
+        }
+    }
+    assert!((5..=14).contains(&asked), "{asked} questions in 20 s");
+    assert!((5..=14).contains(&canceled), "{canceled} cancels in 20 s");
+}
+
+#[test]
 fn an_order_that_appears_29_seconds_later_is_managed_from_then_on() {
     let mut table = table_of(8);
     let client = place(&mut table, 10, ms(0));

@@ -312,9 +312,11 @@ impl Net {
         }
         let first = wire.down.queue.pop_front();
         wire.down.queue.clear();
-        if let (true, Some(Segment { what: What::Bytes(mut bytes, _), .. })) = (part, first) {
-            bytes.truncate((bytes.len() * share as usize / 100).max(1));
-            wire.down.queue.push_back(Segment { at: now, what: What::Bytes(bytes, None) });
+        if let (true, Some(Segment { what: What::Bytes(mut bytes, text), .. })) = (part, first) {
+            let whole = bytes.len();
+            bytes.truncate((whole * share as usize / 100).max(1));
+            let text = text.filter(|_| bytes.len() == whole);
+            wire.down.queue.push_back(Segment { at: now, what: What::Bytes(bytes, text) });
         }
         (wire.up.stalled_until, wire.down.stalled_until) = (MonoNanos::ZERO, MonoNanos::ZERO);
         self.end(id, Way::Down, false, now);
