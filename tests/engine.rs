@@ -823,15 +823,29 @@ fn a_process_that_was_not_run_asks_the_venue_before_it_quotes_again() {
 }
 
 #[test]
-fn beyond_the_soft_limit_of_inventory_only_the_side_that_shrinks_it_is_quoted() {
+fn a_peak_that_marks_alone_have_made_is_recorded_within_a_second() {
+    // It was recorded with the minute: a run that was killed left the next one a peak that was up to
+    // a minute old, and as much more to lose. The life of seed 5008928.
     let mut bench = Bench::running();
-    let spec = bench.placed()[0];
-    let update = bench.update(&spec, OrderStatus::Live);
-    bench.step(Event::OrderUpdate(update));
-    // A sixth of equity by somebody else's hand.
     bench.held = Lots(208);
-    let ts = bench.utc();
-    let fill = Fill {
+    bench.step(Event::Fill(by_hand(&bench)));
+    for percent in 1..=3 {
+        let mid = rules().price(Ticks(MID)).0;
+        bench.mark = Price(mid + mid / 100 * percent);
+        bench.said.clear();
+        bench.quiet_seconds(2);
+        let recorded = bench.said.iter().rev().find_map(|view| match view {
+            CommandView::Day(day) => Some(day.high_water),
+            _ => None,
+        });
+        assert_eq!(recorded, bench.engine.ledger().high_water(), "{percent} percent up");
+        assert!(recorded > Some(bench.equity), "{recorded:?}");
+    }
+}
+
+/// A sixth of equity bought by somebody else's hand.
+fn by_hand(bench: &Bench) -> Fill {
+    Fill {
         instrument: BTC,
         client: ClientId::FOREIGN,
         order_id: 5,
@@ -843,9 +857,18 @@ fn beyond_the_soft_limit_of_inventory_only_the_side_that_shrinks_it_is_quoted() 
         fee: Quote::ZERO,
         fee_known: true,
         source: Source::Push,
-        ts,
-    };
-    bench.step(Event::Fill(fill));
+        ts: bench.utc(),
+    }
+}
+
+#[test]
+fn beyond_the_soft_limit_of_inventory_only_the_side_that_shrinks_it_is_quoted() {
+    let mut bench = Bench::running();
+    let spec = bench.placed()[0];
+    let update = bench.update(&spec, OrderStatus::Live);
+    bench.step(Event::OrderUpdate(update));
+    bench.held = Lots(208);
+    bench.step(Event::Fill(by_hand(&bench)));
     assert_eq!(bench.engine.state(), GuardState::SoftPause, "{:?}", bench.engine.account());
     let quotes = bench.placed();
     bench.said.clear();

@@ -7,7 +7,7 @@ use crate::gate::{COUNTDOWN_LAPSE_NS, Gate};
 use crate::instrument::InstrumentId;
 use crate::planted::Defect;
 use crate::status::{Key, PAGES, Row};
-use crate::units::{MonoNanos, Quote, Rate, SECONDS, Side, UnixNanos};
+use crate::units::{E8, MonoNanos, Quote, Rate, SECONDS, Side, UnixNanos};
 
 /// When rows are due and whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) struct Schedule {
     minute: i64,
     /// This round closes a minute.
     closes_minute: bool,
+    /// The high-water mark that a round recorded last.
+    peak: Quote,
 }
 
 /// How often each instrument's row is recorded.
@@ -34,8 +36,13 @@ const TOP_UNCHANGED_NS: u64 = 30 * SECONDS;
 const _: () = assert!(ROWS_A_STEP as usize * PAGES < crate::command::OUTBOX_MAX / 4);
 
 impl Schedule {
-    pub(super) const NEW: Self =
-        Self { due: MonoNanos::NEVER, next: None, minute: i64::MIN, closes_minute: false };
+    pub(super) const NEW: Self = Self {
+        due: MonoNanos::NEVER,
+        next: None,
+        minute: i64::MIN,
+        closes_minute: false,
+        peak: Quote::ZERO,
+    };
 
     pub(super) fn begin(&mut self, now: MonoNanos) {
         self.due = now.after(EVERY_NS);
@@ -70,11 +77,23 @@ impl<G: Gate> Engine<'_, G> {
             return;
         }
         self.report.next = None;
-        if self.report.closes_minute {
+        if self.peak_has_risen() || self.report.closes_minute {
             // The day's peak and the high-water mark move with the marks alone.
             out.record(Record::Day(self.ledger.day(false)));
         }
         self.report.due = self.next_round(utc, now);
+    }
+
+    /// True when a run that ended now would leave the next one a high-water mark that is too low by
+    /// more than a hundredth of the drawdown that is allowed.
+    fn peak_has_risen(&mut self) -> bool {
+        let Some(peak) = self.ledger.high_water() else { return false };
+        let allowed = i128::from(peak.0) * i128::from(self.params.max_drawdown_pct_hard().0);
+        let risen = i128::from(peak.0 - self.report.peak.0) * i128::from(E8) * 100 > allowed;
+        if risen {
+            self.report.peak = peak;
+        }
+        risen
     }
 
     fn begin_round(&mut self, utc: Option<UnixNanos>) {

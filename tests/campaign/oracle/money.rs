@@ -171,7 +171,8 @@ impl Oracles<'_> {
         let since = self.money.lost.map_or(0, |since| now.since(since));
         let reachable = self.calm_for(&[Route::Public, Route::Private, Route::Rest], now);
         if since.min(reachable) > STOP_NS_MAX && !self.money.latched {
-            let what = format!("{since} ns beyond a loss limit, and no hard stop");
+            let (open, peak) = (day.open.0, day.peak.0);
+            let what = format!("{since} ns {lost} beyond a loss limit: open {open}, peak {peak}");
             self.fail("I-19", what, world);
         }
     }
