@@ -824,8 +824,8 @@ fn a_process_that_was_not_run_asks_the_venue_before_it_quotes_again() {
 
 #[test]
 fn a_peak_that_marks_alone_have_made_is_recorded_within_a_second() {
-    // It was recorded with the minute: a run that was killed left the next one a peak that was up to
-    // a minute old, and as much more to lose. The life of seed 5008928.
+    // It was recorded with the minute: a run that was killed left the next one a peak that was up
+    // to a minute old, and as much more to lose. The life of seed 5008928.
     let mut bench = Bench::running();
     bench.held = Lots(208);
     bench.step(Event::Fill(by_hand(&bench)));

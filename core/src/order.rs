@@ -333,7 +333,7 @@ impl<'m> OrderTable<'m> {
         let open = self.slots[at].state.is_open();
         let doubtful =
             matches!(cause, Cause::PlaceUnknown | Cause::CancelRejected | Cause::CancelUnknown);
-        // Once it is being asked about, a refused cancel says nothing new, and must not hasten that.
+        // A refused cancel of what is being asked about is no news, and must not hasten that.
         if open && doubtful && self.slots[at].tries == 0 {
             effect.ask = true;
             self.set_due(at, now.after(ASK_FIRST_NS));
