@@ -172,10 +172,11 @@ impl<'m> Process<'m> {
                 wakes.iter().for_each(|&other| self.wake(other, now));
             }
             // Cold hands connections over, and takes them back when they have ended.
-            for other in (0..AGENTS).filter(|other| [*other, agent].contains(&COLD)) {
+            for other in
+                (0..AGENTS).filter(|&other| other == agent || [other, agent].contains(&COLD))
+            {
                 self.deadlines[other] = self.deadline(other);
             }
-            self.deadlines[agent] = self.deadline(agent);
         }
     }
 
