@@ -189,11 +189,22 @@ fn quoting(venue: &Venue, engine: &Engine) -> Result<(), Trouble> {
     wait(SOON, "the engine quotes", || Ok(venue.open_orders()? >= 2))
 }
 
+/// Waits until no order of the engine's rests.
+fn nothing_rests(venue: &Venue) -> Result<(), Trouble> {
+    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))
+}
+
+/// The rows of a list in the venue's truth: `orders` or `positions`.
+fn rows<'t>(truth: &'t Value, list: &str) -> impl Iterator<Item = &'t Value> + use<'t> {
+    truth[list].as_array().into_iter().flatten()
+}
+
 /// The numbers of the engine's orders that rest.
 fn resting(venue: &Venue) -> Result<BTreeSet<String>, Trouble> {
     let truth = venue.truth()?;
-    let orders = truth["orders"].as_array().into_iter().flatten();
-    Ok(orders.filter_map(|order| order["orderId"].as_str().map(str::to_owned)).collect())
+    Ok(rows(&truth, "orders")
+        .filter_map(|order| order["orderId"].as_str().map(str::to_owned))
+        .collect())
 }
 
 /// How many of the engine's orders rested at most, over `looks` looks at the venue.
@@ -206,14 +217,19 @@ fn most_resting(venue: &Venue, looks: u32) -> Result<u64, Trouble> {
     Ok(most)
 }
 
+/// Trades into whatever the engine quotes.
+fn traded_into(venue: &Venue) -> Result<(), Trouble> {
+    venue.trade_into("BTCUSDT", "4")?;
+    venue.trade_into("ETHUSDT", "150")
+}
+
 /// Trades into the engine's quotes until it has `count` fills in its files, a round a second of the
 /// venue's time.
 fn filled(venue: &Venue, engine: &Engine, count: usize) -> Result<(), Trouble> {
     let pause = Duration::from_secs(1) / venue.speed;
     wait(2 * SOON, &format!("{count} fills"), || {
         if venue.open_orders()? > 0 {
-            venue.trade_into("BTCUSDT", "4")?;
-            venue.trade_into("ETHUSDT", "150")?;
+            traded_into(venue)?;
         }
         std::thread::sleep(pause);
         Ok(engine.table("fills.csv").len() >= count)
@@ -231,7 +247,7 @@ fn booked(venue: &Venue, engine: &Engine) -> Result<(), Trouble> {
 fn flattened(venue: &Venue, symbol: &str) -> Result<(), Trouble> {
     let held = || {
         let truth = venue.truth()?;
-        let mut rows = truth["positions"].as_array().into_iter().flatten();
+        let mut rows = rows(&truth, "positions");
         let row = rows.find(|row| row["symbol"] == symbol);
         Ok::<_, Trouble>(row.and_then(|row| row["size"].as_str()).unwrap_or("0").to_owned())
     };
@@ -244,6 +260,25 @@ fn flattened(venue: &Venue, symbol: &str) -> Result<(), Trouble> {
         venue.ask("/admin/order", &market_order(&venue.name(), symbol, side, size))?;
     }
     wait(SOON, "nothing is held", || Ok(held()?.parse() == Ok(0.0)))
+}
+
+/// Ends a run in order and claims that its exit code is the one that was to come.
+fn ends(
+    evidence: &mut Evidence,
+    engine: &mut Engine,
+    claim: &str,
+    wanted: i32,
+) -> Result<(), Trouble> {
+    let ended = engine.stop()?;
+    evidence.claim(claim, ended == Some(wanted), code(ended));
+    Ok(())
+}
+
+/// Claims that the engine has left no order behind.
+fn nothing_left(evidence: &mut Evidence, venue: &Venue) -> Result<(), Trouble> {
+    let left = venue.open_orders()?;
+    evidence.claim("no order is left", left == 0, format!("{left} rest at the venue"));
+    Ok(())
 }
 
 /// Keeps what an engine wrote.

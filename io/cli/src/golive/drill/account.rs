@@ -11,7 +11,9 @@ use keel_net::proto::Protocol;
 use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX};
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, code, hard, keep, most_resting, quoting, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, ends, hard, keep, most_resting, nothing_rests, quoting,
+};
 use crate::golive::stage::Venue;
 
 /// An account as it should be.
@@ -51,8 +53,7 @@ fn fit(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let quotes = quoting(&venue, &engine);
     evidence.claim("such an account is traded on", quotes.is_ok(), engine.last("Guard "));
     keep(evidence, &engine, "fit")?;
-    let ended = engine.stop()?;
-    evidence.claim("and the run ends in order", ended == Some(0), code(ended));
+    ends(evidence, &mut engine, "and the run ends in order", 0)?;
     let wrong: [(&str, usize, Value); 3] = [
         (
             "may withdraw",
@@ -129,9 +130,7 @@ fn unfit(
         format!("at most {most} rested; {stop}"),
     );
     keep(evidence, &engine, what)?;
-    let ended = engine.stop()?;
-    evidence.claim(&format!("with {what} its exit code says so"), ended == Some(5), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, &format!("with {what} its exit code says so"), 5)
 }
 
 /// A mode that changes while the engine quotes is noticed at the next reading.
@@ -149,7 +148,7 @@ fn turns(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         stopped.is_ok() && read > 0 && hard(&stop, "settings"),
         stop,
     );
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     keep(evidence, &engine, "turns")?;
     engine.stop().map(drop)
 }

@@ -3,7 +3,10 @@
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, acted, code, keep, keep_tap, quoting, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, acted, ends, keep, keep_tap, nothing_left, nothing_rests,
+    quoting, wait,
+};
 
 /// Failures of one order's cancel after which everything is canceled by the other way in.
 const FAILED: usize = 3;
@@ -24,7 +27,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let from = tap.len();
     let resting = venue.open_orders()?;
     stage.keel(&["pause", "--run-dir", "run"])?;
-    let gone = wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0));
+    let gone = nothing_rests(&venue);
     let faults = venue.admin("GET", "/admin/faults", &serde_json::Value::Null)?;
     let passed = tap.passed(from);
     let all = passed.iter().position(|one| one.what.ends_with("cancel-symbol-order"));
@@ -48,9 +51,6 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     evidence.claim("it quotes again afterwards", back.is_ok(), engine.last("Guard "));
     keep(evidence, &engine, "run")?;
     keep_tap(evidence, &tap, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    let left = venue.open_orders()?;
-    evidence.claim("no order is left", left == 0, format!("{left} rest at the venue"));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)?;
+    nothing_left(evidence, &venue)
 }

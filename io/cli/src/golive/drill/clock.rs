@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, code, hard, keep, most_resting, quoting, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, code, ends, hard, keep, most_resting, nothing_rests, quoting,
+    wait,
+};
 use crate::golive::stage::Venue;
 
 /// Looks at the venue while nothing, or something, must rest.
@@ -42,7 +45,7 @@ fn while_it_quotes(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble
         wait(SOON, "the clock is read", || Ok((offset()?.abs() - ms.abs()).abs() < 200))?;
         let told = offset()?;
         if ms.abs() > 500 {
-            let gone = wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0));
+            let gone = nothing_rests(&venue);
             let most = most_resting(&venue, LOOKS)?;
             let claim = format!("{ms} ms off: quotes are pulled and none is placed");
             let line = engine.last("clock");
@@ -60,7 +63,7 @@ fn while_it_quotes(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble
     turn(&venue, FAR)?;
     engine.says("-> HARD_STOP", SOON)?;
     let stop = engine.last("-> HARD_STOP");
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     let claim = format!("{FAR} ms off: it stops for good");
     evidence.claim(&claim, hard(&stop, "clock"), stop);
     turn(&venue, 0)?;
@@ -68,9 +71,7 @@ fn while_it_quotes(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble
     let seen = format!("at most {most} rested");
     evidence.claim("and stays so when the clock is right again", most == 0, seen);
     keep(evidence, &engine, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says so", ended == Some(5), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the exit code says so", 5)
 }
 
 fn from_the_start(stage: &Stage, evidence: &mut Evidence, ms: i64) -> Result<(), Trouble> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Evidence, SOON, Stage, Trouble, booked, code, filled, keep, keep_truth, most_resting, quoting,
-    wait,
+    traded_into, wait,
 };
 
 /// Within this nothing may rest any more.
@@ -29,8 +29,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         format!("{before} rested before, 0 after {took} ms"),
     );
     // What is executed from now on no file of this run will tell.
-    venue.trade_into("BTCUSDT", "4")?;
-    venue.trade_into("ETHUSDT", "150")?;
+    traded_into(&venue)?;
     let most = most_resting(&venue, LOOKS)?;
     evidence.claim("and none is placed", most == 0, format!("{LOOKS} looks, at most {most}"));
     let ended = engine.stop()?;

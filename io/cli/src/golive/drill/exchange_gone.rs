@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, code, filled, keep, keep_truth, quoting, wait,
+    Evidence, SOON, Stage, Trouble, booked, ends, filled, keep, keep_truth, nothing_left, quoting,
+    traded_into, wait,
 };
 
 /// How long the two are parted.
@@ -23,8 +24,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let began = std::time::Instant::now();
     let known = venue.fills()?;
     // What rests is traded into while nothing can be told.
-    venue.trade_into("BTCUSDT", "4")?;
-    venue.trade_into("ETHUSDT", "150")?;
+    traded_into(&venue)?;
     let unseen = venue.fills()?.saturating_sub(known);
     let named = || engine.log()[seen..].contains("-> SOFT_PAUSE");
     let noticed = wait(PARTED, "the guard pauses", || Ok(named()));
@@ -44,9 +44,6 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     );
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &engine, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    let left = venue.open_orders()?;
-    evidence.claim("no order is left", left == 0, format!("{left} rest at the venue"));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)?;
+    nothing_left(evidence, &venue)
 }

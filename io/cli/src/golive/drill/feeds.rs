@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, code, keep, keep_tap, most_resting, quoting, resting, wait,
+    Evidence, SOON, Stage, Trouble, ends, keep, keep_tap, most_resting, quoting, resting, wait,
 };
 use crate::golive::stage::{Engine, LOOK_EVERY, Venue};
 use crate::golive::tap::Tap;
@@ -66,9 +66,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     );
     keep(evidence, &engine, "run")?;
     keep_tap(evidence, &tap, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)
 }
 
 fn trials() -> Vec<Trial> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, acted, code, filled, keep, keep_truth, wait};
+use super::{Evidence, SOON, Stage, Trouble, acted, ends, filled, keep, keep_truth, wait};
 
 /// The rate that the venue is told to charge a maker, as a share of the notional.
 const MAKER: f64 = 0.000_123;
@@ -43,9 +43,7 @@ fn rates(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     );
     keep(evidence, &engine, "rates")?;
     keep_truth(evidence, &venue, "rates/venue")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)
 }
 
 fn withheld(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
@@ -80,7 +78,6 @@ fn withheld(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         most == 0 && traded == Some(0),
         format!("at most {most} rested, {traded:?} fills"),
     );
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "the exit code says so", 5)?;
     keep(evidence, &engine, "withheld")
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{
-    CsvRow, Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, market_order, quoting,
-    wait,
+    CsvRow, Evidence, SOON, Stage, Trouble, booked, ends, keep, keep_truth, market_order, quoting,
+    rows, wait,
 };
 use crate::golive::stage::Venue;
 
@@ -37,7 +37,7 @@ fn deviation(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     evidence.claim("an execution at the touch is not told of", near.is_empty(), near);
     wait(SOON, "an offer of BTCUSDT rests", || {
         let truth = venue.truth()?;
-        let mut orders = truth["orders"].as_array().into_iter().flatten();
+        let mut orders = rows(&truth, "orders");
         Ok(orders.any(|order| order["symbol"] == "BTCUSDT" && order["side"] == "sell"))
     })?;
     venue.ask("/admin/price", &json!({ "symbol": "BTCUSDT", "percent": JUMP }))?;
@@ -53,9 +53,7 @@ fn deviation(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     );
     keep_truth(evidence, &venue, "deviation/venue")?;
     keep(evidence, &engine, "deviation")?;
-    let ended = engine.stop()?;
-    evidence.claim("that run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "that run ends in order", 0)
 }
 
 fn acknowledgments(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
@@ -96,9 +94,7 @@ fn acknowledgments(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble
     evidence.claim("every execution is booked once", true, "fills.csv and the venue agree");
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &engine, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)
 }
 
 /// What becomes of requests to place an order, and whether the order is not seen in time. One whose

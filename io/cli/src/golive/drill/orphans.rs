@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, code, keep, keep_truth, quoting, wait};
+use super::{Evidence, SOON, Stage, Trouble, ends, keep, keep_truth, quoting, wait};
 use crate::golive::stage::{Engine, Venue};
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
@@ -68,9 +68,7 @@ fn restarted(
         format!("{own_told} of {own} and 1 other, {rest} rest; {}", next.first("Startup scan")),
     );
     keep(evidence, &next, "next")?;
-    let ended = next.stop()?;
-    evidence.claim("the next run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut next, "the next run ends in order", 0)
 }
 
 /// Places an order of the engine's account that the engine knows nothing of, `percent` below the

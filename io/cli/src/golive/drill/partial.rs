@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::pnl::{balance, ledger};
+use super::pnl::{balance, compared};
 use super::{
-    Evidence, LOOK_EVERY, SOON, Stage, Trouble, booked, code, flattened, keep, keep_truth, number,
-    wait,
+    Evidence, LOOK_EVERY, SOON, Stage, Trouble, booked, ends, flattened, keep, keep_truth,
+    nothing_rests, number, rows, wait,
 };
 use crate::golive::stage::Venue;
 
@@ -33,7 +33,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     engine.says("-> RUNNING", SOON)?;
     let parts = parts(&venue)?;
     stage.keel(&["pause", "--run-dir", "run"])?;
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     booked(&venue, &engine)?;
     let mut by_order: BTreeMap<String, usize> = BTreeMap::new();
     for fill in engine.table("fills.csv") {
@@ -47,26 +47,15 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     );
     flattened(&venue, "BTCUSDT")?;
     booked(&venue, &engine)?;
-    let mut figures = [0; 4];
-    let agreed = wait(SOON, "ledger and balance agree", || {
-        figures = ledger(&engine.state)?;
-        let [realized, fees, funding, _] = figures;
-        Ok(balance(&venue)? - before == realized - fees - funding)
-    });
-    let [realized, fees, funding, _] = figures;
+    let (agreed, [realized, ..], seen) = compared(&venue, &engine, before, SOON)?;
     evidence.claim(
         "closed: balance at the venue = realized - fees - funding, to the last unit of 1e-8 USDT",
-        agreed.is_ok() && realized != 0,
-        format!(
-            "venue {}, realized {realized}, fees {fees}, funding {funding}",
-            balance(&venue)? - before
-        ),
+        agreed && realized != 0,
+        seen,
     );
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &engine, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)
 }
 
 /// Sells a lot at a time into a bid of the engine's, while the market's time stands still; gives
@@ -96,8 +85,8 @@ fn parts(venue: &Venue) -> Result<usize, Trouble> {
 /// A bid of the engine's of which nothing is executed.
 fn bid(venue: &Venue) -> Result<Option<Value>, Trouble> {
     let truth = venue.truth()?;
-    let mut orders = truth["orders"].as_array().cloned().unwrap_or_default().into_iter();
-    Ok(orders.find(|order| order["side"] == "buy" && number(&order["filled"]) == 0.0))
+    let mut orders = rows(&truth, "orders");
+    Ok(orders.find(|order| order["side"] == "buy" && number(&order["filled"]) == 0.0).cloned())
 }
 
 /// Sells what stands before a bid, and then into it lot by lot; gives how many lots it took.
@@ -128,7 +117,7 @@ fn sold_into(venue: &Venue, bid: &Value) -> Result<usize, Trouble> {
         sell(1.0)?;
     }
     let truth = venue.truth()?;
-    let mut orders = truth["orders"].as_array().into_iter().flatten();
+    let mut orders = rows(&truth, "orders");
     let left = orders.find(|order| order["orderId"] == bid["orderId"]);
     Ok(left.map_or(0, |order| (number(&order["filled"]) / LOT).round() as usize))
 }

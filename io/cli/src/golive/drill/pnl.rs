@@ -1,11 +1,14 @@
 //! Item 10: realized profit, fees and funding of the files are the venue's balance, to the unit.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, code, filled, flattened, keep, keep_truth, wait,
+    Evidence, SOON, Stage, Trouble, booked, ends, filled, flattened, keep, keep_truth,
+    nothing_rests, wait,
 };
-use crate::golive::stage::Venue;
+use crate::golive::stage::{Engine, Venue};
 
 const FILLS: usize = 12;
 
@@ -18,32 +21,22 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         venue.ask("/admin/settle-funding", &json!({ "symbol": symbol }))?;
     }
     filled(&venue, &first, FILLS + 4)?;
-    let ended = first.stop()?;
-    evidence.claim("the first run ends in order", ended == Some(0), code(ended));
+    ends(evidence, &mut first, "the first run ends in order", 0)?;
     let mut second = stage.engine(&venue, "second", "")?;
     filled(&venue, &second, FILLS + 8)?;
     booked(&venue, &second)?;
     // What a part of a position has cost is rounded by each side in its own way; the whole is not.
     stage.keel(&["pause", "--run-dir", "second"])?;
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     for symbol in ["BTCUSDT", "ETHUSDT"] {
         flattened(&venue, symbol)?;
     }
     booked(&venue, &second)?;
-    let mut ended_at = [0; 4];
-    let agreed = wait(3 * SOON, "ledger and balance agree", || {
-        ended_at = ledger(&second.state)?;
-        let [realized, fees, funding, _] = ended_at;
-        Ok(balance(&venue)? - began == realized - fees - funding)
-    });
-    let [realized, fees, funding, fills] = ended_at;
+    let (agreed, [_, _, funding, fills], seen) = compared(&venue, &second, began, 3 * SOON)?;
     evidence.claim(
         "flat, balance at the venue = realized - fees - funding, to the last unit of 1e-8 USDT",
-        agreed.is_ok(),
-        format!(
-            "venue {}, realized {realized}, fees {fees}, funding {funding}",
-            balance(&venue)? - began
-        ),
+        agreed,
+        seen,
     );
     let rows = second.table("fills.csv");
     evidence.proves(
@@ -65,9 +58,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     evidence.proves(3, "funding was paid or received", funding != 0, funding.to_string());
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &second, "runs")?;
-    let ended = second.stop()?;
-    evidence.claim("the second run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut second, "the second run ends in order", 0)
 }
 
 /// The account's balance in 1e-8 USDT.
@@ -75,8 +66,27 @@ pub(super) fn balance(venue: &Venue) -> Result<i64, Trouble> {
     e8(&venue.truth()?["balance"])
 }
 
+/// Whether what the venue's balance has gained since it `began` is, within `limit`, what the files
+/// have; their figures, and both in words.
+pub(super) fn compared(
+    venue: &Venue,
+    engine: &Engine,
+    began: i64,
+    limit: Duration,
+) -> Result<(bool, [i64; 4], String), Trouble> {
+    let mut figures = [0; 4];
+    let agreed = wait(limit, "ledger and balance agree", || {
+        figures = ledger(&engine.state)?;
+        let [realized, fees, funding, _] = figures;
+        Ok(balance(venue)? - began == realized - fees - funding)
+    });
+    let ([realized, fees, funding, _], gained) = (figures, balance(venue)? - began);
+    let seen = format!("venue {gained}, realized {realized}, fees {fees}, funding {funding}");
+    Ok((agreed.is_ok(), figures, seen))
+}
+
 /// Realized profit, fees and funding of `daily_state.json` in 1e-8 USDT, and its count of fills.
-pub(super) fn ledger(state: &std::path::Path) -> Result<[i64; 4], Trouble> {
+fn ledger(state: &std::path::Path) -> Result<[i64; 4], Trouble> {
     let text = std::fs::read_to_string(state.join("daily_state.json"))?;
     let day: Value = serde_json::from_str(&text)
         .map_err(|error| Trouble::Unexpected(format!("daily_state.json: {error}")))?;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, code, keep, keep_tap, keep_truth, market_order,
-    quoting, wait,
+    Evidence, SOON, Stage, Trouble, booked, ends, keep, keep_tap, keep_truth, market_order,
+    nothing_rests, quoting, wait,
 };
 
 /// How fast the venue's time runs while the checks are counted, and for how much of it.
@@ -52,9 +52,7 @@ fn explained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     );
     keep_truth(evidence, &venue, "explained/venue")?;
     keep(evidence, &engine, "explained")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run goes on and ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the run goes on and ends in order", 0)
 }
 
 /// The same with the executions withheld over REST too: the position cannot be explained.
@@ -81,7 +79,7 @@ fn unexplained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         format!("{} ms after the trade", took.as_millis()),
     );
     let drift = |status: &Value| status["position_drift_pct"].as_str().map(str::to_owned);
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     evidence.proves(2, "its quotes are gone", true, "0 orders rest at the venue");
     let told =
         wait(
@@ -99,8 +97,7 @@ fn unexplained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let stop = engine.last("-> HARD_STOP");
     let named = stopped.is_ok() && stop.contains("position_drift");
     evidence.claim("unexplained, it stops for good", named, stop);
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "the exit code says so", 5)?;
     keep_tap(evidence, &tap, "unexplained")?;
     keep(evidence, &engine, "unexplained")
 }
@@ -149,7 +146,5 @@ fn cadence(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     );
     keep_tap(evidence, &tap, "cadence")?;
     keep(evidence, &engine, "cadence")?;
-    let ended = engine.stop()?;
-    evidence.claim("the watched run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the watched run ends in order", 0)
 }

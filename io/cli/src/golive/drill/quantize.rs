@@ -10,6 +10,7 @@ use keel_core::planted::Planted;
 use keel_core::quote::{self, Level, QuoteInputs};
 use keel_core::regime::Regime;
 use keel_core::units::{E8, Lots, MonoNanos, Quote, Rate, Side, Ticks};
+use keel_io::world::Chance;
 
 /// What came of many quotes.
 #[derive(Debug, Default)]
@@ -24,17 +25,17 @@ pub(super) struct Tried {
 
 /// Quotes `count` times.
 pub(super) fn tried(count: u32, planted: Planted) -> Tried {
-    let mut chance = Chance(1);
+    let mut chance = Chance::new(1, 0);
     let mut tried = Tried::default();
     for _ in 0..count {
         let rules = rules(&mut chance);
         let mut params = Params::defaults(Profile::Wide);
         params.plant(planted);
-        let most = chance.below(10_000 * E8) + E8;
+        let most = below(&mut chance, 10_000 * E8) + E8;
         assert!(params.set(at::max_order_notional_quote, most), "within its range");
-        let wide = 4 + chance.below(27);
-        let bid = 10 + chance.below(1 << wide);
-        let ask = bid + 1 + chance.below(50);
+        let wide = 4 + below(&mut chance, 27);
+        let bid = 10 + below(&mut chance, 1 << wide);
+        let ask = bid + 1 + below(&mut chance, 50);
         let lots = Lots(1);
         let touch = Touch { bid: Ticks(bid), ask: Ticks(ask), bid_lots: lots, ask_lots: lots };
         let inputs = inputs(&rules, touch, &mut chance);
@@ -57,17 +58,17 @@ pub(super) fn tried(count: u32, planted: Planted) -> Tried {
 fn rules(chance: &mut Chance) -> Instrument {
     loop {
         let grid = |chance: &mut Chance, scale: i64| {
-            let step = [1, 2, 5, 10, 25][chance.below(5) as usize];
-            Grid { step, scale: chance.below(scale) as u8 }
+            let step = chance.pick(&[1, 2, 5, 10, 25]);
+            Grid { step, scale: below(chance, scale) as u8 }
         };
-        let min_lots = Lots(1 + chance.below(20));
+        let min_lots = Lots(1 + below(chance, 20));
         let rules = Instrument {
             symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
             tick: grid(chance, 5),
             lot: grid(chance, 5),
             min_lots,
-            max_lots: Lots(min_lots.0 + chance.below(1_000_000)),
-            min_notional: Quote(chance.below(20 * E8)),
+            max_lots: Lots(min_lots.0 + below(chance, 1_000_000)),
+            min_notional: Quote(below(chance, 20 * E8)),
             buy_band: Rate(E8 / 20),
             sell_band: Rate(E8 / 20),
             orders_max: 400,
@@ -85,14 +86,14 @@ fn inputs<'a>(rules: &'a Instrument, touch: Touch, chance: &mut Chance) -> Quote
     QuoteInputs {
         rules,
         touch,
-        imbalance: Rate(chance.below(2 * E8) - E8),
-        regime: Regime::ALL[chance.below(Regime::ALL.len() as i64) as usize],
-        band: Rate(chance.below(E8 / 100)),
+        imbalance: Rate(below(chance, 2 * E8) - E8),
+        regime: chance.pick(Regime::ALL),
+        band: Rate(below(chance, E8 / 100)),
         drift: Rate::ZERO,
-        equity: Quote(chance.below(1_000_000 * E8)),
-        position: Lots(chance.below(200) - 100),
+        equity: Quote(below(chance, 1_000_000 * E8)),
+        position: Lots(below(chance, 200) - 100),
         turnover: Quote::ZERO,
-        maker: Rate(chance.below(E8 / 1_000) - E8 / 2_000),
+        maker: Rate(below(chance, E8 / 1_000) - E8 / 2_000),
         funding: Rate::ZERO,
         room: Quote(i64::MAX),
         reduce_only: false,
@@ -140,19 +141,9 @@ fn units(grid: Grid, steps: i64) -> Option<i128> {
     format!("{whole}{part}").parse().ok()
 }
 
-/// Numbers that look random, the same each time (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    /// From 0 to `limit` less one.
-    fn below(&mut self, limit: i64) -> i64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let limit = limit.unsigned_abs().max(1);
-        ((mixed ^ (mixed >> 31)) % limit).cast_signed()
-    }
+/// From 0 to `limit` less one.
+fn below(chance: &mut Chance, limit: i64) -> i64 {
+    chance.below(limit.unsigned_abs()).cast_signed()
 }
 
 #[cfg(test)]
@@ -163,7 +154,7 @@ mod tests {
     fn quotes_are_valid_and_orders_that_are_not_are_told() {
         let tried = tried(5_000, Planted::NONE);
         assert_eq!((tried.wrong, tried.orders > 500), (0, true), "{tried:?}");
-        let mut chance = Chance(7);
+        let mut chance = Chance::new(7, 0);
         let mut rules = rules(&mut chance);
         (rules.tick, rules.lot) = (Grid { step: 5, scale: 1 }, Grid { step: 1, scale: 3 });
         (rules.min_lots, rules.max_lots) = (Lots(2), Lots(100));

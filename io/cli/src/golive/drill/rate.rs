@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, code, hard, keep, keep_tap, most_resting, quoting, wait,
+    Evidence, SOON, Stage, Trouble, ends, hard, keep, keep_tap, most_resting, nothing_rests,
+    quoting, wait,
 };
 use crate::golive::stage::Venue;
 use crate::golive::tap::{Passed, Tap};
@@ -89,9 +90,7 @@ fn ordinary(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     );
     keep(evidence, &engine, "ordinary")?;
     keep_tap(evidence, &tap, "ordinary")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)
 }
 
 /// What was left at least of a class, as a share of the most that was ever left and one more, and
@@ -149,7 +148,7 @@ fn episodes(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
             format!("{asked} cancels; {told}"),
         );
         if episode < 3 {
-            let pulled = wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0));
+            let pulled = nothing_rests(&venue);
             let claim = format!("breach {episode}: a pause with no order");
             evidence.proves(2, &claim, pulled.is_ok(), engine.last("cancel_budget"));
             wait(PAUSE / FAST + SOON, "it quotes", || Ok(venue.open_orders()? > 0))?;
@@ -161,13 +160,12 @@ fn episodes(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let log = engine.log();
     let told = log.matches("Cancel episode: ").count();
     evidence.proves(2, "three breaches are three episodes", told == 3, format!("{told} episodes"));
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     let refused = tap.passed(0).iter().filter(|one| one.is_for_rate()).count();
     evidence.claim("not even so 429", refused == 0, format!("{refused} answers"));
     keep(evidence, &engine, "episodes")?;
     keep_tap(evidence, &tap, "episodes")?;
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "the exit code says so", 5)?;
     latched(stage, &venue, &tap, evidence)
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, code, keep, quoting, wait};
+use super::{Evidence, SOON, Stage, Trouble, ends, keep, nothing_rests, quoting, wait};
 
 /// What is broken, and which part says so.
 struct Part {
@@ -46,7 +46,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         };
         evidence.claim(&claim, told.is_ok(), seen.to_string());
         if part.pulls {
-            let pulled = wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0));
+            let pulled = nothing_rests(&venue);
             let claim = format!("{}: no order rests at the venue", part.what);
             evidence.claim(&claim, pulled.is_ok(), "0 orders");
         }
@@ -57,9 +57,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         quoting(&venue, &engine)?;
     }
     keep(evidence, &engine, "run")?;
-    let ended = engine.stop()?;
-    evidence.claim("the run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "the run ends in order", 0)
 }
 
 fn parts() -> [Part; 4] {

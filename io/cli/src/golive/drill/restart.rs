@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Evidence, SOON, Stage, Trouble, booked, code, keep, keep_truth, resting, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, booked, ends, keep, keep_truth, nothing_left, resting,
+    traded_into, wait,
+};
 
 /// How often the engine is killed.
 const KILLS: u64 = 10;
@@ -23,8 +26,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         let resting = venue.open_orders()?;
         left += u64::from(resting > 0);
         // Somebody trades into what nobody watches.
-        venue.trade_into("BTCUSDT", "4")?;
-        venue.trade_into("ETHUSDT", "150")?;
+        traded_into(&venue)?;
         unseen += u64::from(venue.fills()? > known);
     }
     evidence.proves(
@@ -57,9 +59,6 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     );
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &last, "last")?;
-    let ended = last.stop()?;
-    evidence.claim("the last run ends in order", ended == Some(0), code(ended));
-    let orphans = venue.open_orders()?;
-    evidence.claim("no order is left", orphans == 0, format!("{orphans} rest at the venue"));
-    Ok(())
+    ends(evidence, &mut last, "the last run ends in order", 0)?;
+    nothing_left(evidence, &venue)
 }

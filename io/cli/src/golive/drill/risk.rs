@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, code, hard, keep, keep_truth, market_order, most_resting,
-    number, quoting, wait,
+    Evidence, SOON, Stage, Trouble, code, ends, hard, keep, keep_truth, market_order, most_resting,
+    nothing_rests, number, quoting, rows, wait,
 };
 use crate::golive::stage::{Engine, Venue};
 
@@ -62,15 +62,14 @@ fn loss(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let published = "HARD_STOP kill_switch published";
     engine.says(published, SOON)?;
     evidence.proves(3, "the kill switch intent is published", true, engine.last(published));
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     evidence.claim("every order is canceled", true, "0 orders rest at the venue");
     moved(&venue, &symbol, way * MOVE, || Ok(false))?;
     let still = engine.last("Guard ");
     let recovered = still.contains("HARD_STOP") && venue.open_orders()? == 0;
     evidence.claim("it stays so while the price comes back", recovered, still);
     keep(evidence, &engine, "loss/first")?;
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "the exit code says so", 5)?;
     restarted(stage, &venue, evidence, "loss")
 }
 
@@ -81,7 +80,7 @@ fn drawdown(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let mut engine = stage.engine(&venue, "first", "")?;
     let (symbol, way) = holding(&venue, &engine)?;
     let (paused, _) = stage.keel(&["pause", "--run-dir", "first"])?;
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     evidence.claim("a pause leaves the position as it is", paused == Some(0), code(paused));
     let equity = || Ok::<_, Trouble>(number(&venue.truth()?["equity"]));
     moved(&venue, &symbol, way * MOVE, || Ok(equity()? > DEPOSIT * (1.0 + RISE)))?;
@@ -98,10 +97,9 @@ fn drawdown(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         now < peak * (1.0 - DRAWDOWN_MAX) && now > DEPOSIT * (1.0 - LOSS_MAX),
         format!("from {DEPOSIT} to {peak:.2} and down to {now:.2} USDT"),
     );
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     keep(evidence, &engine, "drawdown/first")?;
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "the exit code says so", 5)?;
     restarted(stage, &venue, evidence, "drawdown")
 }
 
@@ -119,8 +117,7 @@ fn leverage(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         hard(&stop, "leverage") && most == 0 && venue.fills()? == 0,
         format!("at most {most} rested; {stop}"),
     );
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says so", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "the exit code says so", 5)?;
     keep(evidence, &engine, "leverage")?;
     std::fs::write(stage.dir.join("wrong.toml"), "[risk]\nmax_leverage = 126\n")?;
     let (checked, _) = stage.keel(&["config", "check", "--config", "wrong.toml"])?;
@@ -147,7 +144,7 @@ fn margin(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         read.is_ok() && calm < 0.1 && theirs > 0.1,
         format!("{calm} before; {theirs} at the venue; {line}"),
     );
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     evidence.proves(5, "and no order rests", true, "0 orders rest at the venue");
     keep(evidence, &engine, "margin")?;
     engine.stop().map(drop)
@@ -162,7 +159,7 @@ fn holding(venue: &Venue, engine: &Engine) -> Result<(String, i32), Trouble> {
         venue.ask("/admin/order", &market_order("manual", "BTCUSDT", "sell", "4"))?;
         std::thread::sleep(Duration::from_secs(1));
         let truth = venue.truth()?;
-        let rows = truth["positions"].as_array().into_iter().flatten();
+        let rows = rows(&truth, "positions");
         held = rows
             .map(|row| (row["symbol"].as_str().unwrap_or_default(), number(&row["size"])))
             .find(|(_, size)| *size != 0.0)
@@ -209,8 +206,7 @@ fn restarted(
         latched,
         format!("{LOOKS} looks, at most {most} orders rested; {}", engine.first("HARD_STOP")),
     );
-    let ended = engine.stop()?;
-    evidence.claim("and the exit code says so again", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "and the exit code says so again", 5)?;
     keep_truth(evidence, venue, &format!("{what}/venue"))?;
     keep(evidence, &engine, &format!("{what}/second"))
 }

@@ -9,8 +9,8 @@ use keel_net::bitget::codes;
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, LOOK_EVERY, SOON, Stage, Trouble, code, filled, keep, keep_tap, keep_truth, number,
-    quantize, quoting, wait,
+    Evidence, LOOK_EVERY, SOON, Stage, Trouble, ends, filled, keep, keep_tap, keep_truth, number,
+    quantize, quoting, rows, wait,
 };
 use crate::golive::stage::Venue;
 use crate::golive::tap::Passed;
@@ -80,8 +80,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         seen,
     );
     keep(evidence, &engine, "first")?;
-    let ended = engine.stop()?;
-    evidence.claim("the first run ends in order", ended == Some(0), code(ended));
+    ends(evidence, &mut engine, "the first run ends in order", 0)?;
     let mut next = stage.engine(&venue, "second", "")?;
     quoting(&venue, &next)?;
     let (fit, seen) = fitting(&venue, &["BTCUSDT", "ETHUSDT"])?;
@@ -90,9 +89,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     keep_truth(evidence, &venue, "venue")?;
     keep_tap(evidence, &tap, "wire")?;
     keep(evidence, &next, "second")?;
-    let ended = next.stop()?;
-    evidence.claim("the second run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut next, "the second run ends in order", 0)
 }
 
 /// Answers by which the venue refuses an order for its price or size.
@@ -104,7 +101,7 @@ fn by_rules(passed: &[Passed]) -> usize {
 /// What the resting orders of a contract are worth.
 fn worths(venue: &Venue, symbol: &str) -> Result<Vec<f64>, Trouble> {
     let truth = venue.truth()?;
-    let orders = truth["orders"].as_array().into_iter().flatten();
+    let orders = rows(&truth, "orders");
     let ours = orders.filter(|order| order["symbol"] == symbol);
     Ok(ours.map(|order| number(&order["price"]) * number(&order["size"])).collect())
 }
@@ -112,7 +109,7 @@ fn worths(venue: &Venue, symbol: &str) -> Result<Vec<f64>, Trouble> {
 /// Whether an order of BTCUSDT stands between two ticks of before.
 fn finer(venue: &Venue) -> Result<bool, Trouble> {
     let truth = venue.truth()?;
-    let mut orders = truth["orders"].as_array().into_iter().flatten();
+    let mut orders = rows(&truth, "orders");
     Ok(orders
         .any(|order| order["symbol"] == "BTCUSDT" && !is_on(number(&order["price"]), TICK_BEFORE)))
 }
@@ -129,7 +126,7 @@ fn fitting(venue: &Venue, symbols: &[&str]) -> Result<(bool, String), Trouble> {
     let (mut seen, mut wrong) = (BTreeMap::new(), String::new());
     for _ in 0..LOOKS {
         let truth = venue.truth()?;
-        for order in truth["orders"].as_array().into_iter().flatten() {
+        for order in rows(&truth, "orders") {
             let symbol = order["symbol"].as_str().unwrap_or_default();
             if !symbols.contains(&symbol) {
                 continue;

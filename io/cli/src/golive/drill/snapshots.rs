@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Evidence, SOON, Stage, Trouble, booked, code, filled, keep, keep_truth, number, wait};
+use super::{
+    Evidence, SOON, Stage, Trouble, booked, code, ends, filled, keep, keep_truth, nothing_rests,
+    number, rows, wait,
+};
 use crate::golive::stage::{Engine, Venue};
 
 /// Sizes by contract; flat ones are left out.
@@ -16,28 +19,25 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     filled(&venue, &engine, 6)?;
     let (paused, _) = stage.keel(&["pause", "--run-dir", "first"])?;
     evidence.claim("a pause leaves positions as they are", paused == Some(0), code(paused));
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     booked(&venue, &engine)?;
     let truth = at_venue(&venue)?;
     evidence.claim("something is held", !truth.is_empty(), format!("{truth:?}"));
     agree(stage, &engine, evidence, "first", &truth)?;
     keep(evidence, &engine, "first")?;
-    let ended = engine.stop()?;
-    evidence.claim("the first run ends in order", ended == Some(0), code(ended));
+    ends(evidence, &mut engine, "the first run ends in order", 0)?;
     let mut next = stage.engine(&venue, "second", "")?;
     next.says("-> RUNNING", SOON)?;
     let (paused, _) = stage.keel(&["pause", "--run-dir", "second"])?;
     evidence.claim("the next run is paused too", paused == Some(0), code(paused));
-    wait(SOON, "no order rests", || Ok(venue.open_orders()? == 0))?;
+    nothing_rests(&venue)?;
     booked(&venue, &next)?;
     agree(stage, &next, evidence, "second", &at_venue(&venue)?)?;
     let drift = next.first("Position drift");
     evidence.claim("the next run found no drift", drift.is_empty(), drift);
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &next, "second")?;
-    let ended = next.stop()?;
-    evidence.claim("the second run ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut next, "the second run ends in order", 0)
 }
 
 /// Status, the day's state and the minute's row have what the venue has.
@@ -78,7 +78,7 @@ fn agree(
 
 fn at_venue(venue: &Venue) -> Result<Held, Trouble> {
     let truth = venue.truth()?;
-    let rows = truth["positions"].as_array().into_iter().flatten();
+    let rows = rows(&truth, "positions");
     let held = rows
         .map(|row| (row["symbol"].as_str().unwrap_or_default().to_owned(), number(&row["size"])));
     Ok(held.filter(|(_, size)| *size != 0.0).collect())

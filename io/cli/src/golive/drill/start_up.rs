@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, code, keep, most_resting};
+use super::{Evidence, SOON, Stage, Trouble, code, ends, keep, most_resting};
 
 /// What the start asks for.
 const QUESTIONS: [(&str, &str); 6] = [
@@ -44,7 +44,5 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let mut engine = part.engine(&venue, "run", "")?;
     super::quoting(&venue, &engine)?;
     evidence.claim("with every answer it quotes", true, "orders rest");
-    let ended = engine.stop()?;
-    evidence.claim("and ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "and ends in order", 0)
 }

@@ -1,6 +1,6 @@
 //! Item 18: after a kill the engine stays down until the incident is named.
 
-use super::{Evidence, SOON, Stage, Trouble, code, keep, most_resting, quoting, wait};
+use super::{Evidence, SOON, Stage, Trouble, code, ends, keep, most_resting, quoting, wait};
 use crate::golive::stage::Venue;
 
 /// Looks at the venue while a stopped engine must quote nothing.
@@ -20,8 +20,7 @@ fn by_person(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (killed, _) = stage.keel(&kill)?;
     let open = venue.open_orders()?;
     evidence.claim("a kill leaves none", killed == Some(0) && open == 0, format!("{open} rest"));
-    let ended = engine.stop()?;
-    evidence.claim("the exit code says stopped for good", ended == Some(5), code(ended));
+    ends(evidence, &mut engine, "the exit code says stopped for good", 5)?;
     let incident = latched(stage)?;
     stays_down(stage, &venue, evidence, "after a person's kill")?;
     rearmed(stage, &venue, evidence, &incident)?;
@@ -65,8 +64,7 @@ fn stays_down(
     let down = most == 0 && !engine.log().contains("-> RUNNING");
     let seen = format!("{LOOKS} looks, at most {most} orders; {}", engine.first("HARD_STOP"));
     evidence.claim(&format!("{when} the next start quotes nothing"), down, seen);
-    let ended = engine.stop()?;
-    evidence.claim(&format!("{when} its exit code says so"), ended == Some(5), code(ended));
+    ends(evidence, &mut engine, &format!("{when} its exit code says so"), 5)?;
     keep(evidence, &engine, when)
 }
 
@@ -90,7 +88,5 @@ fn rearmed(
     let mut engine = stage.guarded(venue, "third", "")?;
     let quotes = quoting(venue, &engine);
     evidence.claim("and the next start quotes", quotes.is_ok(), engine.last("Guard "));
-    let ended = engine.stop()?;
-    evidence.claim("and ends in order", ended == Some(0), code(ended));
-    Ok(())
+    ends(evidence, &mut engine, "and ends in order", 0)
 }
