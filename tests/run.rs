@@ -237,6 +237,79 @@ fn a_replay_without_a_journal_is_refused() {
 }
 
 #[test]
+fn an_edge_report_has_the_fills_of_the_tables_and_is_the_same_each_time() {
+    shared().ended.done();
+    let (dir, run) = copied();
+    let report = ended(dir.path(), &["report", "edge", "--run-dir", "copy"]);
+    report.done();
+    let path = run.join("analysis/edge_report.json");
+    let text = fs::read_to_string(&path).expect("written");
+    let json: Value = serde_json::from_str(&text).expect("JSON");
+    let mut ids: Vec<String> = Vec::new();
+    for pair in PAIRS {
+        let table = table(&run.join("state").join(pair).join("fills.csv"));
+        ids.extend(column(&table, "exchange_trade_id"));
+        for (id, notional) in
+            column(&table, "exchange_trade_id").iter().zip(column(&table, "notional_quote"))
+        {
+            let mut fills = json["fills"].as_array().expect("a list").iter();
+            let fill = fills.find(|fill| fill["exchange_trade_id"] == *id).expect("in the report");
+            assert_eq!(
+                (&fill["trading_pair"], &fill["notional_quote"]),
+                (&pair.into(), &notional.into())
+            );
+        }
+    }
+    assert_eq!(json["fills_count"], ids.len());
+    assert_eq!(json["verdict"], "INSUFFICIENT", "14 s are no ten minutes");
+    let row = &json["horizons"][0];
+    let seen = [&row["fills"], &row["not_covered"]].map(|n| n.as_u64().expect("a count"));
+    assert_eq!(seen[0] + seen[1], ids.len() as u64);
+    assert!(report.out.contains("\nINSUFFICIENT: "), "{}", report.said());
+    assert!(report.out.contains("No evidence of edge in a real market"), "{}", report.said());
+    let page = fs::read_to_string(run.join("analysis/edge_report.html")).expect("written");
+    assert!(page.contains("<svg") && page.ends_with("</html>\n"));
+    let pair = json["fills"][0]["trading_pair"].as_str().expect("a name");
+    let args = ["report", "edge", "--run-dir", "copy", "--json", "again.json"];
+    ended(dir.path(), &args).done();
+    assert_eq!(fs::read_to_string(dir.path().join("again.json")).expect("written"), text);
+    assert!(dir.path().join("again.html").exists());
+    ended(dir.path(), &[&args[..], &["--instrument", pair]].concat()).done();
+    let one = fs::read_to_string(dir.path().join("again.json")).expect("written");
+    let one: Value = serde_json::from_str(&one).expect("JSON");
+    assert_eq!(one["instruments"], serde_json::json!([pair]));
+    assert!(one["fills"].as_array().expect("a list").iter().all(|f| f["trading_pair"] == pair));
+}
+
+#[test]
+fn an_edge_report_of_what_is_no_whole_journal_is_refused() {
+    shared().ended.done();
+    let (dir, run) = copied();
+    let refused = |args: &[&str], code, words: &[&str]| {
+        ended(dir.path(), &[&["report", "edge", "--run-dir"], args].concat()).refused(code, words);
+    };
+    refused(&["copy", "--instrument", "DOGEUSDT"], 2, &["no instrument", "BTCUSDT, ETHUSDT"]);
+    refused(&["nowhere"], 3, &["nowhere/journal", "No such file"]);
+    ended(dir.path(), &["--for", "1ms", "--run-dir", "short"]).done();
+    refused(&["short"], 3, &["tells of no own fill"]);
+    let segment = run.join("journal/00000001.journal");
+    let bytes = fs::read(&segment).expect("a segment");
+    let write = |bytes: &[u8]| fs::write(&segment, bytes).expect("written");
+    let mut damaged = bytes.clone();
+    damaged[bytes.len() / 2] ^= 0x10;
+    write(&damaged);
+    refused(&["copy"], 3, &["journal: segment 1, byte "]);
+    let mut newer = bytes.clone();
+    newer[8] += 1;
+    write(&newer);
+    refused(&["copy"], 3, &["has format 2", "this build reads 1"]);
+    write(&bytes[..bytes.len() - 100]);
+    let cut = ended(dir.path(), &["report", "edge", "--run-dir", "copy"]);
+    cut.done();
+    assert!(cut.out.contains("the journal is torn off at segment 1"), "{}", cut.said());
+}
+
+#[test]
 fn a_directory_of_an_earlier_run_is_not_written_over() {
     let run = shared();
     run.ended.done();

@@ -137,6 +137,12 @@ pub enum Command {
     ///
     /// Reads /proc and /sys and changes nothing. Exit code 1 when something is unfit.
     Doctor(DoctorArgs),
+    /// Report on what a run has recorded.
+    Report {
+        /// On what.
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// Drill the go-live checklist, sign what was found, and verify what was signed.
     Golive {
         /// What to do.
@@ -157,6 +163,54 @@ pub struct DoctorArgs {
     /// Where /proc and /sys lie.
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     pub root: PathBuf,
+}
+
+/// Commands of `report`.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// What own fills were worth 100 ms to 300 s later: capture, way of the mid, fees and funding,
+    /// with an interval and a verdict.
+    ///
+    /// Reads the run's journal and writes analysis/edge_report.json and .html into its directory.
+    /// Exit code 0 whatever the verdict, 3 when the journal is missing, damaged or without fills.
+    Edge(EdgeArgs),
+    /// Compare one UTC day of a venue's statement with what runs have recorded of it: by type,
+    /// count and sum, and record by record.
+    ///
+    /// A statement is the answer of GET /api/v3/account/financial-records as it came, a JSON list
+    /// of such answers, or a CSV table with columns id, ts, symbol, coin, type, amount and fee.
+    /// Exit code 0 only when both agree within 1 bp of notional and 5 % of profit, else 7.
+    Statement(StatementArgs),
+}
+
+/// Flags of `report statement`.
+#[derive(Args, Clone, Debug)]
+pub struct StatementArgs {
+    /// The venue's statement: .json or .csv.
+    pub file: PathBuf,
+    /// The UTC day, such as 2026-11-27.
+    #[arg(long, value_name = "DATE")]
+    pub day: String,
+    /// The directory of a run of that day; all of them, in the order in which they ran.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub run_dir: Vec<PathBuf>,
+}
+
+/// Flags of `report edge`.
+#[derive(Args, Clone, Debug)]
+pub struct EdgeArgs {
+    /// Where the figures are written [default: analysis/edge_report.json in the run's directory].
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where the page is written [default: beside the figures, with .html].
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Only this instrument.
+    #[arg(long, value_name = "NAME")]
+    pub instrument: Option<String>,
+    /// Which run.
+    #[command(flatten)]
+    pub at: RunRef,
 }
 
 /// Commands of `golive`.

@@ -7,6 +7,7 @@ mod doctor;
 pub mod exit;
 pub mod golive;
 mod operate;
+mod report;
 mod start;
 
 use std::fmt::Display;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         Some(Command::Rearm { incident, at }) => operate::rearm(&at, incident),
         Some(Command::Guardian { run, config_hash }) => start::guardian(&run, &config_hash),
         Some(Command::Config { command }) => configure(command),
+        Some(Command::Report { command }) => report::run(command),
         Some(Command::Golive { command }) => golive::run(command),
         Some(Command::Doctor(args)) => doctor::run(&args.root, &args.cores, args.jitter),
     };

@@ -30,13 +30,13 @@ const KILL_MAX: Duration = Duration::from_millis(1_500);
 const DIRECT_MAX: Duration = Duration::from_secs(600);
 
 /// Where a run and its state are.
-struct Found {
-    run_dir: PathBuf,
-    state_dir: Option<PathBuf>,
+pub(crate) struct Found {
+    pub(crate) run_dir: PathBuf,
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// Finds the run that is meant.
-fn find(at: &RunRef) -> Result<Found, (Exit, String)> {
+pub(crate) fn find(at: &RunRef) -> Result<Found, (Exit, String)> {
     if let Some(run_dir) = &at.run_dir {
         let state_dir = at.state_dir.clone().or_else(|| start::state_dir_of(run_dir));
         return Ok(Found { run_dir: run_dir.clone(), state_dir });
@@ -80,7 +80,7 @@ fn is_nobody(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
-fn fail((exit, what): (Exit, String)) -> Exit {
+pub(crate) fn fail((exit, what): (Exit, String)) -> Exit {
     complain(&what);
     exit
 }

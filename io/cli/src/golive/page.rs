@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use keel_desk::report::page;
 use serde_json::Value;
 
 use super::item::{CHECKLIST_ITEMS, ITEMS};
@@ -70,18 +71,18 @@ pub(super) fn html(body: &Value) -> String {
         }
         rows.push_str("</ul></td></tr>\n");
     }
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>keel go-live</title>\n\
-         <style>{STYLE}</style>\n<h1>Go-live check</h1>\n\
+    let body = format!(
+        "<h1>Go-live check</h1>\n\
          <p>Made {} by keel {} on the {} venue. Binary <code>{}</code>, configuration \
          <code>{}</code>.</p>\n<table>\n<tr><th>Item<th><th>Verdict<th>Ran on<th>Seconds</tr>\n\
-         {rows}</table>\n</html>\n",
+         {rows}</table>\n",
         escaped(&body["made_utc"]),
         escaped(&body["keel"]),
         escaped(&body["venue"]),
         escaped(&body["binary_blake3"]),
         escaped(&body["config_blake3"]),
-    )
+    );
+    page::page("go-live", &body)
 }
 
 /// Whether some claim proves a box of the item, and all that do hold.
@@ -102,26 +103,10 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Text that is no markup, wherever it came from.
+/// A text that is no markup, wherever it came from.
 fn escaped(value: &Value) -> String {
-    let mut out = String::new();
-    for c in text(value).chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
-        }
-    }
-    out
+    page::escaped(text(value))
 }
-
-const STYLE: &str = "body{font:15px/1.4 system-ui,sans-serif;margin:2em auto;max-width:70em}\
-    table{border-collapse:collapse;width:100%}td,th{padding:.3em .6em;text-align:left;\
-    vertical-align:top;border-top:1px solid #ccc}.pass td{background:#e4f3e4}\
-    .fail td{background:#f8dada}.not-run td{background:#eee}code{font-size:12px;\
-    overflow-wrap:anywhere}ul{margin:.2em 0;padding-left:1em;list-style:none}";
 
 #[cfg(test)]
 mod tests {

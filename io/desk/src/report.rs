@@ -1,0 +1,9 @@
+//! Reports over what a run has recorded: figures from records, without a file, a clock or a
+//! socket.
+
+pub mod edge;
+pub mod interval;
+pub mod page;
+mod share;
+pub mod statement;
+mod tape;
