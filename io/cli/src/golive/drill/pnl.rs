@@ -1,18 +1,35 @@
-//! Item 10: realized profit, fees and funding of the files are the venue's balance, to the unit.
+//! Item 10: realized profit, fees and funding of the files are the venue's balance, to the unit,
+//! and the edge report says by its parts what the fills were worth.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, ends, filled, flattened, keep, keep_truth,
-    nothing_rests, wait,
+    Evidence, SOON, Stage, Trouble, booked, code, ends, filled, flattened, keep, keep_truth,
+    nothing_rests, quoting, traded_into, wait,
 };
 use crate::golive::stage::{Engine, Venue};
 
 const FILLS: usize = 12;
+/// How fast the venue's time runs while the edge is measured: its report asks for ten minutes.
+const FAST: u32 = 10;
+/// For how long of the venue's time it is traded into, and how often.
+const TRADED: Duration = Duration::from_secs(12 * 60);
+const ROUND: Duration = Duration::from_secs(20);
+/// How long after the last fill books are read on: the report looks 30 s ahead.
+const WATCHED: Duration = Duration::from_secs(60);
+/// What sums to the net edge at each horizon, and with which sign.
+const PARTS: [(&str, i64); 4] =
+    [("capture_quote", 1), ("mid_move_quote", 1), ("fee_quote", -1), ("funding_quote", -1)];
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    balances(&stage.part("balance")?, evidence)?;
+    edge(&stage.part("edge")?, evidence)
+}
+
+/// Trades over two runs and a settlement: the files are the venue's balance.
+fn balances(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
     let began = balance(&venue)?;
     let mut first = stage.engine(&venue, "first", "")?;
@@ -58,7 +75,97 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     evidence.proves(3, "funding was paid or received", funding != 0, funding.to_string());
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &second, "runs")?;
-    ends(evidence, &mut second, "the second run ends in order", 0)
+    ends(evidence, &mut second, "the second run ends in order", 0)?;
+    let short = report(stage, evidence, "first")?;
+    let said = short["verdict"].as_str().unwrap_or_default();
+    evidence.claim(
+        "an edge report of less than ten minutes does not pretend to know",
+        said == "INSUFFICIENT",
+        format!("{said}: {}", short["why"]),
+    );
+    Ok(())
+}
+
+/// Trades for minutes of the venue's time: the report has every fill, and parts that sum to it.
+fn edge(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    let venue = stage.venue(FAST, None)?;
+    let mut engine = stage.engine(&venue, "run", "")?;
+    quoting(&venue, &engine)?;
+    for _ in 0..TRADED.as_secs() / ROUND.as_secs() {
+        traded_into(&venue)?;
+        std::thread::sleep(ROUND / FAST);
+    }
+    stage.keel(&["pause", "--run-dir", "run"])?;
+    nothing_rests(&venue)?;
+    booked(&venue, &engine)?;
+    std::thread::sleep(WATCHED / FAST);
+    keep(evidence, &engine, "edge")?;
+    ends(evidence, &mut engine, "the run of the edge report ends in order", 0)?;
+    let report = report(stage, evidence, "run")?;
+    let rows = engine.table("fills.csv");
+    let mut sums = [rows.len() as i64, 0, 0, 0];
+    for row in &rows {
+        for (sum, column) in sums[1..].iter_mut().zip(SUMMED) {
+            *sum += e8(&row.text(column).into())?;
+        }
+    }
+    let mut told = [report["fills_count"].as_i64().unwrap_or(-1), 0, 0, 0];
+    for (told, column) in told[1..].iter_mut().zip(SUMMED) {
+        *told = e8(&report[column])?;
+    }
+    evidence.claim(
+        "the edge report has the fills of fills.csv: count, notional, fees, profit, to 1e-8 USDT",
+        told == sums && sums[0] > 0,
+        format!("report {told:?}, fills.csv {sums:?}"),
+    );
+    let verdict = report["verdict"].as_str().unwrap_or_default();
+    evidence.proves(
+        4,
+        "the edge report says POSITIVE or NEGATIVE, and its parts sum to it at every horizon",
+        ["POSITIVE", "NEGATIVE"].contains(&verdict) && is_sum_of_its_parts(&report)?,
+        format!("{verdict}: {}", report["why"]),
+    );
+    Ok(())
+}
+
+/// What `fills.csv` and the report both have of each fill.
+const SUMMED: [&str; 3] = ["notional_quote", "fee_quote", "realized_pnl_quote"];
+
+/// Has the edge of a run reported, and keeps the report.
+fn report(stage: &Stage, evidence: &mut Evidence, run: &str) -> Result<Value, Trouble> {
+    let (ended, _) = stage.keel(&["report", "edge", "--run-dir", run])?;
+    let dir = stage.dir.join(run).join("analysis");
+    for file in ["edge_report.json", "edge_report.html"] {
+        evidence.keep_file(&format!("{run}/{file}"), &dir.join(file))?;
+    }
+    let wrong =
+        |what: String| Trouble::Unexpected(format!("keel report edge: {}: {what}", code(ended)));
+    let text = std::fs::read_to_string(dir.join("edge_report.json"));
+    let text = text.map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// Whether capture, way of the mid, fees and funding make the net edge at every horizon, and the
+/// fills that are covered make each of them.
+fn is_sum_of_its_parts(report: &Value) -> Result<bool, Trouble> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let horizons = list(&report["horizons"]);
+    for (at, row) in horizons.iter().enumerate() {
+        let mut whole = 0;
+        for (part, sign) in PARTS {
+            whole += sign * units(&row[part], 9)?;
+        }
+        let net = units(&row["net_edge_quote"], 9)?;
+        let mut summed = 0;
+        for fill in list(&report["fills"]) {
+            let of_fill = &fill["net_edge_quote"][at];
+            summed += if of_fill.is_null() { 0 } else { units(of_fill, 9)? };
+        }
+        if net != whole || net != summed {
+            return Ok(false);
+        }
+    }
+    Ok(!horizons.is_empty())
 }
 
 /// The account's balance in 1e-8 USDT.
@@ -100,20 +207,44 @@ fn ledger(state: &std::path::Path) -> Result<[i64; 4], Trouble> {
 
 /// A decimal text in 1e-8, exact.
 fn e8(value: &Value) -> Result<i64, Trouble> {
-    let wrong = || Trouble::Unexpected(format!("no decimal of 1e-8: {value}"));
+    units(value, 8)
+}
+
+/// A decimal text in units of so many decimals, exact.
+fn units(value: &Value, decimals: usize) -> Result<i64, Trouble> {
+    let wrong = || Trouble::Unexpected(format!("no decimal of 1e-{decimals}: {value}"));
     let text = value.as_str().ok_or_else(wrong)?;
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() || part.len() > 8 || part.contains(['-', '+']) {
+    if whole.is_empty() || part.len() > decimals || part.contains(['-', '+']) {
         return Err(wrong());
     }
-    let number: i64 = format!("{whole}{part:0<8}").parse().map_err(|_| wrong())?;
+    let number: i64 = format!("{whole}{part:0<decimals$}").parse().map_err(|_| wrong())?;
     Ok(sign * number)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_whose_parts_or_fills_do_not_sum_is_found() {
+        let report = |net: &str, of_fill: &str| {
+            json!({
+                "horizons": [{
+                    "capture_quote": "0.5", "mid_move_quote": "-0.1", "fee_quote": "0.000000005",
+                    "funding_quote": "-0.2", "net_edge_quote": net,
+                }],
+                "fills": [{ "net_edge_quote": [of_fill] }, { "net_edge_quote": [null] }],
+            })
+        };
+        let is_so = |net, of_fill| is_sum_of_its_parts(&report(net, of_fill)).expect("decimals");
+        assert!(is_so("0.599999995", "0.599999995"));
+        assert!(!is_so("0.599999994", "0.599999994"), "parts");
+        assert!(!is_so("0.599999995", "0.5"), "fills");
+        assert!(!is_sum_of_its_parts(&json!({})).expect("no row"), "nothing proves nothing");
+        assert!(is_sum_of_its_parts(&report("x", "0")).is_err());
+    }
 
     #[test]
     fn decimals_are_read_exactly() {
