@@ -73,7 +73,7 @@ pub fn compare(statement: &Statement, own: &Own) -> Result<Comparison, String> {
         refused: Vec::new(),
     };
     comparison.within(&ledger, &fills, &bills);
-    comparison.trades(&there, &fills);
+    comparison.trades(&there, &fills, &own.units);
     comparison.bills(&there, &bills);
     comparison.judge();
     Ok(comparison)
@@ -133,7 +133,7 @@ impl Comparison {
         }
     }
 
-    fn trades(&mut self, there: &[&Entry], here: &[&Entry]) {
+    fn trades(&mut self, there: &[&Entry], here: &[&Entry], units: &BTreeMap<String, i64>) {
         let traded = there.iter().copied().filter(|entry| entry.kind == Kind::Trade);
         let second = traded.clone().all(|entry| entry.ts % SECOND == 0);
         let grain = if second { SECOND } else { MILLI };
@@ -144,7 +144,7 @@ impl Comparison {
             let mut left = Vec::new();
             for moment in venue {
                 match nearest(&own, &moment, reach, same_fee) {
-                    Some(place) => self.matched(&moment, &own.remove(place)),
+                    Some(place) => self.matched(&moment, &own.remove(place), units),
                     None => left.push(moment),
                 }
             }
@@ -164,17 +164,15 @@ impl Comparison {
         }
     }
 
-    fn matched(&mut self, venue: &Moment, own: &Moment) {
+    /// What a part of a position has cost is rounded by each side in its own way, ours to a tick
+    /// times a lot; once the position is closed, the sums are the same.
+    fn matched(&mut self, venue: &Moment, own: &Moment, units: &BTreeMap<String, i64>) {
         let off = own.profit - venue.profit;
-        if off != 0 {
-            self.rounded = (self.rounded.0 + 1, self.rounded.1 + off);
-        }
-        let most = i128::from(venue.count.max(own.count)) * ROUNDING;
-        if venue.fee == own.fee && off.abs() <= most {
+        let unit = i128::from(units.get(&own.symbol).copied().unwrap_or(0));
+        if venue.fee == own.fee && off.abs() <= unit * i128::from(venue.count.max(own.count)) {
+            let rounded = u64::from(off != 0);
+            self.rounded = (self.rounded.0 + rounded, self.rounded.1 + off);
             return;
-        }
-        if off != 0 {
-            self.rounded = (self.rounded.0 - 1, self.rounded.1 - off);
         }
         self.differences.push(format!(
             "other amount: {} {}, realized there {} here {}, fee there {} here {}",
@@ -350,8 +348,6 @@ fn text(amount: i128) -> String {
 
 /// Realized, fees and funding come first and make the profit.
 const PROFIT_PARTS: usize = 3;
-/// What a part of a position has cost is rounded by each side in its own way: units an execution.
-const ROUNDING: i128 = 2;
 /// How far the time of a record may be from that of its cause.
 const NEAR: i64 = 5 * SECOND;
 const SECOND: i64 = 1_000_000_000;

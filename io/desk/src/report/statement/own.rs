@@ -23,6 +23,8 @@ pub struct Own {
     pub(super) ledger: Option<Day>,
     /// From when on the ledger speaks; what was before is in the balance that it began with.
     pub(super) began: Option<i64>,
+    /// What one lot is worth a tick, in 1e-8 USDT, by name: what profit is booked in.
+    pub(super) units: BTreeMap<String, i64>,
     rules: BTreeMap<InstrumentId, Instrument>,
     restored: bool,
     fresh: bool,
@@ -37,6 +39,7 @@ impl Own {
             bills: BTreeMap::new(),
             ledger: None,
             began: None,
+            units: BTreeMap::new(),
             rules: BTreeMap::new(),
             restored: false,
             fresh: false,
@@ -103,6 +106,7 @@ impl Own {
                     amount: booked.realized.0,
                     fee: booked.fee.0,
                 };
+                self.units.insert(entry.symbol.clone(), rules.quote_per_tick_lot());
                 self.fills.entry(booked.trade_id).or_insert((entry, value));
             }
             CommandView::Day(day) if day.day == self.day => {
