@@ -332,8 +332,11 @@ impl Rest {
         }
     }
 
+    /// Asks, unless the same question waits already.
     fn ask(&mut self, ask: Ask) {
-        self.reference.push_back(Job::new(ask));
+        if !self.reference.iter().any(|job| job.ask == ask) {
+            self.reference.push_back(Job::new(ask));
+        }
     }
 
     fn keep_schedule(&mut self, now: MonoNanos) {
@@ -574,6 +577,11 @@ impl Rest {
         if job.tries < TRIES_MAX && job.cursor.is_none() && !matches!(job.ask, Ask::Evidence(_)) {
             return self.front(job);
         }
+        if let Ask::FeeRate(instrument) = job.ask {
+            let (maker, taker) = (Rate::ZERO, Rate::ZERO);
+            let source = FeeSource::Unresolved;
+            self.out.push_back(Event::FeeRate(FeeRate { instrument, maker, taker, source }));
+        }
         match job.ask {
             Ask::Evidence(query) if self.planted.has(Defect::FailureIsEmpty) => {
                 if query.topic == Topic::Order {
@@ -583,15 +591,10 @@ impl Rest {
                 self.out.push_back(evidence(&query, Phase::End, &job));
             }
             Ask::Evidence(query) => self.out.push_back(evidence(&query, Phase::Failed, &job)),
-            Ask::FeeRate(instrument) => self.out.push_back(Event::FeeRate(FeeRate {
-                instrument,
-                maker: Rate::ZERO,
-                taker: Rate::ZERO,
-                source: FeeSource::Unresolved,
-            })),
-            // Asked again by the schedule; what is not known keeps the engine from trading.
+            // Asked again until it is known; what is not known keeps the engine from trading.
             Ask::Time
             | Ask::Instruments
+            | Ask::FeeRate(_)
             | Ask::Settings
             | Ask::Key
             | Ask::FirstOrder(_)
@@ -760,6 +763,30 @@ mod tests {
     use super::*;
     use keel_core::decimal::Grid;
     use keel_core::units::Quote;
+
+    #[test]
+    fn a_fee_rate_that_is_not_told_is_asked_for_until_it_is() {
+        // After three failed questions the next one came with the refresh, 300 s later; before
+        // that, after 180 s without the rate, the engine stopped for good: the life of seed 6007867.
+        let symbol = Symbol::parse(b"BTCUSDT").expect("a name");
+        let instance = Instance::parse("mm1").expect("a name");
+        let mut rest = Rest::new(instance, "localhost", None, &[symbol], VenueClock::default());
+        let rate = Ask::FeeRate(InstrumentId(0));
+        rest.ask(rate);
+        rest.ask(rate);
+        assert_eq!(rest.reference.len(), 1, "a question is asked once at a time");
+        for now in 1..=TRIES_MAX {
+            let job = rest.reference.pop_front().expect("it is asked again");
+            rest.fail(job, &RestError::Http(502), MonoNanos(u64::from(now) * SECONDS));
+        }
+        let told = rest.out.pop_front();
+        assert!(
+            matches!(told, Some(Event::FeeRate(fee)) if fee.source == FeeSource::Unresolved),
+            "{told:?}"
+        );
+        let waits = rest.reference.front().map(|job| (job.ask, job.tries));
+        assert_eq!((waits, rest.out.len()), (Some((rate, 0)), 0));
+    }
 
     #[test]
     fn executions_of_an_answer_are_told_as_they_happened() {
