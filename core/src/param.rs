@@ -406,6 +406,9 @@ params! {
 /// Values in all.
 pub const VALUES: usize = at::END;
 
+/// One in so many of a position's limit is left to moves of the mark: 2 %.
+const MARK_MOVES: i64 = 50;
+
 /// The values in force, and beside them, because every room is handed these, the defect that the
 /// run commits on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -421,6 +424,13 @@ pub enum Profile {
 }
 
 impl Params {
+    /// How large orders may make a position: the limit beyond which it stops for good, less what a
+    /// mark may move by. At the limit itself the next tick of the mark would be a stop.
+    pub fn position_quote_room(&self) -> Quote {
+        let max = self.max_position_quote();
+        Quote(max.0 - max.0 / MARK_MOVES)
+    }
+
     /// The defaults of a profile.
     pub fn defaults(profile: Profile) -> Self {
         let mut values = [0; VALUES];

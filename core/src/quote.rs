@@ -249,7 +249,7 @@ impl<'a> Shape<'a> {
         let position_value = times_over(inputs.position.0, lot_value_x2, 2);
         let base_pct = Rate(ratio(position_value, inputs.equity.0));
         let most_value =
-            part_of(inputs.equity, params.max_base_pct()).min(params.max_position_quote());
+            part_of(inputs.equity, params.max_base_pct()).min(params.position_quote_room());
         let mut shape = Self {
             params,
             inputs,

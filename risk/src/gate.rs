@@ -149,7 +149,7 @@ impl Gate for RiskGate<'_> {
         limits::order_lots(intent, &rules)?;
         limits::order_notional(intent, &rules, params.max_order_notional_quote())?;
         if !params.commits(Defect::WorstCaseNotChecked) {
-            limits::worst_case(intent, instrument, &rules, params.max_position_quote())?;
+            limits::worst_case(intent, instrument, &rules, params.position_quote_room())?;
         }
         limits::gross(intent, &rules, view)?;
         if !params.commits(Defect::BusyNotCounted) {
@@ -354,7 +354,8 @@ mod tests {
         let lot = rules.value_at(desk.instruments[0].mark, Lots(1)).0;
         let intent = Intent { lots: Lots(100), price: Ticks(MID - 10), ..Desk::intent() };
         assert!(desk.params.set(at::max_order_notional_quote, 10_000 * E8));
-        assert!(desk.params.set(at::max_position_quote, lot * 250));
+        // Orders may use 98 % of it.
+        assert!(desk.params.set(at::max_position_quote, lot * 250 * 50 / 49 + 1));
         for (position, passes) in [(49, true), (50, true), (51, false)] {
             desk.instruments[0].position = Lots(position);
             desk.instruments[0].open_lots = [Lots(100), Lots(0)];

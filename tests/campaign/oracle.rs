@@ -76,6 +76,8 @@ pub(super) struct Oracles<'w> {
     pong_at: MonoNanos,
     /// Symbols whose chain of frames is broken.
     torn: BTreeSet<String>,
+    /// Symbols whose snapshot has come on the connection that is: another one says nothing new.
+    whole: BTreeSet<String>,
     /// When an order that is not ours was first seen at the venue.
     foreign: BTreeMap<String, MonoNanos>,
     /// Routes on which a request stays without an answer, and nothing behind it is read.
@@ -154,6 +156,7 @@ impl<'w> Oracles<'w> {
             touch_at: BTreeMap::new(),
             pong_at: MonoNanos::ZERO,
             torn: BTreeSet::new(),
+            whole: BTreeSet::new(),
             foreign: BTreeMap::new(),
             hangs: [false; Route::ALL.len()],
             cancel_all_at: MonoNanos::ZERO,
@@ -310,14 +313,21 @@ impl Oracles<'_> {
                 self.answer(*route, text, world);
             }
             Note::Spoiled { route: Route::Public, text } => {
-                if let Some(symbol) = wire::book_of(wire::head(text)) {
+                let head = wire::head(text);
+                if let Some(symbol) = wire::book_of(head)
+                    && !(wire::is_snapshot(head) && self.whole.contains(symbol))
+                {
                     self.torn.insert(symbol.to_owned());
+                    self.whole.remove(symbol);
                 }
             }
             Note::Spoiled { .. } => {}
             Note::Ended { route } => {
                 self.calm[*route as usize] = None;
                 self.sync.reset(*route);
+                if *route == Route::Public {
+                    self.whole.clear();
+                }
                 if *route == Route::Private {
                     self.cut(world, at);
                 }
@@ -332,6 +342,7 @@ impl Oracles<'_> {
                 self.believed.clear();
                 self.done.clear();
                 self.orphaned.clear();
+                self.whole.clear();
                 self.money.died();
                 Route::ALL.into_iter().for_each(|route| self.sync.reset(route));
                 self.guard = GuardState::SoftPause;

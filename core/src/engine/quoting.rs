@@ -268,18 +268,19 @@ impl<G: Gate> Engine<'_, G> {
         if working == 0 {
             return;
         }
-        if stubborn || working > PULL_SINGLY_MAX || !Self::has_room(out) {
-            out.plain(Plain::CancelAll(CancelAll { instrument: id }));
-            self.orders.cancel_all_sent(id, now);
-            return self.refresh_view(id);
-        }
-        for side in Side::BOTH {
+        // Singly goes by one way and all by another: where one may be slow, both are taken.
+        let singly = working <= PULL_SINGLY_MAX && Self::has_room(out);
+        for side in Side::BOTH.into_iter().filter(|_| singly) {
             loop {
                 let order = self.orders.open(id, side).find(ends).map(|o| (o.client, o.order_id));
                 let Some((client, order_id)) = order else { break };
                 let cause = CancelCause::Safety;
                 self.cancel(Cancel { instrument: id, client, order_id, cause }, now, out);
             }
+        }
+        if stubborn || !singly {
+            out.plain(Plain::CancelAll(CancelAll { instrument: id }));
+            self.orders.cancel_all_sent(id, now);
         }
         self.refresh_view(id);
     }

@@ -266,8 +266,9 @@ impl Oracles<'_> {
         if let Some(frames) = self.frames.get_mut(symbol) {
             *frames += 1;
         }
-        if sound && head.contains("\"action\":\"snapshot\"") {
+        if sound && is_snapshot(head) {
             self.torn.remove(symbol);
+            self.whole.insert(symbol.to_owned());
             self.sync.snapshot(symbol);
         }
         if sound && !self.torn.contains(symbol) {
@@ -300,6 +301,11 @@ pub(super) fn position(account: &Account, instrument: InstrumentId) -> i64 {
 /// A limit in money, with half a percent for how far a price moves on the way.
 fn with_drift(limit: i64) -> i128 {
     i128::from(limit) * 1_005 / 1_000
+}
+
+/// True for the begin of a books frame that says the whole book.
+pub(super) fn is_snapshot(head: &str) -> bool {
+    head.contains("\"action\":\"snapshot\"")
 }
 
 /// How a text begins; nothing of one that is no text.
