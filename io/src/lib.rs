@@ -25,6 +25,7 @@ pub mod secrets;
 pub mod setup;
 pub mod signals;
 pub mod snapshot;
+pub mod soak;
 pub mod state;
 pub mod topology;
 pub mod vitals;

@@ -143,6 +143,9 @@ pub enum Command {
         #[command(subcommand)]
         command: ReportCommand,
     },
+    /// Live through days of trading against the simulated venue under virtual time, and judge the
+    /// rows of every minute. Exit code 0 only when every claim holds.
+    Soak(SoakArgs),
     /// Drill the go-live checklist, sign what was found, and verify what was signed.
     Golive {
         /// What to do.
@@ -211,6 +214,30 @@ pub struct EdgeArgs {
     /// Which run.
     #[command(flatten)]
     pub at: RunRef,
+}
+
+/// Flags of `soak`.
+#[derive(Args, Clone, Debug)]
+pub struct SoakArgs {
+    /// Under virtual time: the same days every time, in minutes. The only form there is yet.
+    #[arg(long, required = true)]
+    pub simulated: bool,
+    /// How long, in hours of the venue's clock.
+    #[arg(long, value_name = "N", default_value_t = 48,
+        value_parser = clap::value_parser!(u64).range(1..=2_400))]
+    pub hours: u64,
+    /// Everything that is drawn is drawn from this.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Which defaults the engine starts from.
+    #[arg(long, value_enum, default_value_t = ProfileArg::Touch)]
+    pub profile: ProfileArg,
+    /// Have something go wrong about this often: connections, frames, answers, the process.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub fault_every: Option<Duration>,
+    /// Where a directory for the report is made.
+    #[arg(long, value_name = "DIR", default_value = "reports/soak")]
+    pub out: PathBuf,
 }
 
 /// Commands of `golive`.

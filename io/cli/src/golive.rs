@@ -348,7 +348,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 }
 
 /// A time as the name of a directory.
-fn stamp(utc: UnixNanos) -> String {
+pub(crate) fn stamp(utc: UnixNanos) -> String {
     utc_text(utc).chars().filter(char::is_ascii_alphanumeric).collect()
 }
 

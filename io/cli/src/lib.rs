@@ -8,6 +8,7 @@ pub mod exit;
 pub mod golive;
 mod operate;
 mod report;
+mod soak;
 mod start;
 
 use std::fmt::Display;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Some(Command::Guardian { run, config_hash }) => start::guardian(&run, &config_hash),
         Some(Command::Config { command }) => configure(command),
         Some(Command::Report { command }) => report::run(command),
+        Some(Command::Soak(args)) => soak::run(&args),
         Some(Command::Golive { command }) => golive::run(command),
         Some(Command::Doctor(args)) => doctor::run(&args.root, &args.cores, args.jitter),
     };
