@@ -32,6 +32,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     fit(&stage.part("fit")?, evidence)?;
     for (what, path, from, to) in [
         ("hedge mode", SETTINGS, "one_way_mode", "hedge_mode"),
+        ("a contract in isolated margin", SETTINGS, "\"crossed\"", "\"isolated\""),
         ("a key that only reads", INFO, "\"uta_trade\"", "\"uta_read\""),
     ] {
         unfit(&stage.part(what)?, evidence, what, path, [from, to])?;

@@ -70,7 +70,8 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         let reasons = status["instruments"]["BTCUSDT"]["state_reasons"].as_str();
         Ok(reasons.is_some_and(|reasons| reasons.split('|').any(|reason| reason == "rules")))
     });
-    evidence.claim("another tick is noticed", known.is_ok(), "BTCUSDT is paused for its rules");
+    let seen = known.as_ref().map_or_else(ToString::to_string, |()| "paused for rules".to_owned());
+    evidence.claim("another tick is noticed", known.is_ok(), seen);
     wait(SOON, "BTCUSDT is not quoted", || Ok(worths(&venue, "BTCUSDT")?.is_empty()))?;
     let (fit, seen) = fitting(&venue, &["ETHUSDT"])?;
     let none = worths(&venue, "BTCUSDT")?.is_empty();
