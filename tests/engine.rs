@@ -1,5 +1,6 @@
 //! The engine as a whole, stepped by hand: stories that one room alone cannot tell.
 
+mod burst;
 mod limits;
 
 use keel_core::book::Fault;
@@ -115,6 +116,7 @@ impl Bench {
     fn settings(&mut self, leverage: u16) {
         self.step(Event::Settings(Settings {
             hold_mode: HoldMode::OneWay,
+            isolated: false,
             leverage,
             may_trade: true,
             may_move_money: false,
@@ -197,7 +199,9 @@ impl Bench {
                 self.step(Event::AccountReport(report));
             }
             Topic::Fills => {
-                for fill in self.fills.clone() {
+                let asked: Vec<Fill> =
+                    self.fills.iter().filter(|fill| fill.ts >= query.since).copied().collect();
+                for fill in asked {
                     evidence.items += 1;
                     self.step(Event::Fill(fill));
                 }
@@ -895,6 +899,22 @@ fn leverage_that_the_venue_does_not_tell_keeps_the_engine_from_quoting() {
     bench.settings(5);
     bench.quiet_seconds(4);
     assert_eq!(bench.engine.state(), GuardState::Running);
+}
+
+#[test]
+fn a_contract_in_isolated_margin_stops_for_good() {
+    // Its loss ends at its own margin, its ratio is its own: no limit of the account watches it.
+    let mut bench = Bench::running();
+    let settings = |isolated| {
+        let hold_mode = HoldMode::OneWay;
+        let (leverage, may_trade, may_move_money, ip_bound, uid) = (5, true, false, true, 1);
+        Settings { hold_mode, leverage, may_trade, may_move_money, ip_bound, uid, isolated }
+    };
+    bench.step(Event::Settings(settings(true)));
+    assert_eq!(bench.engine.state(), GuardState::HardStop);
+    bench.step(Event::Settings(settings(false)));
+    bench.quiet_seconds(4);
+    assert_eq!(bench.engine.state(), GuardState::HardStop);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //! cycle, link, encoder. No socket and no thread; time is what the caller says.
 
 use keel_core::command::{Cancel, Command, Plain};
-use keel_core::event::{Event, Source, Stream};
+use keel_core::event::{ClientId, Event, Fill, Source, Stream};
 use keel_core::gate::OrderSpec;
 use keel_core::guard::GuardState;
 use keel_core::instrument::InstrumentId;
-use keel_core::units::{MILLIS, MonoNanos, SECONDS};
+use keel_core::units::{Lots, MILLIS, MonoNanos, Quote, SECONDS, Side};
 use keel_io::agent::engine::Cycle;
 use keel_net::bitget::decode::{Decoder, Message, Sink};
 use keel_net::bitget::encode::Encoder;
@@ -188,6 +188,38 @@ impl Rig {
     /// Empties the journal link and answers the engine's questions.
     pub fn drain(&mut self) {
         self.ends.cold.step(self.now);
+    }
+
+    /// An execution of somebody's order on the account: buys and sells in turn.
+    pub fn execution(&self, n: u64) -> Event {
+        Event::Fill(Fill {
+            instrument: InstrumentId(0),
+            client: ClientId::FOREIGN,
+            order_id: 7,
+            trade_id: 1 + n,
+            side: if n.is_multiple_of(2) { Side::Buy } else { Side::Sell },
+            maker: true,
+            price: frames::BID,
+            lots: Lots(1),
+            fee: Quote::ZERO,
+            fee_known: true,
+            source: Source::Push,
+            ts: trader::utc(self.now),
+        })
+    }
+
+    /// Puts a private event on its link and steps the engine; what it asks of the gateway is
+    /// dropped.
+    pub fn told(&mut self, event: Event) {
+        let pushed = self.ends.gateway.push(Arrival { event, rx: self.now, decoded: self.now });
+        assert!(pushed.is_ok(), "an empty link has room");
+        self.step();
+        while self.ends.orders.pop().is_some() {}
+    }
+
+    /// Executions that the ledger has booked.
+    pub fn booked(&self) -> u64 {
+        self.ends.cold.booked()
     }
 
     /// How many orders the gate has refused, as far as the engine tells.

@@ -88,6 +88,7 @@ pub fn engine(count: usize) -> (Cycle<'static>, Ends) {
         state: GuardState::SoftPause,
         refused: 0,
         answered: 0,
+        booked: 0,
     };
     (cycle, Ends { feed, gateway, orders, resyncs, cold })
 }
@@ -103,6 +104,7 @@ pub struct Cold {
     state: GuardState,
     refused: u64,
     answered: u64,
+    booked: u64,
 }
 
 impl Cold {
@@ -130,6 +132,7 @@ impl Cold {
         }));
         events.push(Event::Settings(Settings {
             hold_mode: HoldMode::OneWay,
+            isolated: false,
             leverage: 5,
             may_trade: true,
             may_move_money: false,
@@ -186,6 +189,11 @@ impl Cold {
         self.answered
     }
 
+    /// Executions that the engine has booked.
+    pub fn booked(&self) -> u64 {
+        self.booked
+    }
+
     fn learn(&mut self, tap: &Tap) {
         match tap.kind {
             TapKind::Event => {
@@ -199,6 +207,7 @@ impl Cold {
             }
             TapKind::Command => match CommandView::decode(&tap.slot) {
                 Ok(CommandView::GuardChanged(change)) => self.state = change.to,
+                Ok(CommandView::Booked(_)) => self.booked += 1,
                 Ok(CommandView::Notice(notice)) => {
                     let refused = keel_core::command::NoticeKind::Refused;
                     self.refused += u64::from(notice.kind == refused);

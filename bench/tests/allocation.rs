@@ -88,3 +88,17 @@ fn from_a_frame_to_an_order_and_from_an_answer_to_its_order_nothing_is_allocated
     assert_eq!(rig.refused(), 0, "every order has passed the gate");
     assert_eq!((on_frames, on_answers), (0, 0), "calls of the allocator on frames, on answers");
 }
+
+#[test]
+fn a_burst_of_executions_is_booked_without_an_allocation() {
+    const EXECUTIONS: u64 = 100_000;
+    let mut rig = Rig::new(1);
+    let mut counted = 0;
+    for n in 0..EXECUTIONS {
+        let event = rig.execution(n);
+        counted += calls(|| rig.told(event)).0;
+        rig.drain();
+    }
+    assert_eq!(rig.booked(), EXECUTIONS);
+    assert_eq!(counted, 0, "calls of the allocator");
+}

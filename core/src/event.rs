@@ -828,6 +828,8 @@ slot_struct! {
         pub ip_bound: bool,
         /// The account's number.
         pub uid: u64,
+        /// A contract that is traded is in isolated margin. Last, where older journals have 0.
+        pub isolated: bool,
     }
 }
 

@@ -292,6 +292,7 @@ impl Life<'_> {
         }
         self.step(Event::Settings(Settings {
             hold_mode: HoldMode::OneWay,
+            isolated: false,
             leverage: 5,
             may_trade: true,
             may_move_money: false,

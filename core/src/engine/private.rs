@@ -266,7 +266,8 @@ impl<G: Gate> Engine<'_, G> {
         if settings.leverage > 0 {
             self.account.leverage = settings.leverage;
         }
-        let fit = settings.hold_mode == HoldMode::OneWay && settings.may_trade;
+        let one_way = settings.hold_mode == HoldMode::OneWay;
+        let fit = one_way && !settings.isolated && settings.may_trade;
         self.account.settings_fit = Some(fit);
     }
 

@@ -767,7 +767,8 @@ mod tests {
     #[test]
     fn a_fee_rate_that_is_not_told_is_asked_for_until_it_is() {
         // After three failed questions the next one came with the refresh, 300 s later; before
-        // that, after 180 s without the rate, the engine stopped for good: the life of seed 6007867.
+        // that, after 180 s without the rate, the engine stopped for good. The life of seed
+        // 6007867.
         let symbol = Symbol::parse(b"BTCUSDT").expect("a name");
         let instance = Instance::parse("mm1").expect("a name");
         let mut rest = Rest::new(instance, "localhost", None, &[symbol], VenueClock::default());

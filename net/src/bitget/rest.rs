@@ -125,17 +125,23 @@ impl Answers {
                 b"hedge_mode" => HoldMode::Hedge,
                 _ => return Err(DecodeError::Word),
             };
-            let mut leverage = 0;
+            let (mut leverage, mut isolated) = (0, false);
             for row in configured.map(Item::list).transpose()?.into_iter().flatten() {
-                let [category, symbol, set] = row.fields(["category", "symbol", "leverage"])?;
+                let [category, symbol, margin, set] =
+                    row.fields(["category", "symbol", "marginMode", "leverage"])?;
                 let ours = category.map_or(Ok(PRODUCT), Item::text)?.eq_ignore_ascii_case(PRODUCT)
                     && directory.find(needed(symbol)?.text()?).is_some();
                 if ours {
                     leverage = leverage.max(row::whole_part(set)?);
+                    isolated |= match needed(margin)?.text()? {
+                        b"crossed" => false,
+                        b"isolated" => true,
+                        _ => return Err(DecodeError::Word),
+                    };
                 }
             }
             let uid = uid.and_then(Item::filled).map_or(Ok(0), Item::id)?;
-            Ok(AccountSettings { uid, hold_mode, leverage })
+            Ok(AccountSettings { uid, hold_mode, isolated, leverage })
         })
     }
 
@@ -631,6 +637,8 @@ pub struct AccountSettings {
     pub uid: u64,
     /// How positions are held.
     pub hold_mode: HoldMode,
+    /// A listed instrument is in isolated margin.
+    pub isolated: bool,
     /// Highest leverage set on a listed instrument; 0 when none is named.
     pub leverage: u16,
 }
@@ -653,6 +661,7 @@ impl AccountSettings {
     pub fn with(self, key: KeyRights) -> Settings {
         Settings {
             hold_mode: self.hold_mode,
+            isolated: self.isolated,
             leverage: self.leverage,
             may_trade: key.may_trade,
             may_move_money: key.may_move_money,

@@ -79,9 +79,16 @@ fn rates_settings_and_rights_are_read() {
         let expected = AccountSettings {
             uid: 1_111_111_111,
             hold_mode: HoldMode::OneWay,
+            isolated: false,
             leverage: 1, // that of BTCUSDT; the others are not listed
         };
         assert_eq!(settings, expected);
+        let isolated = body.replace(r#""crossed""#, r#""isolated""#);
+        let settings = answers().settings(200, isolated.as_bytes(), &directory()).unwrap();
+        assert_eq!(settings, AccountSettings { isolated: true, ..expected });
+        let other = body.replace(r#""crossed""#, r#""portfolio""#);
+        let refused = answers().settings(200, other.as_bytes(), &directory());
+        assert_eq!(refused, Err(RestError::Decode(DecodeError::Word)));
     }
     let key = answers().key(200, golden!("v3-account-info__bitgetnet__1").as_bytes()).unwrap();
     let rights =
