@@ -267,26 +267,10 @@ const NOTICES_SHOWN: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keel_core::instrument::{InstrumentStatus, Symbol};
-    use keel_core::units::{E8, Lots, Quote, Rate, UnixNanos};
+    use crate::fixture::btc;
+    use keel_core::instrument::Symbol;
+    use keel_core::units::{E8, UnixNanos};
     use std::path::PathBuf;
-
-    fn btc() -> Instrument {
-        Instrument {
-            symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-            tick: Grid { step: 1, scale: 1 },
-            lot: Grid { step: 1, scale: 4 },
-            min_lots: Lots(1),
-            max_lots: Lots(12_000_000),
-            min_notional: Quote::usdt(5),
-            buy_band: Rate::bps(500),
-            sell_band: Rate::bps(500),
-            orders_max: 200,
-            leverage_max: 125,
-            funding_hours: 8,
-            status: InstrumentStatus::Online,
-        }
-    }
 
     fn snapshot() -> Snapshot {
         let mut row = Row::EMPTY;

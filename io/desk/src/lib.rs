@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod console;
+#[cfg(test)]
+mod fixture;
 pub mod report;
 pub mod status;

@@ -1,18 +1,18 @@
 //! Runs made by hand, whose figures are worked out by hand.
 
 use keel_core::command::{Booked, CommandView};
-use keel_core::decimal::Grid;
 use keel_core::event::{
     Bill, BillKind, BookPage, Boot, ClientId, ClockSync, Event, Feed, FeedState, LevelSize, Mode,
     RestorePosition, Rules, Stream,
 };
 use keel_core::guard::GuardState;
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::instrument::InstrumentId;
 use keel_core::planted::Planted;
 use keel_core::regime::Regime;
 use keel_core::units::{Quote, Rate, Side, Ticks, UnixNanos};
 
 use super::*;
+use crate::fixture::btc;
 
 const BTC: InstrumentId = InstrumentId(0);
 /// A second of the venue.
@@ -31,21 +31,7 @@ fn boot() -> Boot {
 }
 
 fn rules() -> Event {
-    let instrument = Instrument {
-        symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(1),
-        max_lots: Lots(1_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
-    };
-    Event::Rules(Rules { id: BTC, instrument })
+    Event::Rules(Rules { id: BTC, instrument: btc() })
 }
 
 /// A journal in the making.

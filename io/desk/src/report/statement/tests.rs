@@ -1,14 +1,14 @@
 //! Days made by hand.
 
 use keel_core::command::{Booked, CommandView, Day};
-use keel_core::decimal::Grid;
 use keel_core::event::{Bill, BillKind, ClientId, ClockSync, Event, Rules};
 use keel_core::guard::GuardState;
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::instrument::InstrumentId;
 use keel_core::regime::Regime;
 use keel_core::units::{Lots, Quote, Rate, Side, Ticks, UnixNanos};
 
 use super::*;
+use crate::fixture::btc;
 
 const BTC: InstrumentId = InstrumentId(0);
 /// 2026-11-27 in days, its midnight in milliseconds, and eight o'clock.
@@ -17,21 +17,7 @@ const MIDNIGHT: i64 = DAY * 86_400_000;
 const EIGHT: i64 = MIDNIGHT + 8 * 3_600_000;
 
 fn rules() -> Event {
-    let instrument = Instrument {
-        symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(1),
-        max_lots: Lots(1_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
-    };
-    Event::Rules(Rules { id: BTC, instrument })
+    Event::Rules(Rules { id: BTC, instrument: btc() })
 }
 
 fn booked(trade_id: u64, realized: i64, fee: i64, ms: i64) -> CommandView {
