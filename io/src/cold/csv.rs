@@ -20,8 +20,10 @@ use keel_core::units::{Quote, Rate, UnixNanos};
 use keel_net::bitget::client::{Instance, NUMBER_MAX};
 
 use super::daily::{e8_text, grid_text, trimmed, utc_text};
+use super::tally::Tally;
 use crate::disk::{self, DiskFile, Entry, FileSystem, Opening, Refused, refused};
-use crate::latency::Summary;
+use crate::latency::{Stage, Summary};
+use crate::os;
 
 /// The three tables of one instrument.
 #[derive(Debug)]
@@ -62,6 +64,19 @@ pub struct HostColumns {
     pub wire_to_order: Summary,
     /// The engine agent's longest cycle in this minute; `None` when unknown.
     pub engine_cycle_max_ns: Option<u64>,
+}
+
+impl HostColumns {
+    /// As they are now; `tally` knows what the minute's orders took.
+    pub fn now(tally: &Tally, engine_cycle_max_ns: Option<u64>) -> Self {
+        Self {
+            rss_kib: os::resident_kib(),
+            open_fds: os::open_files(),
+            rate_headroom: tally.headroom(),
+            wire_to_order: tally.minute.summary(Stage::Whole),
+            engine_cycle_max_ns,
+        }
+    }
 }
 
 /// What a fill's row says beyond the record of its booking.

@@ -18,7 +18,6 @@ use crate::disk::{DiskFile, Opening, Refused, refused};
 use crate::journal::{Closed, Header, JournalError, Limits, Tap, TapKind, Writer};
 use crate::latency::Stage;
 use crate::mode::replay::journal_dir;
-use crate::os;
 use crate::snapshot::Snapshot;
 use crate::state::ledger::Record;
 use crate::state::{Latch, StateDir, StateError};
@@ -298,13 +297,7 @@ impl Recorder {
     }
 
     fn host(&self) -> HostColumns {
-        HostColumns {
-            rss_kib: os::resident_kib(),
-            open_fds: os::open_files(),
-            rate_headroom: self.tally.headroom(),
-            wire_to_order: self.tally.minute.summary(Stage::Whole),
-            engine_cycle_max_ns: self.cycle_max_ns,
-        }
+        HostColumns::now(&self.tally, self.cycle_max_ns)
     }
 
     fn utc(&self, now: MonoNanos) -> UnixNanos {

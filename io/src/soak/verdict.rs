@@ -213,7 +213,12 @@ impl Minute {
         let ts = cell("ts")?;
         let count = |name: &str| {
             let text = cell(name)?;
-            if text.is_empty() { Some(0) } else { text.parse::<f64>().ok().map(|n| n as u64) }
+            if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() }
+        };
+        // Empty is not known; anything else is a number or spoils the row.
+        let share = |name: &str| {
+            let text = cell(name)?;
+            if text.is_empty() { Some(None) } else { text.parse::<f64>().ok().map(Some) }
         };
         Some(Self {
             ts: ts.to_owned(),
@@ -223,8 +228,8 @@ impl Minute {
             open_fds: count("open_fds")?,
             orders_active: count("orders_active")?,
             reconnects: count("ws_reconnect_count")?,
-            drift: cell("position_drift_pct")?.parse().unwrap_or(0.0),
-            headroom: cell("rate_headroom_pct")?.parse().ok(),
+            drift: share("position_drift_pct")?.unwrap_or(0.0),
+            headroom: share("rate_headroom_pct")?,
             equity: cell("equity_quote")?.to_owned(),
         })
     }
