@@ -114,15 +114,7 @@ impl Bench {
     }
 
     fn settings(&mut self, leverage: u16) {
-        self.step(Event::Settings(Settings {
-            hold_mode: HoldMode::OneWay,
-            isolated: false,
-            leverage,
-            may_trade: true,
-            may_move_money: false,
-            ip_bound: true,
-            uid: 1,
-        }));
+        self.step(Event::Settings(fit(leverage)));
     }
 
     fn connect(&mut self) {
@@ -427,6 +419,19 @@ impl Bench {
             source: Source::Push,
             ts: self.utc(),
         }
+    }
+}
+
+/// Settings of an account that may be traded on.
+fn fit(leverage: u16) -> Settings {
+    Settings {
+        hold_mode: HoldMode::OneWay,
+        isolated: false,
+        leverage,
+        may_trade: true,
+        may_move_money: false,
+        ip_bound: true,
+        uid: 1,
     }
 }
 
@@ -905,14 +910,9 @@ fn leverage_that_the_venue_does_not_tell_keeps_the_engine_from_quoting() {
 fn a_contract_in_isolated_margin_stops_for_good() {
     // Its loss ends at its own margin, its ratio is its own: no limit of the account watches it.
     let mut bench = Bench::running();
-    let settings = |isolated| {
-        let hold_mode = HoldMode::OneWay;
-        let (leverage, may_trade, may_move_money, ip_bound, uid) = (5, true, false, true, 1);
-        Settings { hold_mode, leverage, may_trade, may_move_money, ip_bound, uid, isolated }
-    };
-    bench.step(Event::Settings(settings(true)));
+    bench.step(Event::Settings(Settings { isolated: true, ..fit(5) }));
     assert_eq!(bench.engine.state(), GuardState::HardStop);
-    bench.step(Event::Settings(settings(false)));
+    bench.settings(5);
     bench.quiet_seconds(4);
     assert_eq!(bench.engine.state(), GuardState::HardStop);
 }

@@ -211,8 +211,7 @@ impl Rig {
     /// Puts a private event on its link and steps the engine; what it asks of the gateway is
     /// dropped.
     pub fn told(&mut self, event: Event) {
-        let pushed = self.ends.gateway.push(Arrival { event, rx: self.now, decoded: self.now });
-        assert!(pushed.is_ok(), "an empty link has room");
+        self.tell(event);
         self.step();
         while self.ends.orders.pop().is_some() {}
     }
@@ -268,9 +267,7 @@ impl Rig {
 
     /// Marks, rules and a word on the private stream, so that none grows old.
     fn refresh(&mut self) {
-        let event = trader::account(Source::Push, self.now);
-        let pushed = self.ends.gateway.push(Arrival { event, rx: self.now, decoded: self.now });
-        assert!(pushed.is_ok(), "an empty link has room");
+        self.tell(trader::account(Source::Push, self.now));
         let rules: Vec<Event> = self.ends.cold.rules().collect();
         for (place, event) in rules.into_iter().enumerate() {
             self.ends.cold.tell(event, self.now);
@@ -281,6 +278,11 @@ impl Rig {
             self.step();
             self.ends.cold.step(self.now);
         }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let pushed = self.ends.gateway.push(Arrival { event, rx: self.now, decoded: self.now });
+        assert!(pushed.is_ok(), "an empty link has room");
     }
 
     fn boot(&mut self) {
