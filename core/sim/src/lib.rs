@@ -17,6 +17,7 @@ pub mod market;
 pub mod matching;
 pub mod order;
 pub mod position;
+pub mod queue;
 pub mod reject;
 pub mod strategy;
 pub mod venue;
