@@ -70,7 +70,7 @@ fn files_that_are_missing_or_cannot_be_read_are_named() {
 #[test]
 fn modes_that_are_not_open_say_so() {
     let dir = tempfile::tempdir().expect("a directory");
-    for mode in ["live", "demo", "paper"] {
+    for mode in ["live", "demo"] {
         ended(dir.path(), &["run", "--mode", mode])
             .refused(8, &[&format!("{mode} mode"), "Nothing was started"]);
     }

@@ -10,6 +10,7 @@ pub mod feed;
 pub mod gateway;
 pub mod journal;
 pub mod kill;
+pub mod paper;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

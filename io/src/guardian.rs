@@ -28,7 +28,7 @@ use crate::agent::{Agent, Duty};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::line::Line;
 use crate::kill::report::{self, Report};
-use crate::kill::{self, Close, Kill, Mandate, Place, Trigger};
+use crate::kill::{self, Close, Kill, Mandate, Trigger};
 use crate::mode::sim::{Access, StartError};
 use crate::os::{self, Process};
 use crate::setup::Setup;
@@ -145,16 +145,7 @@ pub fn run(setup: &Setup, fd: &impl AsFd) -> Result<Outcome, StartError> {
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
     let access = Access::of(setup, clock.utc())?;
     let epoch = state::epoch(&setup.state_dir)?;
-    let place = Place {
-        host: access.targets().host.clone(),
-        credentials: access.kill_credentials(setup),
-        instance: setup.instance,
-        epoch,
-        rules: Vec::new(),
-        zombie_ns: kill::zombie_ns(&setup.params, None),
-        params: setup.params,
-        speed: setup.venue.clock_speed(),
-    };
+    let place = access.place(setup, epoch, Vec::new());
     let kill = Kill::new(place, VenueClock::default(), false);
     let line = Line::new(kill, access.targets().rest.clone(), clock.clone(), KILL_KEY);
     let ended = Arc::new(Mutex::new(None));

@@ -12,6 +12,7 @@
 
 pub mod direct;
 mod flatten;
+pub mod hand;
 pub mod report;
 mod work;
 

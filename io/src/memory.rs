@@ -76,11 +76,7 @@ pub fn engine_in<'m>(
 ) -> (EngineIn<'m>, Outbox<'m>) {
     let bump = &block.0;
     let n = limits.instruments;
-    let mut books = BookMemory {
-        ladder: bump.alloc_slice_fill_copy(n * LADDER_CELLS, LevelSize::default()),
-        rest_ticks: bump.alloc_slice_fill_copy(n * REST_CELLS, 0),
-        rest_sizes: bump.alloc_slice_fill_copy(n * REST_CELLS, LevelSize::default()),
-    };
+    let mut books = books_in(block, n);
     let memory = Memory {
         desks: bump.alloc_slice_fill_with(n, |_| {
             Desk::new(books.carve().expect("memory for every book was just made"))
@@ -97,6 +93,20 @@ pub fn engine_in<'m>(
     let risks = bump.alloc_slice_fill_copy(n, InstrumentRisk::default());
     let commands: &'m mut [Option<Command>] = bump.alloc_slice_fill_with(OUTBOX_MAX, |_| None);
     (Engine::new(memory, RiskGate::new(risks), profile), Outbox::new(commands))
+}
+
+/// Memory for `n` books in a block of its own, leaked like an engine's.
+pub fn books(n: usize) -> BookMemory<'static> {
+    books_in(Box::leak(Box::default()), n)
+}
+
+fn books_in(block: &Block, n: usize) -> BookMemory<'_> {
+    let bump = &block.0;
+    BookMemory {
+        ladder: bump.alloc_slice_fill_copy(n * LADDER_CELLS, LevelSize::default()),
+        rest_ticks: bump.alloc_slice_fill_copy(n * REST_CELLS, 0),
+        rest_sizes: bump.alloc_slice_fill_copy(n * REST_CELLS, LevelSize::default()),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! Modes: what a run trades against, and how a run is read back.
 
+pub mod paper;
 pub mod replay;
 pub mod sim;

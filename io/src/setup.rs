@@ -13,6 +13,9 @@ use keel_core::regime::Regime;
 
 use keel_net::bitget::client::Instance;
 
+pub use keel_sim::paper::{Latency, Terms};
+pub use keel_sim::queue::Cancels;
+
 use crate::affinity::{Idle, Threading};
 use crate::cold::daily::{grid_text, trimmed};
 use crate::secrets::ApiKey;
@@ -74,6 +77,8 @@ pub enum Venue {
     Embedded(Market),
     /// A venue on sockets.
     Remote(Remote),
+    /// A venue in this process, on a public market.
+    Paper(PaperVenue),
 }
 
 impl Venue {
@@ -82,6 +87,7 @@ impl Venue {
         match self {
             Self::Embedded(market) => market.clock_speed,
             Self::Remote(remote) => remote.clock_speed,
+            Self::Paper(_) => 1,
         }
     }
 }
@@ -112,6 +118,19 @@ pub struct Remote {
     pub uid: u64,
     /// How many times faster than real its time runs; 1 or more.
     pub clock_speed: u32,
+}
+
+/// A public market, and the venue that is played on it. There is no place for a key.
+#[derive(Debug)]
+pub struct PaperVenue {
+    /// `https://host:port` of the REST interface.
+    pub rest: String,
+    /// `wss://…` of the public stream.
+    pub ws_public: String,
+    /// PEM file of the authority that signs the market's certificate; `None` for the public ones.
+    pub ca: Option<PathBuf>,
+    /// Balance, fees, latencies and the rule of the queue.
+    pub terms: Terms,
 }
 
 /// The range within which one parameter may be set while an engine runs.

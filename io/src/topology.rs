@@ -11,7 +11,12 @@
 //! | tap | engine → journal | 32,768 | as above |
 //! | stamps | gateway → journal | 4,096 | dropped and counted |
 //! | rulings | engine → kill | 64 | dropped and counted |
+//! | tape | feed → paper | 16,384 | as market; paper passes it on to the engine |
+//! | asked | paper → cold | 1,024 | the question waits on its link |
 //! | handovers | cold ⇄ feed, cold ⇄ gateway | 2 | one connection a seat |
+//!
+//! On paper the paper agent has the gateway's place, its links and those between feed, engine and
+//! cold that it stands on.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,6 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
 use crossbeam::channel;
+use keel_core::command::Query;
 use keel_core::event::{Event, Operator};
 use keel_core::param::{Params, Profile};
 use keel_core::planted::Planted;
@@ -26,27 +32,32 @@ use keel_core::units::{MILLIS, MonoNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
+use keel_net::dispatch::{Arrival, Dispatch};
 use keel_net::driver::{self, Connection};
 use keel_net::feed::Feed;
 use keel_net::gateway::{Choice, Gateway};
+use keel_net::lease::Lease;
 use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::http::{BODY_BYTES_MAX, Client};
 use keel_net::proto::session::{Session, Settings};
 use keel_net::sync::atomic::AtomicBool;
+use keel_sim::paper::Paper;
 
 use crate::affinity::{self, Idle, Placement};
-use crate::agent::cold::{ColdAgent, Doors, Outside};
+use crate::agent::cold::{ColdAgent, Doors, GatewayDoors, Outside};
 use crate::agent::engine::{Cycle, EngineAgent, Inputs, Outputs};
-use crate::agent::feed::{FeedAgent, SessionBox};
+use crate::agent::feed::FeedAgent;
 use crate::agent::gateway::{GatewayAgent, Openings};
 use crate::agent::journal::{JournalAgent, JournalGauge, Records};
 use crate::agent::kill::{KillAgent, KillParts};
+use crate::agent::paper::{PaperAgent, PaperLinks, Switch};
 use crate::agent::{Agent, Duty, Pulse};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::door::{Door, Opens, Target, handover};
 use crate::cold::line::Line;
 use crate::cold::recorder::Recorder;
 use crate::cold::rest::Rest;
+use crate::journal::Tap;
 use crate::memory::{self, Limits};
 
 /// Where a run's connections lead.
@@ -57,8 +68,38 @@ pub struct Targets {
     pub rest: Target,
     /// Market data, and the upgrade's host and path.
     pub public: (Target, Settings),
-    /// Orders and private updates, likewise.
+}
+
+impl Targets {
+    /// Of a venue whose market needs no login.
+    pub fn new(host: String, rest: Target, public: (Target, &str, &str)) -> Self {
+        let (target, public_host, path) = public;
+        Self { host, rest, public: (target, Settings::new(public_host, path, false)) }
+    }
+}
+
+/// Where orders go.
+pub enum Orders {
+    /// To the venue, over the gateway.
+    Venue(Box<VenueOrders>),
+    /// Nowhere: a venue in this process takes the gateway's place.
+    Paper(Box<PaperOrders>),
+}
+
+/// A venue that is logged in to.
+pub struct VenueOrders {
+    /// Key for the private session and for cancel-all.
+    pub credentials: Credentials,
+    /// Orders and private updates, and the upgrade's host and path.
     pub private: (Target, Settings),
+}
+
+/// A venue in this process.
+pub struct PaperOrders {
+    /// The venue.
+    pub paper: Paper<'static>,
+    /// What the kill acts by.
+    pub switch: Arc<Switch>,
 }
 
 /// What the threads of a run are made of.
@@ -69,8 +110,8 @@ pub struct Parts {
     pub venue: VenueClock,
     /// Whose orders these are.
     pub instance: Instance,
-    /// Key for the private session and for cancel-all.
-    pub credentials: Credentials,
+    /// Where orders go.
+    pub orders: Orders,
     /// How orders are entered and connections renewed.
     pub entry: EntryPlan,
     /// Instruments and their rules.
@@ -188,8 +229,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let verified = Arc::new(AtomicBool::new(false));
     let clock = parts.clock.clone();
     let entry = parts.entry;
-    let (openings, doors) =
-        openings(parts.targets.rest, parts.targets.public, parts.targets.private, &entry)?;
+    let Targets { host, rest, public } = parts.targets;
+    let (public_door, public_ends) = feed_door(public, entry.rotate_ns[0])?;
 
     let limits = Limits::of(parts.directory.len());
     let (engine, outbox) = memory::engine(&limits, parts.profile);
@@ -199,23 +240,26 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
         .shown(parts.kill.vitals, rulings);
     let engine = EngineAgent::new(cycle, clock.clone());
 
-    let feed = Feed::new(parts.directory.clone(), market, to_feed);
-    let (public_opened, public_retired) = openings.public;
+    let place = Place {
+        instance: parts.instance,
+        host: &host,
+        rest,
+        directory: &parts.directory,
+        entry: &entry,
+        lease: parts.kill.vitals.lease(),
+        clock: &clock,
+        venue: &parts.venue,
+    };
+    let links = OrderLinks { market, private, commands: to_gateway, queries: to_cold, stamps };
+    let Placed { to_market, to_cold, doors, seat } = parts.orders.take_place(links, place)?;
+    let feed = Feed::new(parts.directory, to_market, to_feed);
+    let (public_opened, public_retired) = public_ends;
     let feed = FeedAgent::new(feed, public_opened, public_retired, clock.clone());
-
-    let host = &parts.targets.host;
-    let key = parts.credentials;
-    let gateway = Gateway::new(parts.instance, host, parts.directory, key, private, to_gateway)
-        .with_receive_window(entry.receive_window_ms)
-        .with_entry(entry.choice, entry.intent_ttl_ns)
-        .with_lease(parts.kill.vitals.lease())
-        .with_planted(entry.planted);
-    let gateway =
-        GatewayAgent::new(gateway, openings.gateway, stamps, clock.clone(), parts.venue.clone());
 
     let (line, mut cold) = parts.line;
     let (boot, stop_at) = (parts.boot, parts.stop_at);
     let said = Outside { boot, directives: heard, gauge: gauge.clone(), stop_at };
+    let doors = Doors { public: public_door, gateway: doors };
     cold.add(Box::new(ColdAgent::new(line, doors, to_cold, outside, said)));
 
     let journal = JournalAgent::new(
@@ -228,7 +272,7 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     );
     let mut threads =
         Threads { handles: Vec::new(), directives, gauge, pulses: Vec::new(), records, verified };
-    threads.spawn_hot(parts.placement, &clock, feed, engine, gateway)?;
+    threads.spawn_hot(parts.placement, &clock, feed, engine, seat)?;
     let (asks, gauge, hot) =
         (threads.directives.clone(), threads.gauge.clone(), threads.pulses.clone());
     let kill = KillAgent::new(parts.kill, asks, to_kill, gauge, hot);
@@ -238,24 +282,95 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     Ok(threads)
 }
 
-/// Where hot agents take over what cold opens, and give it back.
-struct HotEnds {
-    public: (Receiver<SessionBox>, Sender<SessionBox>),
-    gateway: Openings,
+/// Where whoever takes orders stands.
+struct Place<'a> {
+    instance: Instance,
+    host: &'a str,
+    rest: Target,
+    directory: &'a Directory,
+    entry: &'a EntryPlan,
+    lease: Lease,
+    clock: &'a Clock,
+    venue: &'a VenueClock,
 }
 
-/// The doors, and the ends of their handovers.
+/// The links of whoever takes orders. The gateway leaves `market` to the feed and `queries` to
+/// cold.
+struct OrderLinks {
+    market: Sender<Arrival>,
+    private: Sender<Arrival>,
+    commands: Receiver<Dispatch>,
+    queries: Receiver<Query>,
+    stamps: Sender<Tap>,
+}
+
+/// Who takes orders, and what feed and cold have instead of its links.
+struct Placed {
+    to_market: Sender<Arrival>,
+    to_cold: Receiver<Query>,
+    doors: Option<GatewayDoors>,
+    seat: Seat,
+}
+
+/// Who takes orders, and where it stands among agents that share a thread.
+enum Seat {
+    /// Behind the engine, so that an order leaves in the cycle that its cause came in.
+    Behind(Box<dyn Agent>),
+    /// Between feed and engine, as the market goes.
+    Before(Box<dyn Agent>),
+}
+
+impl Orders {
+    fn take_place(self, links: OrderLinks, place: Place<'_>) -> io::Result<Placed> {
+        let OrderLinks { market, private, commands, queries, stamps } = links;
+        let Place { instance, host, rest, directory, entry, lease, .. } = place;
+        let (clock, venue) = (place.clock.clone(), place.venue.clone());
+        match self {
+            Self::Venue(orders) => {
+                let VenueOrders { credentials, private: target } = *orders;
+                let (openings, doors) = openings(rest, target, entry)?;
+                let directory = directory.clone();
+                let gateway =
+                    Gateway::new(instance, host, directory, credentials, private, commands)
+                        .with_receive_window(entry.receive_window_ms)
+                        .with_entry(entry.choice, entry.intent_ttl_ns)
+                        .with_lease(lease)
+                        .with_planted(entry.planted);
+                let agent = GatewayAgent::new(gateway, openings, stamps, clock, venue);
+                let seat = Seat::Behind(Box::new(agent));
+                Ok(Placed { to_market: market, to_cold: queries, doors: Some(doors), seat })
+            }
+            Self::Paper(orders) => {
+                let (to_market, tape) = link("tape", 16_384, WhenFull::MarkGap);
+                let (asked, to_cold) = link("asked", 1_024, WhenFull::AskFirst);
+                let links = PaperLinks { tape, market, private, commands, queries, asked, stamps };
+                let PaperOrders { paper, switch } = *orders;
+                let agent = PaperAgent::new(paper, links, lease, switch, clock, venue);
+                let seat = Seat::Before(Box::new(agent));
+                Ok(Placed { to_market, to_cold, doors: None, seat })
+            }
+        }
+    }
+}
+
+/// The feed's door, and the ends of its handover.
+fn feed_door(
+    (public, settings): (Target, Settings),
+    rotate_ns: u64,
+) -> io::Result<(Door<Session>, Ends<Session>)> {
+    let session = |settings| Ok::<_, io::Error>(Session::new(settings, driver::seed()?));
+    let (door, ends) = door("public WebSocket", public, PUBLIC_DOOR, session(settings.clone())?);
+    Ok((door.with_rotation(session(settings)?, rotate_ns), ends))
+}
+
+/// The gateway's doors, and the ends of their handovers.
 fn openings(
     rest: Target,
-    (public, public_settings): (Target, Settings),
     (private, private_settings): (Target, Settings),
     entry: &EntryPlan,
-) -> io::Result<(HotEnds, Doors)> {
+) -> io::Result<(Openings, GatewayDoors)> {
     let session = |settings| Ok::<_, io::Error>(Session::new(settings, driver::seed()?));
     let client = || Client::new(BODY_BYTES_MAX);
-    let (public, public_ends) =
-        door("public WebSocket", public, PUBLIC_DOOR, session(public_settings.clone())?);
-    let public = public.with_rotation(session(public_settings)?, entry.rotate_ns[0]);
     let (private, (sessions, retired_sessions)) =
         door("private WebSocket", private, PRIVATE_DOOR, session(private_settings.clone())?);
     let private = private.with_rotation(session(private_settings)?, entry.rotate_ns[1]);
@@ -265,8 +380,8 @@ fn openings(
     let order = (entry.choice != Choice::WebSocket).then_some(order);
     let https = [cancels, orders];
     let retired_https = [retired_cancels, retired_orders];
-    let gateway = Openings { sessions, retired_sessions, https, retired_https };
-    Ok((HotEnds { public: public_ends, gateway }, Doors { public, private, cancel, order }))
+    let openings = Openings { sessions, retired_sessions, https, retired_https };
+    Ok((openings, GatewayDoors { private, cancel, order }))
 }
 
 type Ends<P> = (Receiver<Box<Connection<P>>>, Sender<Box<Connection<P>>>);
@@ -284,20 +399,23 @@ fn door<P: Opens>(
 }
 
 impl Threads {
-    /// Lays the hot agents on their threads. On a shared one the feed comes first and the gateway
-    /// last, so that an order leaves in the cycle that its cause came in.
+    /// Lays the hot agents on their threads. On a shared one the feed comes first, and who takes
+    /// orders where its [`Seat`] says.
     fn spawn_hot(
         &mut self,
         placement: Placement,
         clock: &Clock,
         feed: FeedAgent,
         engine: EngineAgent,
-        gateway: GatewayAgent,
+        seat: Seat,
     ) -> io::Result<()> {
+        let (feed, engine) = (Box::new(feed), Box::new(engine));
         match placement {
             Placement::Shared { core, idle } => {
-                let agents: Vec<Box<dyn Agent>> =
-                    vec![Box::new(feed), Box::new(engine), Box::new(gateway)];
+                let agents: Vec<Box<dyn Agent>> = match seat {
+                    Seat::Behind(gateway) => vec![feed, engine, gateway],
+                    Seat::Before(paper) => vec![feed, paper, engine],
+                };
                 self.spawn("hot", core, clock, idle, agents)
             }
             Placement::Dedicated {
@@ -306,9 +424,13 @@ impl Threads {
                 engine: on_engine,
                 idle,
             } => {
-                self.spawn("feed", Some(on_feed), clock, idle, vec![Box::new(feed)])?;
-                self.spawn("gateway", Some(on_gateway), clock, idle, vec![Box::new(gateway)])?;
-                self.spawn("engine", Some(on_engine), clock, idle, vec![Box::new(engine)])
+                let (name, agent) = match seat {
+                    Seat::Behind(gateway) => ("gateway", gateway),
+                    Seat::Before(paper) => ("paper", paper),
+                };
+                self.spawn("feed", Some(on_feed), clock, idle, vec![feed])?;
+                self.spawn(name, Some(on_gateway), clock, idle, vec![agent])?;
+                self.spawn("engine", Some(on_engine), clock, idle, vec![engine])
             }
         }
     }

@@ -90,7 +90,13 @@ pub(crate) struct Working(Option<Child>);
 impl Working {
     /// Starts `keel args` in `dir`.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        Self::start_with(dir, args, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = keel(dir);
+        command.envs(variables.iter().copied());
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(Some(command.spawn().expect("the program starts")))
     }

@@ -16,6 +16,7 @@ pub mod margin;
 pub mod market;
 pub mod matching;
 pub mod order;
+pub mod paper;
 pub mod position;
 pub mod queue;
 pub mod reject;

@@ -19,7 +19,7 @@
 //! The same seed, opening instant, calls and instants of the calls give the same market on every
 //! machine: nothing here reads a clock, and floats see only exactly rounded operations.
 
-mod chance;
+pub(crate) mod chance;
 mod house;
 mod maker;
 mod path;

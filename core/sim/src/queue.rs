@@ -263,4 +263,6 @@ impl Resting {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ use keel_core::event::Mode;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
 use keel_io::affinity::{Idle, Threading};
-use keel_io::setup::Envelope;
+use keel_io::setup::{Envelope, Terms};
 use keel_net::bitget::client::Instance;
 
 use keys::Value;
@@ -53,6 +53,8 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// `[venue]`: against whom.
     pub venue: VenueConfig,
+    /// `[paper]`: the account and the venue that paper mode plays.
+    pub paper: PaperConfig,
     /// `[envelope]`: what may be set while an engine runs.
     pub envelope: Vec<Envelope>,
     /// A guardian is to be started.
@@ -82,6 +84,15 @@ pub struct VenueConfig {
     pub clock_speed: u32,
     /// Seed of the embedded market.
     pub seed: u64,
+}
+
+/// `[paper]`, and what else only paper mode may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaperConfig {
+    /// Balance, fees, latencies and the rule of the queue.
+    pub terms: Terms,
+    /// `run.fee_mode` is `manual`.
+    pub manual_fees: bool,
 }
 
 /// Addresses of a venue.
@@ -156,6 +167,14 @@ impl Config {
     }
 }
 
+impl VenueConfig {
+    /// The REST interface and the public stream of paper: those that are named, or Bitget's.
+    pub fn public(&self) -> [&str; 2] {
+        let named = self.urls.as_ref().map(|urls| [&*urls.rest, &*urls.ws_public]);
+        named.unwrap_or([PUBLIC_REST, PUBLIC_STREAM])
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -218,6 +237,10 @@ pub fn environment() -> Result<Vec<(String, String)>, Issues> {
     Ok(found)
 }
 
+/// Where Bitget answers without a key.
+const PUBLIC_REST: &str = "https://api.bitget.com";
+/// Where Bitget streams its market.
+const PUBLIC_STREAM: &str = "wss://ws.bitget.com/v3/ws/public";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// `O_NONBLOCK` of Linux.
 const O_NONBLOCK: i32 = 0o4000;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keel_core::event::Mode;
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::Symbol;
 use keel_core::units::UnixNanos;
@@ -211,6 +212,10 @@ fn without_engine(at: &RunRef, request: &Request, state_dir: Option<PathBuf>) ->
     let setup = configuration(at.config.as_deref(), None)
         .map_err(|issues| (Exit::Usage, issues.to_string()))
         .and_then(|(config, _)| {
+            if config.mode == Mode::Paper {
+                let what = "a paper venue ends with its run; nothing is left to be canceled";
+                return Err((Exit::Venue, what.to_owned()));
+            }
             if config.venue.urls.is_none() {
                 let what = "the embedded venue ends with its run; nothing is left to be canceled";
                 return Err((Exit::Venue, what.to_owned()));

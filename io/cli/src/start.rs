@@ -19,7 +19,7 @@ use keel_io::exchange::{self, ExchangeConfig, ExchangeFile, ExchangeOptions};
 use keel_io::mode::replay::{self, EngineStepper, ReplayError, ReplayReport};
 use keel_io::mode::sim::{self, Outcome, StartError};
 use keel_io::secrets;
-use keel_io::setup::{Market, Remote, Setup, Venue};
+use keel_io::setup::{Market, PaperVenue, Remote, Setup, Venue};
 use keel_io::signals;
 use keel_io::snapshot::Snapshot;
 use keel_io::state::{RunDir, StateError};
@@ -123,10 +123,19 @@ pub(crate) fn guardian(args: &RunArgs, config_hash: &str) -> Exit {
 
 /// Where the newest run of an engine is remembered, so that commands find it.
 pub(crate) fn pointer(config: &Config) -> Result<PathBuf, (Exit, String)> {
-    let venue = config.venue.urls.as_ref().map_or("embedded".to_owned(), |u| venue_label(&u.rest));
+    let venue = outside(config).unwrap_or_else(|| "embedded".to_owned());
     let name = String::from_utf8_lossy(config.instance.as_bytes()).into_owned();
     let uid = config.venue.uid;
     Ok(state_home()?.join("current").join(format!("{venue}-{uid}-{name}")))
+}
+
+/// The venue outside of the process as the name of a directory; `None` for the embedded one.
+fn outside(config: &Config) -> Option<String> {
+    if config.mode == Mode::Paper {
+        let [rest, _] = config.venue.public();
+        return Some(format!("paper-{}", venue_label(rest)));
+    }
+    config.venue.urls.as_ref().map(|urls| venue_label(&urls.rest))
 }
 
 /// Remembers where this run is.
@@ -145,16 +154,13 @@ fn remember(setup: &Setup) -> Result<(), (Exit, String)> {
 /// Why a mode is not open; `None` for one that is.
 fn refusal(mode: Mode) -> Option<&'static str> {
     match mode {
-        Mode::Sim => None,
+        Mode::Sim | Mode::Paper => None,
         Mode::Live => Some(
             "live mode trades real money and waits for the go-live gate, which this build does not have. \
-             Nothing was started. Use --mode sim.",
+             Nothing was started. Use --mode sim or paper.",
         ),
         Mode::Demo => {
             Some("demo mode is not part of this build yet. Nothing was started. Use --mode sim.")
-        }
-        Mode::Paper => {
-            Some("paper mode is not part of this build yet. Nothing was started. Use --mode sim.")
         }
         Mode::World => Some("world is no mode of a run."),
     }
@@ -182,23 +188,21 @@ pub(crate) fn setup(
             state_home()?.join("runs").join(format!("{stamp}-{}-{name}-{id}", config.mode))
         }
     };
-    let state_dir = match (&args.state_dir, &config.venue.urls) {
+    let account = match outside(&config) {
+        None => None,
+        Some(venue) => Some(state_home()?.join(venue).join(config.venue.uid.to_string())),
+    };
+    let state_dir = match (&args.state_dir, &account) {
         (Some(dir), _) => dir.clone(),
         (None, None) => run_dir.join("state"),
-        (None, Some(urls)) => {
-            let venue = venue_label(&urls.rest);
-            state_home()?.join(venue).join(config.venue.uid.to_string()).join(&name)
-        }
+        (None, Some(account)) => account.join(&name),
     };
-    let claims_dir = match &config.venue.urls {
-        None => None,
-        Some(urls) => {
-            let account = state_home()?.join(venue_label(&urls.rest));
-            Some(account.join(config.venue.uid.to_string()).join("claims"))
-        }
-    };
+    // An account on paper is its run's own, and ends with the process: nothing is to be claimed,
+    // and nothing to be guarded.
+    let account = account.filter(|_| config.mode != Mode::Paper);
+    let guarded = config.guardian && account.is_some();
+    let claims_dir = account.map(|account| account.join("claims"));
     let venue = venue_of(&config)?;
-    let guarded = config.guardian && config.venue.urls.is_some();
     let kill_key = config.kill_key_file.as_deref().map(secrets::read).transpose();
     let kill_key = kill_key.map_err(|error| (Exit::Usage, error.to_string()))?;
     Ok(Setup {
@@ -227,8 +231,13 @@ pub(crate) fn setup(
     })
 }
 
-/// Against whom, with its key.
+/// Against whom, with its key. On paper none is looked for.
 fn venue_of(config: &Config) -> Result<Venue, (Exit, String)> {
+    if config.mode == Mode::Paper {
+        let [rest, ws_public] = config.venue.public().map(str::to_owned);
+        let (ca, terms) = (config.venue.ca.clone(), config.paper.terms);
+        return Ok(Venue::Paper(PaperVenue { rest, ws_public, ca, terms }));
+    }
     Ok(match &config.venue.urls {
         None => Venue::Embedded(Market {
             seed: config.venue.seed,
@@ -315,9 +324,9 @@ fn launch(setup: Setup) -> Exit {
 }
 
 /// What may rest at the venue when this host is lost, guardian and all; `None` with the embedded
-/// venue, which is lost with it.
+/// venue and on paper, which are lost with it.
 fn unattended(setup: &Setup) -> Option<String> {
-    if matches!(setup.venue, Venue::Embedded(_)) {
+    if matches!(setup.venue, Venue::Embedded(_) | Venue::Paper(_)) {
         return None;
     }
     let params = &setup.params;

@@ -23,12 +23,39 @@ use crate::cold::rest::Rest;
 pub struct Doors {
     /// To the feed.
     pub public: Door<Session>,
-    /// To the gateway.
+    /// To the gateway; `None` where orders do not leave the process.
+    pub gateway: Option<GatewayDoors>,
+}
+
+/// The doors of the gateway.
+pub struct GatewayDoors {
+    /// For orders and private updates.
     pub private: Door<Session>,
-    /// To the gateway, for cancel-all.
+    /// For cancel-all.
     pub cancel: Door<Client>,
-    /// To the gateway, for orders; `None` where they are entered on the socket alone.
+    /// For orders over REST; `None` where they are entered on the socket alone.
     pub order: Option<Door<Client>>,
+}
+
+impl GatewayDoors {
+    fn step(&mut self, now: MonoNanos, poller: &Poller) -> usize {
+        self.private.step(now, poller)
+            + self.cancel.step(now, poller)
+            + self.order.as_mut().map_or(0, |door| door.step(now, poller))
+    }
+
+    fn ready(&mut self, key: usize, readiness: Readiness) {
+        self.private.ready(key, readiness);
+        self.cancel.ready(key, readiness);
+        if let Some(door) = &mut self.order {
+            door.ready(key, readiness);
+        }
+    }
+
+    fn deadline(&self) -> MonoNanos {
+        let order = self.order.as_ref().map_or(MonoNanos::NEVER, Door::deadline);
+        self.private.deadline().min(self.cancel.deadline()).min(order)
+    }
 }
 
 /// What the outside has to say to a run.
@@ -138,9 +165,7 @@ impl Agent for ColdAgent {
         }
         let mut work = self.line.step(now, poller);
         work += self.doors.public.step(now, poller);
-        work += self.doors.private.step(now, poller);
-        work += self.doors.cancel.step(now, poller);
-        work += self.doors.order.as_mut().map_or(0, |door| door.step(now, poller));
+        work += self.doors.gateway.as_mut().map_or(0, |doors| doors.step(now, poller));
         self.tell_lag(now);
         self.listen(now);
         work + self.tell(now)
@@ -149,23 +174,20 @@ impl Agent for ColdAgent {
     fn ready(&mut self, key: usize, readiness: Readiness) {
         self.line.ready(key, readiness);
         self.doors.public.ready(key, readiness);
-        self.doors.private.ready(key, readiness);
-        self.doors.cancel.ready(key, readiness);
-        if let Some(door) = &mut self.doors.order {
-            door.ready(key, readiness);
+        if let Some(doors) = &mut self.doors.gateway {
+            doors.ready(key, readiness);
         }
     }
 
     fn deadline(&self) -> MonoNanos {
-        let doors = &self.doors;
-        let doors =
-            doors.public.deadline().min(doors.private.deadline()).min(doors.cancel.deadline());
-        let order = self.doors.order.as_ref().map_or(MonoNanos::NEVER, Door::deadline);
-        doors.min(order).min(self.line.deadline()).min(self.stop_at)
+        let gateway = self.doors.gateway.as_ref().map_or(MonoNanos::NEVER, GatewayDoors::deadline);
+        let doors = self.doors.public.deadline().min(gateway);
+        doors.min(self.line.deadline()).min(self.stop_at)
     }
 
     fn is_over(&self) -> bool {
         // When the engine is gone the gateway may still need a connection to cancel over.
-        self.to_engine.is_abandoned() && self.doors.cancel.is_deserted()
+        let deserted = |doors: &GatewayDoors| doors.cancel.is_deserted();
+        self.to_engine.is_abandoned() && self.doors.gateway.as_ref().is_none_or(deserted)
     }
 }

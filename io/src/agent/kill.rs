@@ -22,10 +22,10 @@ use serde_json::{Value, json};
 
 use super::journal::JournalGauge;
 use super::{Agent, Pulse};
-use crate::cold::line::Line;
 use crate::control::{Asked, Control, Request, refusal, status};
+use crate::kill::hand::Hand;
 use crate::kill::report::Report;
-use crate::kill::{self, Close, Kill, Mandate, Trigger};
+use crate::kill::{self, Close, Mandate, Trigger};
 use crate::setup::Adjustable;
 use crate::vitals::{Phase, Turning, Vitals, Watch};
 
@@ -70,8 +70,8 @@ impl KillBoard {
 
 /// What the kill's agent is made of.
 pub struct KillParts {
-    /// The kill and its line to the venue.
-    pub line: Line<Kill>,
+    /// What it acts by.
+    pub hand: Hand,
     /// The socket on which people ask.
     pub control: Control,
     /// What is shared with the engine and the guardian.
@@ -217,7 +217,7 @@ impl KillAgent {
                 self.waiting.push(Waiting { client, until, what });
                 if !dry_run {
                     // First our own request, then the engine, whose gateway cancels as well.
-                    self.parts.line.step(now, poller);
+                    self.parts.hand.step(now, poller);
                     // A full channel holds what stops the engine too; the fence is up.
                     let _ = self.directives.try_send(directive(Directive::Kill));
                 }
@@ -243,8 +243,8 @@ impl KillAgent {
         }
         self.told = (false, false);
         let zombie_ns = kill::zombie_ns(&self.parts.params, self.parts.vitals.over_rest());
-        self.parts.line.asks().appears_within(zombie_ns);
-        self.parts.line.asks().begin(mandate);
+        self.parts.hand.appears_within(zombie_ns);
+        self.parts.hand.begin(mandate);
     }
 
     /// Passes on what the engine says of operators' commands.
@@ -278,7 +278,7 @@ impl KillAgent {
                 let close = if is_for_money(reasons) { Close::All } else { Close::Nothing };
                 self.act(words.join("|"), close, now);
             }
-            None if self.incident != 0 && !self.parts.line.asks().is_at_work() => {
+            None if self.incident != 0 && !self.parts.hand.is_at_work() => {
                 // Rearmed, and nothing is left of the kill.
                 self.incident = 0;
                 vitals.tell_phase(Phase::Idle);
@@ -328,15 +328,14 @@ impl KillAgent {
             .iter()
             .map(|seen| seen.row.map(|row| keel_core::units::Lots(row.value(Key::position_base))));
         let held: Option<Vec<_>> = held.collect();
-        self.parts.line.asks().believe(held.unwrap_or_default());
+        self.parts.hand.believe(held.unwrap_or_default());
     }
 
     /// Tells those who wait, and those who write files, how far the kill is.
     fn tell(&mut self, now: MonoNanos) {
-        let kill = self.parts.line.asks();
-        let state = (kill.verified().is_some(), kill.is_finished());
+        let state = self.parts.hand.progress();
         if state != self.told {
-            let Some(report) = kill.report(now) else { return };
+            let Some(report) = self.parts.hand.report(now) else { return };
             if state.0 && (self.incident != 0 || self.lost.is_some()) {
                 self.parts.vitals.tell_phase(Phase::Verified);
             }
@@ -377,13 +376,13 @@ impl KillAgent {
             return;
         }
         let alone = *self.alone.get_or_insert(now);
-        let kill = self.parts.line.asks();
-        let state = (kill.verified().is_some(), kill.is_finished());
-        let done = !kill.is_at_work() && state == self.told;
+        let hand = &mut self.parts.hand;
+        let state = hand.progress();
+        let done = !hand.is_at_work() && state == self.told;
         let given_up = now.since(alone) > GIVE_UP_NS;
         if given_up
             && !done
-            && let Some(report) = kill.report(now)
+            && let Some(report) = hand.report(now)
         {
             self.parts.board.put(report);
         }
@@ -393,7 +392,7 @@ impl KillAgent {
     /// The kill as `keel status` and `keel kill` show it; null before the first.
     fn shown(&mut self, now: MonoNanos) -> Value {
         let incident = self.incident;
-        self.parts.line.asks().report(now).map_or(Value::Null, |report| {
+        self.parts.hand.report(now).map_or(Value::Null, |report| {
             let mut body = report.body;
             body["incident_id"] = Value::from(incident.to_string());
             body
@@ -436,13 +435,13 @@ impl Agent for KillAgent {
         let guardian_turns = self.parts.vitals.turns(Turning::Guardian);
         self.guardian_still_ns = self.guardian.look(guardian_turns, now);
         self.watch(now);
-        let mut work = self.parts.line.step(now, poller);
+        let mut work = self.parts.hand.step(now, poller);
         self.hear(now);
         for asked in self.parts.control.step(now) {
             self.serve(&asked, poller, now);
             work += 1;
         }
-        if self.parts.line.asks().wants_belief(now) {
+        if self.parts.hand.wants_belief(now) {
             self.believe();
         }
         self.tell(now);
@@ -451,11 +450,11 @@ impl Agent for KillAgent {
     }
 
     fn ready(&mut self, key: usize, readiness: Readiness) {
-        self.parts.line.ready(key, readiness);
+        self.parts.hand.ready(key, readiness);
     }
 
     fn deadline(&self) -> MonoNanos {
-        self.parts.line.deadline()
+        self.parts.hand.deadline()
     }
 
     fn is_over(&self) -> bool {
@@ -468,6 +467,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::cold::door::Target;
+    use crate::cold::line::Line;
     use crate::kill::tests::kill_at;
     use keel_core::command::GuardChanged;
     use keel_core::guard::GuardState;
@@ -496,8 +496,9 @@ mod tests {
             let address = "127.0.0.1:1".parse().expect("an address");
             let options = SocketOptions { abort_on_close: false, busy_poll_us: 0 };
             let target = Target { address, security: Security::LoopbackPlaintext, options };
+            let line = Line::new(kill_at(SECONDS), target, Clock::start(), 1);
             let parts = KillParts {
-                line: Line::new(kill_at(SECONDS), target, Clock::start(), 1),
+                hand: Hand::Venue(Box::new(line)),
                 control: Control::open(dir.path()).expect("a socket"),
                 vitals: Vitals::unshared(),
                 board: Arc::default(),
@@ -532,7 +533,7 @@ mod tests {
         }
 
         fn kills(&mut self) -> bool {
-            self.agent.parts.line.asks().is_at_work()
+            self.agent.parts.hand.is_at_work()
         }
     }
 

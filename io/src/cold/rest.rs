@@ -200,6 +200,12 @@ impl Rest {
         }
     }
 
+    /// A reader of what the venue tells anybody: it has nothing to sign with, and asks for nothing
+    /// that is signed.
+    pub fn public(instance: Instance, host: &str, symbols: &[Symbol], venue: VenueClock) -> Self {
+        Self::new(instance, host, None, symbols, venue)
+    }
+
     /// The same, committing a defect.
     pub fn with_planted(mut self, planted: Planted) -> Self {
         // Whether a maker's fee over REST is believed.
@@ -249,16 +255,20 @@ impl Rest {
     /// before.
     pub fn start(&mut self, since: UnixNanos, now: MonoNanos) {
         self.newest_bill = Some(since);
+        let signs = self.credentials.is_some();
         for index in 0..self.symbols.len() {
-            self.ask(Ask::FeeRate(InstrumentId(index as u16)));
+            if signs {
+                self.ask(Ask::FeeRate(InstrumentId(index as u16)));
+            }
             self.ask(Ask::Candles(InstrumentId(index as u16)));
         }
+        let signed = |every| if signs { now.after(every) } else { MonoNanos::NEVER };
         self.schedule = Schedule {
             clock: now.after(CLOCK_NS),
             rules: now.after(RULES_NS),
-            fees: now.after(FEES_NS),
-            settings: now.after(SETTINGS_NS),
-            bills: now.after(BILLS_NS),
+            fees: signed(FEES_NS),
+            settings: signed(SETTINGS_NS),
+            bills: signed(BILLS_NS),
         };
     }
 

@@ -8,7 +8,7 @@ use keel_net::driver::{Poller, Wait};
 use serde_json::json;
 
 use super::report::Report;
-use super::{Close, Kill, Mandate, Place, Trigger};
+use super::{Close, Kill, Mandate, Trigger};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::line::Line;
 use crate::cold::rest::Rest;
@@ -47,16 +47,8 @@ pub fn run(
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
     let access = Access::of(setup, clock.utc())?;
     let mut poller = Poller::new(READY_MAX)?;
-    let place = Place {
-        host: access.targets().host.clone(),
-        credentials: access.kill_credentials(setup),
-        instance: setup.instance,
-        epoch: state::epoch(&setup.state_dir).unwrap_or(0),
-        rules: Vec::new(),
-        zombie_ns: super::zombie_ns(&setup.params, None),
-        params: setup.params,
-        speed: setup.venue.clock_speed(),
-    };
+    let epoch = state::epoch(&setup.state_dir).unwrap_or(0);
+    let place = access.place(setup, epoch, Vec::new());
     let kill = Kill::new(place, VenueClock::default(), false);
     let mut line = Line::new(kill, access.targets().rest.clone(), clock.clone(), KILL_KEY);
     let mandate = Mandate {

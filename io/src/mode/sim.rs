@@ -20,6 +20,7 @@ use keel_net::driver::{Security, SocketOptions, tls};
 use keel_net::proto::session::Settings;
 use rustls::ClientConfig;
 
+use super::paper::Public;
 use crate::affinity::{Cores, Idle, PlacementError};
 use crate::agent::Duty;
 use crate::agent::journal::Records;
@@ -35,12 +36,15 @@ use crate::disk::Lock;
 use crate::exchange::{self, ExchangeHandle, ExchangeOptions};
 use crate::guardian::Guarded;
 use crate::journal;
+use crate::kill::hand::Hand;
 use crate::kill::report::{self, Report};
-use crate::kill::{self, Kill};
+use crate::kill::{self, Kill, Place};
 use crate::setup::{Adjustable, Market, Setup, Venue};
 use crate::snapshot::Snapshot;
 use crate::state::{self, Beside, Identity, Latch, Recovered, StateDir, StateError};
-use crate::topology::{self, EntryPlan, KILL_KEY, LINE_KEY, Parts, Targets, Threads};
+use crate::topology::{
+    self, EntryPlan, KILL_KEY, LINE_KEY, Orders, Parts, Targets, Threads, VenueOrders,
+};
 use crate::vitals::Vitals;
 
 /// A run at work.
@@ -221,10 +225,10 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     let cores = Cores::list();
     let placement = cores.place(setup.threading, setup.idle, &setup.cores)?;
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
-    let access = Access::of(&setup, clock.utc())?;
+    let side = Side::of(&setup, clock.utc())?;
     let identity = Identity {
-        venue: access.label.clone(),
-        uid: access.uid,
+        venue: side.label(),
+        uid: side.uid(),
         instance: String::from_utf8_lossy(setup.instance.as_bytes()).into_owned(),
     };
     let claims = match &setup.claims_dir {
@@ -238,12 +242,14 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     venue.set(anchor.utc, anchor.mono);
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
     let epoch = recovered.epoch;
-    let (mut line, rules) = open_line(&setup, &access, (&mut cold, epoch), &clock, &venue)?;
+    let (mut line, rules) = open_line(&setup, &side, (&mut cold, epoch), &clock, &venue)?;
     if line.rest().is_behind() {
         return Err(StateError::Behind { path: setup.state_dir, epoch }.into());
     }
     let restored = recovered.events(&state, &rules, venue.utc(clock.now()))?;
 
+    let kill = kill_parts(&setup, &side, &rules, epoch, &clock, &venue, vitals)?;
+    let (orders, targets, exchange) = side.orders(&rules, &recovered, &restored, clock.now());
     let boot = boot(&setup, &rules, &recovered);
     let boot = first_events(boot, &setup.params, &rules, restored);
     let recorder = Recorder::open(run_of(&setup), state, anchor)?;
@@ -254,15 +260,12 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         instance: identity.instance,
         epoch,
     };
-    let kill = kill_parts(&setup, &access, &rules, epoch, &clock, &venue, vitals)?;
     let (watch_clock, board) = (clock.clone(), kill.board.clone());
-    let credentials = access.credentials();
-    let Access { targets, exchange, .. } = access;
     let threads = topology::start(Parts {
         clock,
         venue,
         instance: setup.instance,
-        credentials,
+        orders,
         entry: EntryPlan::of(&setup.params),
         directory: Directory::new(&rules),
         profile: setup.profile,
@@ -318,29 +321,26 @@ fn guard(setup: &Setup) -> Result<(Vitals, Option<Guarded>), StartError> {
 /// The kill with its connection, key, clock and socket.
 fn kill_parts(
     setup: &Setup,
-    access: &Access,
+    side: &Side,
     rules: &[Instrument],
     epoch: u32,
     clock: &Clock,
     venue: &VenueClock,
     vitals: Vitals,
 ) -> Result<KillParts, StartError> {
-    let own = VenueClock::default();
-    let now = clock.now();
-    own.set(venue.utc(now), now);
-    let place = kill::Place {
-        host: access.targets.host.clone(),
-        credentials: access.kill_credentials(setup),
-        instance: setup.instance,
-        epoch,
-        rules: rules.to_vec(),
-        zombie_ns: kill::zombie_ns(&setup.params, None),
-        params: setup.params,
-        speed: setup.venue.clock_speed(),
+    let hand = match side {
+        Side::Account(access) => {
+            let own = VenueClock::default();
+            let now = clock.now();
+            own.set(venue.utc(now), now);
+            let kill = Kill::new(access.place(setup, epoch, rules.to_vec()), own, true);
+            let rest = access.targets.rest.clone();
+            Hand::Venue(Box::new(Line::new(kill, rest, clock.clone(), KILL_KEY)))
+        }
+        Side::Paper(public) => public.hand(),
     };
-    let kill = Kill::new(place, own, true);
     Ok(KillParts {
-        line: Line::new(kill, access.targets.rest.clone(), clock.clone(), KILL_KEY),
+        hand,
         control: Control::open(&setup.run_dir)?,
         vitals,
         board: Arc::default(),
@@ -354,22 +354,17 @@ fn kill_parts(
 /// Opens the line to the venue, reads clock, account and rules, and asks for all the rest.
 fn open_line(
     setup: &Setup,
-    access: &Access,
+    side: &Side,
     (cold, epoch): (&mut Duty, u32),
     clock: &Clock,
     venue: &VenueClock,
 ) -> Result<(Line<Rest>, Vec<Instrument>), StartError> {
-    let rest = Rest::new(
-        setup.instance,
-        &access.targets.host,
-        Some(access.credentials()),
-        &setup.instruments,
-        venue.clone(),
-    )
-    .with_planted(setup.params.planted());
-    let mut line = Line::new(rest, access.targets.rest.clone(), clock.clone(), LINE_KEY);
+    let rest = side.rest(setup, venue.clone()).with_planted(setup.params.planted());
+    let mut line = Line::new(rest, side.targets().rest.clone(), clock.clone(), LINE_KEY);
     let rules = line.begin(cold.poller(), epoch).map_err(StartError::Venue)?;
-    check_account(line.rest().uid(), access.uid)?;
+    if let Side::Account(access) = side {
+        check_account(line.rest().uid(), access.uid)?;
+    }
     let now = clock.now();
     if setup.venue.clock_speed() == 1 {
         check_clock(clock, venue, &setup.params)?;
@@ -436,12 +431,86 @@ fn check_clock(clock: &Clock, venue: &VenueClock, params: &Params) -> Result<(),
     Ok(())
 }
 
+/// Whom a run trades with.
+enum Side {
+    /// An account at a venue.
+    Account(Box<Access>),
+    /// Nobody: orders stay in this process.
+    Paper(Box<Public>),
+}
+
+impl Side {
+    fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
+        match &setup.venue {
+            Venue::Paper(venue) => Ok(Self::Paper(Box::new(Public::of(venue)?))),
+            Venue::Embedded(_) | Venue::Remote(_) => {
+                Ok(Self::Account(Box::new(Access::of(setup, now)?)))
+            }
+        }
+    }
+
+    fn label(&self) -> String {
+        match self {
+            Self::Account(access) => access.label.clone(),
+            Self::Paper(public) => public.label(),
+        }
+    }
+
+    /// The account's number; a paper account has none.
+    fn uid(&self) -> u64 {
+        match self {
+            Self::Account(access) => access.uid,
+            Self::Paper(_) => 0,
+        }
+    }
+
+    fn targets(&self) -> &Targets {
+        match self {
+            Self::Account(access) => &access.targets,
+            Self::Paper(public) => public.targets(),
+        }
+    }
+
+    fn rest(&self, setup: &Setup, venue: VenueClock) -> Rest {
+        match self {
+            Self::Account(access) => {
+                let (host, key) = (&access.targets.host, Some(access.credentials()));
+                Rest::new(setup.instance, host, key, &setup.instruments, venue)
+            }
+            Self::Paper(public) => public.rest(setup, venue),
+        }
+    }
+
+    /// Where orders go and connections lead, and the embedded venue, where there is one.
+    fn orders(
+        self,
+        rules: &[Instrument],
+        recovered: &Recovered,
+        restored: &[Event],
+        now: MonoNanos,
+    ) -> (Orders, Targets, Option<ExchangeHandle>) {
+        match self {
+            Self::Account(access) => {
+                let credentials = access.credentials();
+                let Access { targets, private, exchange, .. } = *access;
+                let orders = Orders::Venue(Box::new(VenueOrders { credentials, private }));
+                (orders, targets, exchange)
+            }
+            Self::Paper(public) => {
+                let orders = public.orders(rules, recovered, restored, now);
+                (orders, public.into_targets(), None)
+            }
+        }
+    }
+}
+
 /// The venue of a run: where it is and with which key.
 pub(crate) struct Access {
     label: String,
     uid: u64,
     key: [String; 3],
     targets: Targets,
+    private: (Target, Settings),
     exchange: Option<ExchangeHandle>,
 }
 
@@ -452,7 +521,7 @@ impl Access {
             Venue::Embedded(market) => Self::embedded(*market, setup, now),
             Venue::Remote(remote) => {
                 let urls = [&remote.rest, &remote.ws_public, &remote.ws_private];
-                let targets = targets(urls.map(String::as_str), remote.ca.as_deref())?;
+                let (targets, private) = targets(urls.map(String::as_str), remote.ca.as_deref())?;
                 let secret = |secret: &crate::secrets::Secret| secret.expose().to_owned();
                 let key = &remote.key;
                 Ok(Self {
@@ -460,8 +529,12 @@ impl Access {
                     uid: remote.uid,
                     key: [key.key.clone(), secret(&key.secret), secret(&key.passphrase)],
                     targets,
+                    private,
                     exchange: None,
                 })
+            }
+            Venue::Paper(_) => {
+                Err(StartError::Venue("a paper venue has no account and no key".to_owned()))
             }
         }
     }
@@ -476,7 +549,7 @@ impl Access {
         let exchange = exchange::start(options)?;
         let announced = exchange.announcement();
         let urls = [&announced.rest, &announced.ws_public, &announced.ws_private];
-        let targets = targets(urls.map(String::as_str), announced.ca.as_deref())?;
+        let (targets, private) = targets(urls.map(String::as_str), announced.ca.as_deref())?;
         let account = announced
             .accounts
             .first()
@@ -484,12 +557,26 @@ impl Access {
         let key = [account.key.clone(), account.secret.clone(), account.passphrase.clone()];
         let uid = account.uid.parse().unwrap_or(0);
         let label = format!("{} since {}", state::EMBEDDED, utc_text(now));
-        Ok(Self { label, uid, key, targets, exchange: Some(exchange) })
+        Ok(Self { label, uid, key, targets, private, exchange: Some(exchange) })
     }
 
     /// Where its connections lead.
     pub(crate) fn targets(&self) -> &Targets {
         &self.targets
+    }
+
+    /// Where and as whom a kill acts.
+    pub(crate) fn place(&self, setup: &Setup, epoch: u32, rules: Vec<Instrument>) -> Place {
+        Place {
+            host: self.targets.host.clone(),
+            credentials: self.kill_credentials(setup),
+            instance: setup.instance,
+            epoch,
+            rules,
+            zombie_ns: kill::zombie_ns(&setup.params, None),
+            params: setup.params,
+            speed: setup.venue.clock_speed(),
+        }
     }
 
     fn credentials(&self) -> Credentials {
@@ -506,7 +593,7 @@ impl Access {
 }
 
 /// What trusts the authorities in `ca`, or the public ones.
-fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
+pub(super) fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
     let Some(path) = ca else {
         let trusted = tls::client_config(tls::Roots::Public);
         return Ok(trusted.expect("the public authorities are part of the program"));
@@ -523,33 +610,49 @@ fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
     })
 }
 
-fn targets(urls: [&str; 3], ca: Option<&Path>) -> Result<Targets, StartError> {
+/// Where a venue with an account is, and where its private stream.
+fn targets(
+    urls: [&str; 3],
+    ca: Option<&Path>,
+) -> Result<(Targets, (Target, Settings)), StartError> {
     let config = trust(ca)?;
-    let target =
-        |url: &str, abort_on_close: bool| -> Result<(Target, String, String), StartError> {
-            let parsed = Url::parse(url)?;
-            let security = if parsed.secure {
-                let name = tls::server_name(parsed.host)
-                    .map_err(|_| StartError::Url { url: url.to_owned(), why: "no host name" })?;
-                Security::Tls { config: config.clone(), name }
-            } else {
-                Security::LoopbackPlaintext
-            };
-            let options = SocketOptions { abort_on_close, busy_poll_us: 0 };
-            let address = parsed.resolve(url)?;
-            let target = Target { address, security, options };
-            Ok((target, parsed.authority.to_owned(), parsed.path.to_owned()))
-        };
+    let find = |url, abort_on_close| target(url, abort_on_close, &config, Reach::ThisMachine);
     let [rest, public, private] = urls;
-    let (rest, host, _) = target(rest, false)?;
-    let (public, public_host, public_path) = target(public, false)?;
-    let (private, private_host, private_path) = target(private, true)?;
-    Ok(Targets {
-        host,
-        rest,
-        public: (public, Settings::new(&public_host, &public_path, false)),
-        private: (private, Settings::new(&private_host, &private_path, true)),
-    })
+    let (rest, host, _) = find(rest, false)?;
+    let (public, public_host, public_path) = find(public, false)?;
+    let (private, private_host, private_path) = find(private, true)?;
+    let targets = Targets::new(host, rest, (public, &public_host, &public_path));
+    Ok((targets, (private, Settings::new(&private_host, &private_path, true))))
+}
+
+/// How far connections may lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To a venue on loopback.
+    ThisMachine,
+    /// There, or anywhere with TLS.
+    Public,
+}
+
+/// What an address leads to, with its authority and its path.
+pub(super) fn target(
+    url: &str,
+    abort_on_close: bool,
+    config: &Arc<ClientConfig>,
+    reach: Reach,
+) -> Result<(Target, String, String), StartError> {
+    let parsed = Url::parse(url)?;
+    let security = if parsed.secure {
+        let name = tls::server_name(parsed.host)
+            .map_err(|_| StartError::Url { url: url.to_owned(), why: "no host name" })?;
+        Security::Tls { config: config.clone(), name }
+    } else {
+        Security::LoopbackPlaintext
+    };
+    let options = SocketOptions { abort_on_close, busy_poll_us: 0 };
+    let address = parsed.resolve(url, reach)?;
+    let target = Target { address, security, options };
+    Ok((target, parsed.authority.to_owned(), parsed.path.to_owned()))
 }
 
 /// A URL as far as a venue needs it: scheme, authority, path.
@@ -582,17 +685,18 @@ impl<'a> Url<'a> {
         Ok(Self { secure, authority, host, port, path: if path.is_empty() { "/" } else { path } })
     }
 
-    /// The address. In this mode it must be on this machine.
-    fn resolve(&self, url: &str) -> Result<SocketAddr, StartError> {
+    /// The address, where it lies within `reach`.
+    fn resolve(&self, url: &str, reach: Reach) -> Result<SocketAddr, StartError> {
         let wrong = |why| StartError::Url { url: url.to_owned(), why };
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let mut found =
             (host, self.port).to_socket_addrs().map_err(|_| wrong("the host is not known"))?;
         let address = found.next().ok_or_else(|| wrong("the host has no address"))?;
-        if address.ip().is_loopback() {
-            Ok(address)
-        } else {
-            Err(wrong("sim mode talks to this machine only"))
+        match reach {
+            _ if address.ip().is_loopback() => Ok(address),
+            Reach::Public if self.secure => Ok(address),
+            Reach::Public => Err(wrong("beyond this machine paper mode talks over TLS only")),
+            Reach::ThisMachine => Err(wrong("sim mode talks to this machine only")),
         }
     }
 }
@@ -602,18 +706,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_venue_elsewhere_is_refused_in_sim_mode() {
-        for (url, fine) in [
-            ("https://127.0.0.1:8443", true),
-            ("wss://[::1]:8443/v3/ws/public", true),
-            ("https://192.0.2.1:443", false),
-            ("https://127.0.0.1:0", false),
-            ("ftp://127.0.0.1:21", false),
-            ("https://user@127.0.0.1:8443", false),
-            ("127.0.0.1:8443", false),
+    fn a_venue_elsewhere_is_refused_in_sim_mode_and_without_tls_on_paper() {
+        for (url, here, public) in [
+            ("https://127.0.0.1:8443", true, true),
+            ("wss://[::1]:8443/v3/ws/public", true, true),
+            ("ws://127.0.0.1:8443", true, true),
+            ("https://192.0.2.1:443", false, true),
+            ("http://192.0.2.1:80", false, false),
+            ("https://127.0.0.1:0", false, false),
+            ("ftp://127.0.0.1:21", false, false),
+            ("https://user@127.0.0.1:8443", false, false),
+            ("127.0.0.1:8443", false, false),
         ] {
-            let resolved = Url::parse(url).and_then(|parsed| parsed.resolve(url));
-            assert_eq!(resolved.is_ok(), fine, "{url}");
+            for (reach, fine) in [(Reach::ThisMachine, here), (Reach::Public, public)] {
+                let resolved = Url::parse(url).and_then(|parsed| parsed.resolve(url, reach));
+                assert_eq!(resolved.is_ok(), fine, "{url} {reach:?}");
+            }
         }
     }
 }

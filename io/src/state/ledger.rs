@@ -51,6 +51,8 @@ pub struct Kept {
     pub began: UnixNanos,
     /// The day as it was.
     pub day: Option<Day>,
+    /// What everything recorded has earned: profit realized, less fees and funding.
+    pub earned: Quote,
     /// The stop that is in force.
     pub stopped: Option<Latch>,
     /// Positions by the name of the instrument.
@@ -90,7 +92,7 @@ impl Kept {
     pub fn take(&mut self, record: &Record, at: UnixNanos) -> Result<(), &'static str> {
         match record {
             Record::Booked(booked, context) => self.booked(booked, &context.rules)?,
-            Record::Day(day) => self.day = Some(*day),
+            Record::Day(day) => self.day_changed(day)?,
             Record::Guard(change) if change.to == GuardState::HardStop => {
                 let reasons = Reasons(change.soft).union(Reasons(change.hard));
                 let since = self.stopped.map_or(at, |stopped| stopped.since);
@@ -101,7 +103,21 @@ impl Kept {
         Ok(())
     }
 
+    /// Takes the day in. What funding has cost since the record before it is told nowhere else.
+    fn day_changed(&mut self, day: &Day) -> Result<(), &'static str> {
+        let same = self.day.filter(|before| before.day == day.day);
+        let before = same.map_or(Quote::ZERO, |before| before.funding);
+        let earned = day.funding.0.checked_sub(before.0);
+        let earned = earned.and_then(|cost| self.earned.0.checked_sub(cost));
+        self.earned = Quote(earned.ok_or("funding is out of range")?);
+        self.day = Some(*day);
+        Ok(())
+    }
+
     fn booked(&mut self, booked: &Booked, rules: &Instrument) -> Result<(), &'static str> {
+        let earned = self.earned.0.checked_add(booked.realized.0);
+        let earned = earned.and_then(|earned| earned.checked_sub(booked.fee.0));
+        self.earned = Quote(earned.ok_or("an execution is out of range")?);
         let name = rules.symbol.as_str().to_owned();
         let held = self.positions.entry(name).or_insert(KeptPosition {
             position: Position::FLAT,

@@ -3,43 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use keel_core::book::{LADDER_CELLS, REST_CELLS};
-use keel_core::decimal::Grid;
-use keel_core::event::{LevelSize, PAGE_LEVELS};
-use keel_core::instrument::{InstrumentId, InstrumentStatus, Symbol};
-use keel_core::units::{Quote, Rate};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use super::fixture::{self, Level};
 use super::*;
+use keel_core::instrument::InstrumentId;
 
 const BTC: InstrumentId = InstrumentId(0);
 
-fn rules() -> Instrument {
-    Instrument {
-        symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(1),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
-    }
-}
-
 /// A queue over memory of its own.
 fn queue(cancels: Cancels) -> Queue<'static> {
-    let memory = BookMemory {
-        ladder: Vec::leak(vec![LevelSize::default(); LADDER_CELLS]),
-        rest_ticks: Vec::leak(vec![0; REST_CELLS]),
-        rest_sizes: Vec::leak(vec![LevelSize::default(); REST_CELLS]),
-    };
-    Queue::new(memory, &rules(), cancels)
+    Queue::new(fixture::books(1), &fixture::rules(), cancels)
 }
 
 /// A market that tells what changes in it, as a venue does.
@@ -49,8 +24,6 @@ struct Market {
     ts: i64,
     trades: u64,
 }
-
-type Level = (Side, i64, i64);
 
 impl Market {
     fn new(cancels: Cancels, levels: &[Level]) -> Self {
@@ -63,35 +36,8 @@ impl Market {
     fn frame(&mut self, snapshot: bool, levels: &[Level]) {
         let before = self.seq;
         self.seq += 1;
-        let mut pages = Vec::new();
-        for side in Side::BOTH {
-            let own: Vec<&Level> = levels.iter().filter(|level| level.0 == side).collect();
-            for part in own.chunks(PAGE_LEVELS) {
-                let (mut ticks, mut sizes) = ([0; PAGE_LEVELS], [LevelSize::default(); 6]);
-                for (at, (_, price, lots)) in part.iter().enumerate() {
-                    ticks[at] = *price as u32;
-                    sizes[at] = LevelSize::new(*lots as u64, 1, 4).expect("a small size");
-                }
-                pages.push((side, part.len() as u8, ticks, sizes));
-            }
-        }
-        let last = pages.len() - 1;
-        for (at, (side, len, ticks, sizes)) in pages.into_iter().enumerate() {
-            self.queue.on_page(&BookPage {
-                instrument: BTC,
-                side,
-                snapshot,
-                first: at == 0,
-                last: at == last,
-                len,
-                seq: self.seq,
-                pseq: if snapshot { 0 } else { before },
-                ts: UnixNanos(self.ts),
-                checksum: 0,
-                ticks,
-                sizes,
-            });
-        }
+        let pages = fixture::pages((self.seq, before), UnixNanos(self.ts), snapshot, levels);
+        pages.iter().for_each(|page| self.queue.on_page(page));
         assert!(self.queue.is_whole());
     }
 

@@ -4,6 +4,7 @@ use keel_core::event::Mode;
 use keel_core::param::{Params, Row, Unit};
 use keel_core::regime::Regime;
 use keel_core::units::{E8, Rate};
+use keel_io::setup::Latency;
 
 use super::keys;
 use super::{Config, Issue, Issues, Origin, Sources, VenueConfig};
@@ -17,6 +18,7 @@ pub(super) fn all(config: &Config, sources: &Sources, issues: &mut Issues) {
     check.collar();
     check.levels();
     check.venue();
+    check.fees();
 }
 
 /// Keys whose first may not exceed the second, regime by regime where they have regimes.
@@ -111,6 +113,9 @@ impl Check<'_> {
             let what = "venue.clock_speed is only for sim".to_owned();
             self.say(&["venue.clock_speed"], None, what, "leave it at 1".into());
         }
+        if mode == Mode::Paper {
+            return self.paper(venue);
+        }
         if mode != Mode::Sim && venue.urls.is_some() {
             let what = format!("{mode} mode trades at addresses of its own; [venue] names others");
             self.say(
@@ -124,6 +129,48 @@ impl Check<'_> {
         if venue.urls.is_some() { self.remote(venue) } else { self.embedded(venue) }
     }
 
+    /// Paper has no account at a venue, and no key.
+    fn paper(&mut self, venue: &VenueConfig) {
+        let private = venue.urls.as_ref().is_some_and(|urls| !urls.ws_private.is_empty());
+        for (path, given) in [
+            ("venue.ws_private", private),
+            ("venue.key_file", venue.key_file.is_some()),
+            ("venue.uid", venue.uid != 0),
+            ("kill.key_file", self.config.kill_key_file.is_some()),
+        ] {
+            if given {
+                let what = format!("{path} is set, and paper mode has neither account nor key");
+                self.say(&[path], None, what, "remove it".into());
+            }
+        }
+        if let Some(urls) = &venue.urls {
+            for (path, url, schemes) in [
+                ("venue.rest", &urls.rest, ["https", "http"]),
+                ("venue.ws_public", &urls.ws_public, ["wss", "ws"]),
+            ] {
+                if let Err(what) = check_address(url, schemes, true) {
+                    let help = "both addresses or none; beyond loopback with TLS".to_owned();
+                    self.say(&[path], None, format!("{path}: {what}"), help);
+                }
+            }
+        }
+        let Latency { min_ns, median_ns, p99_ns, max_ns } = self.config.paper.terms.latency;
+        if Latency::new([min_ns, median_ns, p99_ns, max_ns]).is_none() {
+            let what = "the four points of paper's latency do not ascend".to_owned();
+            let paths = ["p50", "p99", "max", "min"].map(|at| format!("paper.latency_{at}_ms"));
+            let help = "latency_min_ms ≤ latency_p50_ms ≤ latency_p99_ms ≤ latency_max_ms";
+            self.say(&paths.each_ref().map(String::as_str), None, what, help.into());
+        }
+    }
+
+    /// Whoever can ask for its fee rates does.
+    fn fees(&mut self) {
+        if self.config.paper.manual_fees && self.config.mode != Mode::Paper {
+            let what = "run.fee_mode is manual, which only paper mode may be".to_owned();
+            self.say(&["run.fee_mode"], None, what, "fee_mode = \"auto\"".into());
+        }
+    }
+
     fn remote(&mut self, venue: &VenueConfig) {
         let Some(urls) = &venue.urls else { return };
         for (path, url, schemes) in [
@@ -131,7 +178,7 @@ impl Check<'_> {
             ("venue.ws_public", &urls.ws_public, ["wss", "ws"]),
             ("venue.ws_private", &urls.ws_private, ["wss", "ws"]),
         ] {
-            if let Err(what) = check_loopback(url, schemes) {
+            if let Err(what) = check_address(url, schemes, false) {
                 let scheme = schemes[0];
                 let help =
                     format!("such as {scheme}://127.0.0.1:8443; all three addresses or none");
@@ -211,8 +258,9 @@ fn with_unit(unit: Unit, value: i64) -> String {
     }
 }
 
-/// An address of a venue on this machine, with TLS or, as nobody else hears loopback, without.
-fn check_loopback(url: &str, schemes: [&str; 2]) -> Result<(), String> {
+/// An address of a venue on this machine, with TLS or, as nobody else hears loopback, without; or
+/// anywhere, with TLS.
+fn check_address(url: &str, schemes: [&str; 2], anywhere: bool) -> Result<(), String> {
     if url.is_empty() {
         return Err("is empty, while another address is given".into());
     }
@@ -240,8 +288,10 @@ fn check_loopback(url: &str, schemes: [&str; 2]) -> Result<(), String> {
         return Err(format!("has no port {port}"));
     }
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    if host != "localhost" && !address.is_ok_and(|address| address.is_loopback()) {
-        return Err("is not on loopback; sim trades on this machine only".into());
+    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    match (here, anywhere && found == schemes[0]) {
+        (true, _) | (_, true) => Ok(()),
+        _ if anywhere => Err("is not on loopback, and has no TLS".into()),
+        _ => Err("is not on loopback; sim trades on this machine only".into()),
     }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use keel_core::decimal::DecimalError;
 use keel_core::param::{Row, TABLE, Unit};
+use keel_core::units::{E8, MILLIS};
 use keel_io::cold::daily::{grid_text, trimmed};
 
 /// A key that is no parameter.
@@ -44,6 +45,15 @@ pub enum Kind {
         /// Largest.
         max: u64,
     },
+    /// A decimal number, as a parameter's.
+    Number {
+        /// In which unit.
+        unit: Unit,
+        /// Smallest, as it is kept.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
 }
 
 /// The value of a plain key.
@@ -57,7 +67,13 @@ pub enum Value {
     Numbers(Vec<u64>),
     /// A whole number.
     Whole(u64),
+    /// A decimal number with its unit, as it is kept.
+    Number(Unit, i64),
 }
+
+/// A latency of paper.
+const LATENCY: Kind =
+    Kind::Number { unit: Unit::Millis, min: 0, max: 10_000 * MILLIS.cast_signed() };
 
 /// Every key that is no parameter, in the order of the manual.
 pub const KEYS: &[Key] = &[
@@ -103,6 +119,13 @@ pub const KEYS: &[Key] = &[
         doc: "USDT-margined perpetuals, as the venue writes them.",
     },
     Key {
+        path: "run.fee_mode",
+        kind: Kind::Word(&["auto", "manual"]),
+        default: "\"auto\"",
+        doc: "Where fee rates come from. auto asks the venue; in paper, where there is no key to ask with, it\n\
+              is manual. manual takes those of [paper], and only paper may.",
+    },
+    Key {
         path: "run.threading",
         kind: Kind::Word(&["auto", "dedicated", "shared"]),
         default: "\"auto\"",
@@ -128,7 +151,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: "\"\"",
         doc: "https://host:port of another venue's REST interface. In sim the three addresses are empty (the\n\
-              embedded venue is used) or name a venue on loopback, which may also serve http and ws.",
+              embedded venue is used) or name a venue on loopback, which may also serve http and ws. In paper\n\
+              rest and ws_public are empty (Bitget's public interfaces) or name another public venue.",
     },
     Key {
         path: "venue.ws_public",
@@ -175,6 +199,62 @@ pub const KEYS: &[Key] = &[
         doc: "The embedded market is made from this number: the same number, the same market.",
     },
     Key {
+        path: "paper.balance_quote",
+        kind: Kind::Number { unit: Unit::Usdt, min: 10 * E8, max: 100_000_000 * E8 },
+        default: "10000",
+        doc: "What the paper account begins with, in USDT. What runs on its state have earned comes on top.",
+    },
+    Key {
+        path: "paper.maker_fee_pct",
+        kind: Kind::Number { unit: Unit::Fraction, min: -100_000, max: 1_000_000 },
+        default: "0.0002",
+        doc: "What a resting order pays when it is filled; negative is a rebate. The default is that of the\n\
+              venue's fee schedule for an ordinary account.",
+    },
+    Key {
+        path: "paper.taker_fee_pct",
+        kind: Kind::Number { unit: Unit::Fraction, min: 0, max: 1_000_000 },
+        default: "0.0006",
+        doc: "What an order that takes would pay. Paper fills nothing that takes.",
+    },
+    Key {
+        path: "paper.latency_min_ms",
+        kind: LATENCY,
+        default: "4",
+        doc: "The least time from sending an order or a cancel until it is in force as the public feed shows it\n\
+              and its answer is here. The four points make up the distribution; between two of them a time is\n\
+              drawn evenly. The venue publishes no figure: the defaults are assumed, for a host near it.\n\
+              Replace them by the times of own acknowledgments.",
+    },
+    Key {
+        path: "paper.latency_p50_ms",
+        kind: LATENCY,
+        default: "12",
+        doc: "Half of them take no longer.",
+    },
+    Key {
+        path: "paper.latency_p99_ms",
+        kind: LATENCY,
+        default: "60",
+        doc: "99 of 100 take no longer.",
+    },
+    Key { path: "paper.latency_max_ms", kind: LATENCY, default: "300", doc: "None takes longer." },
+    Key {
+        path: "paper.cancels",
+        kind: Kind::Word(&["proportional", "behind"]),
+        default: "\"proportional\"",
+        doc: "Whose orders are canceled when a level shrinks without a print: proportional takes those ahead of\n\
+              an own order by their share of the level (Rigtorp 2013; hftbacktest's ProbQueueModel with\n\
+              f(x) = x), behind those behind it as long as there are any (its RiskAdverseQueueModel), which\n\
+              fills less.",
+    },
+    Key {
+        path: "paper.seed",
+        kind: Kind::Whole { min: 0, max: u64::MAX },
+        default: "1",
+        doc: "Latencies are drawn from this number.",
+    },
+    Key {
         path: "kill.guardian",
         kind: Kind::Word(&["on", "off"]),
         default: "\"on\"",
@@ -204,6 +284,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("strategy", "Where quotes stand. Percent-named keys are fractions: 0.03 is 3 %."),
     ("risk", "What must never happen. The value given is the last one allowed."),
     ("order", "How orders are sent, confirmed and counted."),
+    ("paper", "The account and the venue that paper mode plays. Other modes have no use for it."),
     ("kill", "The last hand on the switch."),
     (
         ENVELOPE,

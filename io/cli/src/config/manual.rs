@@ -144,6 +144,7 @@ fn range_of(kind: Kind) -> String {
         Kind::Numbers => "A list of whole numbers, each once.".into(),
         Kind::Whole { min, max } if max == u64::MAX => format!("Whole number from {min}."),
         Kind::Whole { min, max } => format!("Whole number, {min} to {max}."),
+        Kind::Number { unit, min, max } => number_range(unit, min, max),
     }
 }
 
@@ -152,13 +153,14 @@ fn row_range(row: &Row) -> String {
     match row.unit {
         Unit::Word(words) if keys::is_switch(words) => format!("false or true.{each}"),
         Unit::Word(words) => format!("One of {}.{each}", quoted(words).join(", ")),
-        unit => format!(
-            "Unit: {}; {} to {}.{each}",
-            keys::unit_name(unit),
-            keys::text_of(unit, row.min),
-            keys::text_of(unit, row.max)
-        ),
+        unit => number_range(unit, row.min, row.max) + each,
     }
+}
+
+fn number_range(unit: Unit, min: i64, max: i64) -> String {
+    let (name, min, max) =
+        (keys::unit_name(unit), keys::text_of(unit, min), keys::text_of(unit, max));
+    format!("Unit: {name}; {min} to {max}.")
 }
 
 /// A row's values as they are written: one, or a table by regime where they differ.
@@ -186,6 +188,7 @@ pub(super) fn value_text(value: &Value) -> String {
             format!("[{}]", numbers.join(", "))
         }
         Value::Whole(number) => number.to_string(),
+        Value::Number(unit, number) => keys::text_of(*unit, *number),
     }
 }
 
@@ -210,6 +213,7 @@ fn plain_schema(key: &Key) -> Json {
             "type": "array", "items": { "type": "integer", "minimum": 0 }, "uniqueItems": true,
         }),
         Kind::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Number { unit, min, max } => number_schema(unit, min, max),
     };
     schema["description"] = json!(key.doc.replace('\n', " "));
     schema
@@ -220,15 +224,17 @@ fn row_value_schema(row: &Row) -> Json {
     match row.unit {
         Unit::Word(words) if keys::is_switch(words) => json!({ "type": "boolean" }),
         Unit::Word(words) => json!({ "enum": words }),
-        unit => {
-            let number = |value: i64| {
-                let text = keys::text_of(unit, value);
-                text.parse::<serde_json::Number>().map_or(Json::Null, Json::Number)
-            };
-            let kind = if unit == Unit::Count { "integer" } else { "number" };
-            json!({ "type": kind, "minimum": number(row.min), "maximum": number(row.max) })
-        }
+        unit => number_schema(unit, row.min, row.max),
     }
+}
+
+fn number_schema(unit: Unit, min: i64, max: i64) -> Json {
+    let number = |value: i64| {
+        let text = keys::text_of(unit, value);
+        text.parse::<serde_json::Number>().map_or(Json::Null, Json::Number)
+    };
+    let kind = if unit == Unit::Count { "integer" } else { "number" };
+    json!({ "type": kind, "minimum": number(min), "maximum": number(max) })
 }
 
 fn row_schema(row: &Row) -> Json {

@@ -9,15 +9,16 @@ use keel_core::event::Mode;
 use keel_core::instrument::{INSTRUMENTS_MAX, Symbol};
 use keel_core::param::{Params, Profile, Row, Unit};
 use keel_core::regime::Regime;
+use keel_core::units::{Quote, Rate};
 use keel_io::affinity::{Idle, Threading};
-use keel_io::setup::Envelope;
+use keel_io::setup::{Cancels, Envelope, Latency, Terms};
 use keel_net::bitget::client::Instance;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::shown;
 use super::keys::{self, KEYS, Key, Kind, SECTIONS, Value};
-use super::{Config, Issue, Issues, Origin, Sources, Urls, VenueConfig};
+use super::{Config, Issue, Issues, Origin, PaperConfig, Sources, Urls, VenueConfig};
 
 /// A reading in progress.
 pub(super) struct Reading<'s> {
@@ -272,16 +273,50 @@ impl<'s> Reading<'s> {
         }
     }
 
-    /// The configuration that was read; `None` when a plain key is missing, which its issue tells.
-    pub(super) fn config(&self) -> Option<Config> {
-        let text = |path: &str| match self.values.get(path) {
-            Some(Value::Text(text)) => text.as_str(),
+    fn text(&self, path: &str) -> &str {
+        match self.values.get(path) {
+            Some(Value::Text(text)) => text,
             _ => "",
-        };
-        let whole = |path: &str| match self.values.get(path) {
+        }
+    }
+
+    fn whole(&self, path: &str) -> u64 {
+        match self.values.get(path) {
             Some(&Value::Whole(number)) => number,
             _ => 0,
+        }
+    }
+
+    /// `[paper]`.
+    fn paper(&self) -> PaperConfig {
+        let number = |name: &str| match self.values.get(format!("paper.{name}").as_str()) {
+            Some(&Value::Number(_, number)) => number,
+            _ => 0,
         };
+        let latency = |name: &str| number(&format!("latency_{name}_ms")).unsigned_abs();
+        let terms = Terms {
+            balance: Quote(number("balance_quote")),
+            maker: Rate(number("maker_fee_pct")),
+            taker: Rate(number("taker_fee_pct")),
+            latency: Latency {
+                min_ns: latency("min"),
+                median_ns: latency("p50"),
+                p99_ns: latency("p99"),
+                max_ns: latency("max"),
+            },
+            cancels: match self.text("paper.cancels") {
+                "behind" => Cancels::Behind,
+                _ => Cancels::Proportional,
+            },
+            seed: self.whole("paper.seed"),
+        };
+        PaperConfig { terms, manual_fees: self.text("run.fee_mode") == "manual" }
+    }
+
+    /// The configuration that was read; `None` when a plain key is missing, which its issue tells.
+    pub(super) fn config(&self) -> Option<Config> {
+        let text = |path| self.text(path);
+        let whole = |path| self.whole(path);
         let mode = *Mode::ALL.iter().find(|mode| mode.text() == text("run.mode"))?;
         let profile = match (text("run.profile"), mode) {
             ("touch", _) | ("auto", Mode::Sim) => Profile::Touch,
@@ -300,7 +335,7 @@ impl<'s> Reading<'s> {
         };
         let none = urls.rest.is_empty() && urls.ws_public.is_empty() && urls.ws_private.is_empty();
         let base = self.sources.file.as_ref().and_then(|(path, _)| path.parent());
-        let path = |name: &str| beside(base, text(name));
+        let path = |name: &str| beside(base, self.text(name));
         Some(Config {
             params,
             profile,
@@ -328,6 +363,7 @@ impl<'s> Reading<'s> {
                 clock_speed: u32::try_from(whole("venue.clock_speed")).ok()?,
                 seed: whole("venue.seed"),
             },
+            paper: self.paper(),
             envelope: self
                 .envelope
                 .iter()
@@ -353,19 +389,23 @@ fn read_parameter(row: &Row, raw: &Raw<'_>) -> Result<i64, Fault> {
     if let Unit::Word(words) = row.unit {
         return read_word(words, raw).map(|place| place as i64);
     }
-    let name = keys::unit_name(row.unit);
-    let (low, high) = (keys::text_of(row.unit, row.min), keys::text_of(row.unit, row.max));
+    read_number(row.unit, (row.min, row.max), raw)
+}
+
+fn read_number(unit: Unit, (min, max): (i64, i64), raw: &Raw<'_>) -> Result<i64, Fault> {
+    let name = keys::unit_name(unit);
+    let (low, high) = (keys::text_of(unit, min), keys::text_of(unit, max));
     let allowed = format!("{name}, {low} to {high}");
     let text = number_text(raw).map_err(|what| Fault { what, help: allowed.clone() })?;
-    match keys::units_of(row.unit, text) {
-        Ok(value) if (row.min..=row.max).contains(&value) => Ok(value),
+    match keys::units_of(unit, text) {
+        Ok(value) if (min..=max).contains(&value) => Ok(value),
         Ok(value) => {
-            let percent = row.unit == Unit::Fraction
+            let percent = unit == Unit::Fraction
                 && value % 100 == 0
-                && (row.min..=row.max).contains(&(value / 100))
+                && (min..=max).contains(&(value / 100))
                 && value >= 1_000_000;
             let help = if percent {
-                let fraction = keys::text_of(row.unit, value / 100);
+                let fraction = keys::text_of(unit, value / 100);
                 format!(
                     "this is a fraction: {text} % is written {fraction} ({low} to {high} allowed)"
                 )
@@ -378,7 +418,7 @@ fn read_parameter(row: &Row, raw: &Raw<'_>) -> Result<i64, Fault> {
             Err(Fault { what: format!("{} is out of range", shown(text)), help: allowed })
         }
         Err(DecimalError::OffGrid) => Err(Fault {
-            what: if row.unit == Unit::Count {
+            what: if unit == Unit::Count {
                 format!("{text} is no whole number")
             } else {
                 format!("{text} has more decimals than this unit keeps")
@@ -441,6 +481,9 @@ fn read_plain(key: &Key, raw: &Raw<'_>) -> Result<Value, Fault> {
             Ok(Value::Numbers(numbers))
         }
         Kind::Whole { min, max } => read_whole(raw, min, max).map(Value::Whole),
+        Kind::Number { unit, min, max } => {
+            read_number(unit, (min, max), raw).map(|number| Value::Number(unit, number))
+        }
     }
 }
 

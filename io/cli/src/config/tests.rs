@@ -198,6 +198,7 @@ fn values_that_are_wrong_together_are_refused_where_they_were_set() {
         ("[strategy]\nturnover_cap_x = 60\n", ["turnover_cap_x is 60", "which is 50"]),
         ("[venue]\nuid = 3\n", ["venue.uid is set", "no venue is named"]),
         ("[run]\nmode = \"live\"\n[venue]\nclock_speed = 2\n", ["only for sim", "keel.toml:4"]),
+        ("[run]\nfee_mode = \"manual\"\n", ["only paper mode may", "keel.toml:2"]),
     ] {
         let said = bad(text);
         for part in parts {
@@ -206,6 +207,37 @@ fn values_that_are_wrong_together_are_refused_where_they_were_set() {
     }
     let said = with_environment("", &[("KEEL_RISK_MAX_BASE_PCT", "0.3")]).expect_err("refused");
     assert!(said.to_string().starts_with("environment variable KEEL_RISK_MAX_BASE_PCT"), "{said}");
+}
+
+#[test]
+fn paper_has_a_public_market_and_no_key() {
+    let paper = |more: &str| format!("[run]\nmode = \"paper\"\n{more}");
+    let config = good(&paper("fee_mode = \"manual\"\n"));
+    let bitget = ["https://api.bitget.com", "wss://ws.bitget.com/v3/ws/public"];
+    assert_eq!((config.venue.public(), config.profile), (bitget, Profile::Wide));
+    assert_eq!(config.paper.terms.balance, Quote::usdt(10_000));
+    let venue =
+        |rest, stream| paper(&format!("[venue]\nrest = \"{rest}\"\nws_public = \"{stream}\"\n"));
+    for (rest, stream) in [
+        ("http://127.0.0.1:8443", "ws://127.0.0.1:8443/v3/ws/public"),
+        ("https://venue.example", "wss://venue.example/v3/ws/public"),
+    ] {
+        assert_eq!(good(&venue(rest, stream)).venue.public(), [rest, stream]);
+    }
+    for (text, what) in [
+        (venue("http://venue.example", "wss://venue.example/p"), "and has no TLS"),
+        (venue("https://venue.example", ""), "venue.ws_public: is empty"),
+        (paper("[venue]\nkey_file = \"key\"\n"), "venue.key_file is set, and paper mode has"),
+        (paper("[venue]\nuid = 3\n"), "venue.uid is set, and paper mode has"),
+        (paper("[venue]\nws_private = \"wss://localhost:1/p\"\n"), "venue.ws_private is set"),
+        (paper("[kill]\nkey_file = \"key\"\n"), "kill.key_file is set, and paper mode has"),
+        (paper("[paper]\nlatency_p50_ms = 70\n"), "do not ascend"),
+        (paper("[paper]\nmaker_fee_pct = 0.02\n"), "0.02 is out of range"),
+        (paper("[paper]\nmaker_fee_pct = \"0\"\n"), "a text stands where a number belongs"),
+    ] {
+        let said = bad(&text);
+        assert!(said.contains(what), "{text} lacks {what:?}:\n{said}");
+    }
 }
 
 #[test]
