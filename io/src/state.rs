@@ -987,6 +987,32 @@ mod tests {
     const MINUTE: i64 = UnixNanos::MINUTE;
 
     #[test]
+    fn what_was_earned_is_profit_less_fees_and_what_each_day_s_funding_came_to() {
+        let mut kept = Kept::default();
+        let Record::Day(day) = turned() else { panic!("a day") };
+        let funding = |day_number, funding| {
+            Record::Day(Day { day: day_number, funding: Quote(funding), ..day })
+        };
+        let Record::Booked(sold, context) = booked(2, 3, DAY_BEGAN) else { panic!("a fill") };
+        let sold = Booked { realized: Quote(90_000), fee: Quote(2_000), ..sold };
+        for (record, earned) in [
+            (booked(1, 2, DAY_BEGAN), 500),
+            (funding(20_415, 0), 500),
+            (funding(20_415, 70), 430),
+            (funding(20_415, 70), 430),
+            (Record::Booked(sold, context), 88_430),
+            (funding(20_415, 50), 88_450),
+            (funding(20_416, 0), 88_450),
+            (funding(20_416, -30), 88_480),
+        ] {
+            kept.take(&record, UnixNanos(DAY_BEGAN)).expect("sound");
+            assert_eq!(kept.earned, Quote(earned), "{record:?}");
+        }
+        let absurd = Record::Day(Day { funding: Quote(i64::MIN), ..day });
+        assert!(kept.take(&absurd, UnixNanos(DAY_BEGAN)).is_err());
+    }
+
+    #[test]
     fn day_latch_position_and_executions_survive_and_become_events() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut state, first) = open(dir.path()).expect("opened");

@@ -84,3 +84,38 @@ impl Public {
         Orders::Paper(Box::new(PaperOrders { paper, switch: self.switch.clone() }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::ledger::Kept;
+    use keel_core::units::{Quote, Rate};
+    use keel_sim::paper::Latency;
+    use keel_sim::queue::Cancels;
+
+    #[test]
+    fn a_paper_account_has_what_it_began_with_and_what_its_runs_have_earned() {
+        let terms = Terms {
+            balance: Quote::usdt(500),
+            maker: Rate::ZERO,
+            taker: Rate::ZERO,
+            latency: Latency::new([0; 4]).expect("ascending"),
+            cancels: Cancels::Behind,
+            seed: 1,
+        };
+        let venue = PaperVenue {
+            rest: "http://127.0.0.1:1".to_owned(),
+            ws_public: "ws://127.0.0.1:1/v3/ws/public".to_owned(),
+            ca: None,
+            terms,
+        };
+        let public = Public::of(&venue).expect("addresses of this machine");
+        assert_eq!(public.label(), "paper on 127.0.0.1:1");
+        let kept = Kept { earned: Quote::usdt(-3), ..Kept::default() };
+        let recovered = Recovered { epoch: 2, dirty: false, latch: None, kept, known: true };
+        let Orders::Paper(orders) = public.orders(&[], &recovered, &[], MonoNanos(1)) else {
+            panic!("orders stay here")
+        };
+        assert_eq!(orders.paper.balance(), Quote::usdt(497));
+    }
+}

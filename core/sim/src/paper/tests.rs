@@ -205,6 +205,24 @@ fn an_order_rests_after_its_latency_and_is_filled_by_the_tape_alone() {
 }
 
 #[test]
+fn an_order_joins_between_two_frames_and_never_within_one() {
+    let mut desk = Desk::new(terms());
+    desk.events();
+    desk.place(Side::Buy, 999, 5);
+    let levels = [(Side::Buy, 999, 30), (Side::Sell, 1001, 8)];
+    let pages = fixture::pages((2, 1), desk.utc(), false, &levels);
+    let [first, last] = pages[..] else { panic!("a page a side") };
+    desk.tell(&Event::BookPage(first));
+    desk.wait(400);
+    assert_eq!(said(&desk.events()), [""; 0], "half a frame says nothing of a queue");
+    desk.tell(&Event::BookPage(last));
+    desk.wait(1);
+    let events = desk.events();
+    let Event::Reply(reply) = events[0] else { panic!("{events:?}") };
+    assert_eq!(desk.paper.ahead(reply.order_id), Some(Lots(30)));
+}
+
+#[test]
 fn a_cancel_may_come_too_late_and_says_so() {
     let mut desk = Desk::new(terms());
     let client = desk.place(Side::Buy, 999, 5);
