@@ -21,6 +21,7 @@ pub mod memory;
 pub mod mode;
 #[allow(unsafe_code)]
 pub mod os;
+pub mod recording;
 pub mod secrets;
 pub mod setup;
 pub mod signals;

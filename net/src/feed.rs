@@ -59,6 +59,20 @@ pub enum Asked {
     Pong,
 }
 
+/// Subscribes to the market of every listed instrument.
+pub fn subscribe(directory: &Directory, session: &mut Session, now: MonoNanos) {
+    let market = |channel, symbol| Subscription::market(channel, symbol);
+    let wanted: Vec<Subscription> = directory
+        .iter()
+        .flat_map(|(_, rules)| CHANNELS.map(|channel| market(channel, rules.symbol)))
+        .collect();
+    let mut text = Vec::new();
+    for chunk in wanted.chunks(TOPICS_MAX as usize) {
+        topics::subscribe(chunk, &mut text);
+        session.subscribe(&text, chunk.len() as u32, now);
+    }
+}
+
 /// What is subscribed to for each instrument.
 const CHANNELS: [Channel; 3] = [Channel::Books, Channel::PublicTrade, Channel::Ticker];
 
@@ -115,17 +129,7 @@ impl Feed {
             self.wanted.fill(false);
             self.wanted_count = 0;
         }
-        let wanted: Vec<Subscription> = self
-            .directory
-            .iter()
-            .flat_map(|(_, rules)| {
-                CHANNELS.map(|channel| Subscription::market(channel, rules.symbol))
-            })
-            .collect();
-        for chunk in wanted.chunks(TOPICS_MAX as usize) {
-            topics::subscribe(chunk, &mut self.text);
-            session.subscribe(&self.text, chunk.len() as u32, now);
-        }
+        subscribe(&self.directory, session, now);
     }
 
     /// Says that the session on `seat` has been given back.

@@ -1,4 +1,5 @@
 //! A proxy that keeps what a client sends.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,6 +10,7 @@ pub(crate) struct Watched {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Watched {
@@ -17,11 +19,13 @@ impl Watched {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let sent = Arc::new(Mutex::new(Vec::new()));
-        let (kept, venue) = (sent.clone(), venue.to_owned());
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let (kept, all, venue) = (sent.clone(), open.clone(), venue.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(&venue) else { continue };
                 let (back_from, back_to) = (server.try_clone(), client.try_clone());
+                all.lock().expect("no panic").extend(client.try_clone());
                 let kept = kept.clone();
                 let place = {
                     let mut all = kept.lock().expect("no panic");
@@ -37,7 +41,15 @@ impl Watched {
                 }
             }
         });
-        Self { address, sent }
+        Self { address, sent, open }
+    }
+
+    /// Ends every connection.
+    pub(crate) fn cut(&self) {
+        for open in self.open.lock().expect("no panic").drain(..) {
+            // It may have ended by itself.
+            let _ = open.shutdown(Shutdown::Both);
+        }
     }
 
     /// All that was sent, a connection after the other, frames as their sender wrote them.

@@ -117,6 +117,9 @@ pub enum Command {
         #[command(flatten)]
         at: RunRef,
     },
+    /// Record the public market to a file, without a key: messages with the times at which they
+    /// came.
+    Record(RecordArgs),
     /// Guard the process that started this one. `keel run` does that.
     #[command(hide = true)]
     Guardian {
@@ -310,6 +313,27 @@ pub enum DecisionArg {
     /// Do not.
     #[value(name = "NO-GO")]
     NoGo,
+}
+
+/// Flags of `record`.
+#[derive(Args, Clone, Debug)]
+pub struct RecordArgs {
+    /// Configuration file, for `[run] instruments` and the addresses in `[venue]` [default:
+    /// keel.toml in this directory, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to record; a new file.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Stop after this long, such as 60s, 10m or 1h30m [default: until Ctrl-C].
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub run_for: Option<Duration>,
+    /// Stop when the file is so long, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub max_mib: u32,
+    /// Read a recording and say what it holds.
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
 }
 
 /// Flags of `run`.

@@ -7,6 +7,7 @@ mod doctor;
 pub mod exit;
 pub mod golive;
 mod operate;
+mod record;
 mod report;
 mod soak;
 mod start;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Some(Command::Guardian { run, config_hash }) => start::guardian(&run, &config_hash),
         Some(Command::Config { command }) => configure(command),
         Some(Command::Report { command }) => report::run(command),
+        Some(Command::Record(args)) => record::run(&args),
         Some(Command::Soak(args)) => soak::run(&args),
         Some(Command::Golive { command }) => golive::run(command),
         Some(Command::Doctor(args)) => doctor::run(&args.root, &args.cores, args.jitter),

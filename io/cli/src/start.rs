@@ -367,7 +367,7 @@ fn tell_end(outcome: Outcome) -> Exit {
     }
 }
 
-fn exit_of(error: &StartError) -> Exit {
+pub(crate) fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::State(_) => Exit::State,
         StartError::Venue(_) | StartError::Clock { .. } => Exit::Venue,
