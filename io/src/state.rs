@@ -242,7 +242,7 @@ impl StateDir {
         let ledger_path = path.join(LEDGER);
         let found = LedgerFile::read(&*fs, &ledger_path, identity.uid, vouched)?;
         // The first start makes the ledger before anything that could lose it.
-        if found.is_none() && (last.epoch > 0 || vouched > 0 || latch.is_some()) {
+        if found.is_none() && (last.epoch > 0 || vouched > 0) {
             return Err(corrupt(&ledger_path, "is missing, while other state is there"));
         }
         let clean_of = read_clean(&*fs, path)?;
@@ -504,6 +504,8 @@ pub fn latch_beside(dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
     if let Some(earlier) = latched(dir)? {
         return Ok(earlier);
     }
+    // A person may act from a host on which no engine has run.
+    disk::make_dirs(&*disk::os(), dir)?;
     // Guardian, person and process may do so at the same moment: the first one's incident counts.
     let path = dir.join(LATCH);
     if disk::create(&path, sealed(latch_object(latch)).as_bytes())? {
@@ -609,7 +611,8 @@ fn check_identity(
     let path = dir.join(IDENTITY);
     let Some(found) = read_identity(fs, dir)? else {
         let is_there = |name: &&str| !matches!(fs.entry(&dir.join(name)), Ok(Entry::Nothing));
-        let orphaned = [DAILY, LATCH, LEDGER, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
+        // A latch alone is a person's who has acted from here before any run.
+        let orphaned = [DAILY, LEDGER, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
         return if orphaned {
             Err(corrupt(&path, "is missing, while other state is there"))
         } else {
@@ -1194,6 +1197,18 @@ mod tests {
             matches!(open(dir.path()), Err(StateError::Corrupt { .. })),
             "epochs without owner"
         );
+    }
+
+    #[test]
+    fn a_latch_on_a_host_that_has_never_run_the_engine_stops_its_first_run() {
+        let above = tempfile::tempdir().expect("a directory");
+        let dir = above.path().join("venue/uid");
+        let incident = incident_beside(0, Beside::Person);
+        let reasons = Reasons::NONE.with(Reason::Operator);
+        let latch = Latch { incident, reasons, since: UnixNanos(5) };
+        assert_eq!(latch_beside(&dir, &latch).expect("written"), latch);
+        let (_, recovered) = open(&dir).expect("a first start");
+        assert_eq!(recovered.latch, Some(latch));
     }
 
     #[test]

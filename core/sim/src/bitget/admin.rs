@@ -386,6 +386,7 @@ fn state(hall: &Hall, now: UnixNanos) -> Value {
         "now": Text::from(now),
         "speed": Text::e8(hall.speed_e8),
         "insuranceFund": Text::from(venue.fund().balance()),
+        "refusedForRate": hall.windows.refused,
         "contracts": contracts,
         "accounts": accounts,
     })

@@ -27,6 +27,8 @@ pub(super) struct Windows {
     minutes: BTreeMap<IpAddr, Count>,
     blocked: BTreeMap<IpAddr, UnixNanos>,
     connects: BTreeMap<IpAddr, Count>,
+    /// Requests that were refused because a window was used up.
+    pub refused: u64,
 }
 
 /// How often something happened in the period of this number.
@@ -69,7 +71,7 @@ impl Windows {
             self.seconds.retain(|_, count| count.period == second);
         }
         let used = self.seconds.entry((endpoint, subject)).or_default().add(second);
-        limit.checked_sub(used).ok_or(Exceeded)
+        limit.checked_sub(used).ok_or(Exceeded).inspect_err(|_| self.refused += 1)
     }
 
     /// Counts an attempt of `peer` to connect; false when it was one too many in these five
@@ -88,6 +90,10 @@ impl Windows {
     /// # Errors
     /// [`Exceeded`] while the address is blocked.
     pub(super) fn take_address(&mut self, peer: IpAddr, now: UnixNanos) -> Result<(), Exceeded> {
+        self.count_of(peer, now).inspect_err(|_| self.refused += 1)
+    }
+
+    fn count_of(&mut self, peer: IpAddr, now: UnixNanos) -> Result<(), Exceeded> {
         if let Some(until) = self.blocked.get(&peer) {
             if now < *until {
                 return Err(Exceeded);
@@ -160,6 +166,7 @@ mod tests {
         assert_eq!(windows.take(0, Subject::Uid(2), 3, at(1500)), Ok(2), "another user");
         assert_eq!(windows.take(0, uid, 3, at(1999)), Err(Exceeded));
         assert_eq!(windows.take(0, uid, 3, at(2000)), Ok(2));
+        assert_eq!(windows.refused, 2);
     }
 
     #[test]
@@ -171,6 +178,7 @@ mod tests {
         assert_eq!(windows.take_address(PEER, at(59_999)), Err(Exceeded));
         assert_eq!(windows.take_address(PEER, at(59_999 + 299_999)), Err(Exceeded));
         assert_eq!(windows.take_address(PEER, at(59_999 + 300_000)), Ok(()));
+        assert_eq!(windows.refused, 2);
     }
 
     #[test]
