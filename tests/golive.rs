@@ -86,7 +86,7 @@ fn a_drill_in_which_nothing_happens_fails_and_its_bundle_is_never_signed_go() {
 }
 
 #[test]
-fn an_item_without_a_drill_is_not_run_and_does_not_pass() {
+fn an_item_whose_report_is_not_there_is_not_run_and_does_not_pass() {
     let dir = tempfile::tempdir().expect("a directory");
     let bundle = checked(dir.path(), "13", 9);
     let list = fs::read_to_string(bundle.join("checklist.md")).expect("filled");

@@ -153,20 +153,50 @@ pub fn terminal_columns() -> Option<usize> {
     (code == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
+/// What `/proc` says of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Resident memory in KiB.
+    pub rss_kib: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// Open file descriptors.
+    pub open_files: u64,
+}
+
+impl Figures {
+    /// Those of process `id`; `None` when there is none, or its memory is gone already.
+    pub fn of(id: u32) -> Option<Self> {
+        Self::at(&format!("/proc/{id}"))
+    }
+
+    fn at(dir: &str) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("{dir}/status")).ok()?;
+        let figure = |name: &str| {
+            let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
+            rest.trim().trim_end_matches(" kB").parse().ok()
+        };
+        let open_files = std::fs::read_dir(format!("{dir}/fd")).map_or(0, Iterator::count) as u64;
+        Some(Self { rss_kib: figure("VmRSS:")?, threads: figure("Threads:")?, open_files })
+    }
+}
+
+/// When a process was started, in ticks since boot: with its number the name of one process.
+pub fn started(id: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // Behind the program's name, which may hold anything, stands the third field.
+    stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
+}
+
 /// Resident memory of this process in KiB; 0 where `/proc` does not say.
 pub fn resident_kib() -> u64 {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
+    Figures::at("/proc/self").map_or(0, |figures| figures.rss_kib)
 }
 
 /// Open file descriptors of this process; 0 where `/proc` does not say.
 pub fn open_files() -> u64 {
     // The listing itself holds one descriptor.
-    std::fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count().saturating_sub(1) as u64)
+    Figures::at("/proc/self").map_or(0, |figures| figures.open_files.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -177,6 +207,11 @@ mod tests {
     fn this_process_has_memory_and_open_files() {
         assert!(resident_kib() > 100);
         assert!(open_files() >= 3);
+        let id = std::process::id();
+        let figures = Figures::of(id).expect("this process");
+        assert!(figures.rss_kib > 100 && figures.threads >= 1 && figures.open_files >= 3);
+        assert!(started(id).is_some_and(|ticks| ticks > 0));
+        assert_eq!((Figures::of(u32::MAX), started(u32::MAX)), (None, None));
     }
 
     #[test]

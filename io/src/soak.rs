@@ -5,6 +5,8 @@
 //! code that writes a run's. There is no journal on disk, and memory and descriptors are those of
 //! the one process that holds product and venue, so they are told and not judged.
 
+pub mod outside;
+pub mod record;
 mod trend;
 mod verdict;
 
@@ -15,15 +17,14 @@ use keel_core::command::{CommandView, NoticeKind};
 use keel_core::event::{BillKind, Event, FeedState, Stream};
 use keel_core::instrument::Symbol;
 use keel_core::param::Profile;
-use keel_core::units::{MonoNanos, Quote, SECONDS, UnixNanos};
+use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 
 pub use trend::Trend;
-pub use verdict::{Finding, Period, Verdict};
+pub use verdict::{Finding, Lived, Period, Verdict};
 
 use crate::clock::{Anchor, ORIGIN};
 use crate::cold::csv::{HostColumns, Labels, Tables};
-use crate::cold::daily::e8_text;
 use crate::cold::recorder::table_dir;
 use crate::cold::tally::{News, Tally};
 use crate::disk::{self, Refused};
@@ -166,69 +167,37 @@ impl<'m> Soak<'m> {
             let orders_max = self.world.params().max_active_executors();
             verdict.take_tables(symbol.as_str(), &dir, minutes.clone(), orders_max)?;
         }
-        let seen = &self.seen;
-        let injected = self.world.counts();
-        verdict.finds(
-            "the venue refuses no request for its rate",
-            seen.refused_for_rate == 0,
-            format!("{} times HTTP 429", seen.refused_for_rate),
-        );
-        verdict.finds(
-            "every lost books frame is noticed",
-            seen.unnoticed == 0,
-            format!("{} lost, {} not noticed", seen.lost, seen.unnoticed),
-        );
-        let kills = injected.of(FaultKind::Kill);
-        verdict.finds(
-            "it starts once and after each kill",
-            seen.starts == kills + 1,
-            format!("{} starts, {kills} kills", seen.starts),
-        );
-        verdict.finds(
-            "nothing stops it for good",
-            seen.stops.is_empty() && !self.world.has_stopped(),
-            seen.stops.first().cloned().unwrap_or_else(|| "no HARD_STOP".to_owned()),
-        );
-        self.judge_money(&mut verdict);
-        verdict.faults = injected.total();
+        verdict.take_lived(&self.lived());
         Ok(verdict)
     }
 
-    /// Funding comes at each of its instants, and the engine's money is the venue's.
-    fn judge_money(&self, verdict: &mut Verdict) {
-        let text = |money: Quote| e8_text(money.0);
+    /// What the wire and the venue's account say beside the tables.
+    fn lived(&self) -> Lived {
+        let (seen, injected) = (&self.seen, self.world.counts());
         let account = self.world.exchange().venue().account(self.world.account());
-        let paid = account.totals().funding;
-        let due = instants(self.began, self.plan.hours, FUNDING_HOURS);
-        let booked = self.world.engine().map(|engine| engine.ledger().flow().funding);
-        // After a kill the ledger counts from its own begin.
-        let whole = self.seen.starts == 1;
-        verdict.finds(
-            "funding is settled at its instants, and booked to the last unit",
-            self.settled(due) && (!whole || booked == Some(paid)),
-            format!(
-                "{} bills, {due} instants; {} USDT at the venue",
-                self.seen.fundings,
-                text(paid)
-            ),
-        );
-        let (ours, theirs) =
-            (self.world.engine().and_then(|engine| engine.ledger().balance()), account.balance());
-        verdict.finds(
-            "the ledger's balance is the venue's wallet, but for rounding",
-            ours.is_some_and(|ours| (ours - theirs).0.abs() <= 100_000),
-            format!(
-                "{} here, {} there",
-                ours.map_or_else(|| "none".to_owned(), text),
-                text(theirs)
-            ),
-        );
-    }
-
-    /// Each instant at which something was held has brought one bill; nothing was held at some.
-    fn settled(&self, due: u64) -> bool {
-        let most = self.world.symbols().len() as u64 * due;
-        (due.min(1)..=most).contains(&self.seen.fundings)
+        let due = instants(self.began, self.plan.hours * 3_600);
+        let ledger = self.world.engine().map(|engine| engine.ledger());
+        let mut stops = seen.stops.clone();
+        if self.world.has_stopped() && stops.is_empty() {
+            stops.push("the world has stopped".to_owned());
+        }
+        Lived {
+            refused_for_rate: seen.refused_for_rate,
+            lost: seen.lost,
+            unnoticed: seen.unnoticed,
+            starts: seen.starts,
+            kills: injected.of(FaultKind::Kill),
+            stops,
+            fundings: seen.fundings,
+            // Nothing may have been held at some.
+            fundings_due: [due.min(1), self.world.symbols().len() as u64 * due],
+            funding_paid: account.totals().funding,
+            // After a kill the ledger counts from its own begin.
+            funding_booked: ledger.filter(|_| seen.starts == 1).map(|ledger| ledger.flow().funding),
+            balance: ledger.and_then(|ledger| ledger.balance()),
+            wallet: account.balance(),
+            faults: injected.total(),
+        }
     }
 
     fn take(&mut self, note: &Note, at: MonoNanos) -> Result<(), Refused> {
@@ -340,10 +309,10 @@ impl Seen {
 /// Hours between two settlements of the venue's contracts.
 const FUNDING_HOURS: u64 = 8;
 
-/// How many whole multiples of so many hours lie within a stretch.
-fn instants(began: UnixNanos, hours: u64, every: u64) -> u64 {
-    let every_ns = (every * HOUR_NS) as i64;
-    let end = began.0 + (hours * HOUR_NS) as i64;
+/// How many instants of funding lie within a stretch of so many seconds.
+pub fn instants(began: UnixNanos, span_s: u64) -> u64 {
+    let every_ns = (FUNDING_HOURS * HOUR_NS) as i64;
+    let end = began.0 + (span_s * SECONDS) as i64;
     (end.div_euclid(every_ns) - began.0.div_euclid(every_ns)) as u64
 }
 

@@ -146,8 +146,11 @@ pub enum Command {
         #[command(subcommand)]
         command: ReportCommand,
     },
-    /// Live through days of trading against the simulated venue under virtual time, and judge the
-    /// rows of every minute. Exit code 0 only when every claim holds.
+    /// Live through days of trading against a venue on this machine, and judge the rows of every
+    /// minute. Exit code 0 only when every claim holds.
+    ///
+    /// In real time venue and engine are processes of their own, watched from outside: memory,
+    /// threads and descriptors by /proc, open orders at the venue.
     Soak(SoakArgs),
     /// Drill the go-live checklist, sign what was found, and verify what was signed.
     Golive {
@@ -222,19 +225,30 @@ pub struct EdgeArgs {
 /// Flags of `soak`.
 #[derive(Args, Clone, Debug)]
 pub struct SoakArgs {
-    /// Under virtual time: the same days every time, in minutes. The only form there is yet.
-    #[arg(long, required = true)]
+    /// Under virtual time instead, in one thread: the same days every time, in minutes.
+    #[arg(long, conflicts_with_all = ["config", "speed", "resume"])]
     pub simulated: bool,
-    /// How long, in hours of the venue's clock.
-    #[arg(long, value_name = "N", default_value_t = 48,
-        value_parser = clap::value_parser!(u64).range(1..=2_400))]
-    pub hours: u64,
+    /// How long, in hours of the venue's clock; in real time also a fraction, to the minute.
+    #[arg(long = "hours", value_name = "N", default_value = "48", value_parser = minutes)]
+    pub minutes: u64,
     /// Everything that is drawn is drawn from this.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Which defaults the engine starts from.
-    #[arg(long, value_enum, default_value_t = ProfileArg::Touch)]
+    /// Which defaults the engine of a simulated soak starts from.
+    #[arg(long, value_enum, default_value_t = ProfileArg::Touch, requires = "simulated")]
     pub profile: ProfileArg,
+    /// Configuration file of the engine, whose venue is the soak's own [default: keel.toml in this
+    /// directory, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How many times faster than real the venue's time runs. Such a soak is a trial, no evidence.
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub speed: u32,
+    /// Go on with the soak in DIR, whose watcher was lost: venue and engine are still at work.
+    #[arg(long, value_name = "DIR",
+        conflicts_with_all = ["minutes", "seed", "fault_every", "out", "speed"])]
+    pub resume: Option<PathBuf>,
     /// Have something go wrong about this often: connections, frames, answers, the process.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub fault_every: Option<Duration>,
@@ -277,6 +291,9 @@ pub struct CheckArgs {
     /// there is one].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The report of a soak that item 13 is judged by.
+    #[arg(long, value_name = "FILE", default_value = "reports/soak/latest.json")]
+    pub soak: PathBuf,
     /// Have the engines commit a defect on purpose: the gate must notice.
     #[arg(long, value_name = "DEFECT", hide = true)]
     pub planted: Option<String>,
@@ -472,6 +489,21 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if millis == 0 { Err(wrong()) } else { Ok(Duration::from_millis(millis)) }
 }
 
+/// Hours as people write them, such as 48 or 0.5, in minutes.
+///
+/// # Errors
+/// What is wrong, for the command line.
+pub fn minutes(text: &str) -> Result<u64, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let hours = text.parse::<f64>().ok().filter(|hours| plain && *hours <= HOURS_MAX);
+    let minutes = hours.map_or(0, |hours| (hours * 60.0).round() as u64);
+    if minutes == 0 {
+        return Err(format!("write hours from a minute (0.0167) to {HOURS_MAX}"));
+    }
+    Ok(minutes)
+}
+
+const HOURS_MAX: f64 = 2_400.0;
 const LONGEST_MS: u64 = 366 * 86_400_000;
 
 #[cfg(test)]
@@ -519,6 +551,40 @@ mod tests {
             let error = parse(bad).expect_err("refused");
             assert_eq!(error.exit_code(), 2, "{bad:?}: {error}");
         }
+    }
+
+    /// What a page has one type: lines of blocks, and code within lines, that begin with `keel `.
+    fn typed(page: &str) -> Vec<&str> {
+        let within = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let lines = page.lines().map(|line| line.trim_start().trim_start_matches("$ "));
+        lines.chain(within).filter(|command| command.starts_with("keel ")).collect()
+    }
+
+    #[test]
+    fn every_command_of_the_runbook_can_be_typed() {
+        let commands = typed(include_str!("../../../docs/RUNBOOK.md"));
+        for command in &commands {
+            let args: Vec<&str> = command.split_whitespace().skip(1).collect();
+            assert!(parse(&args).is_ok_and(|cli| cli.command.is_some()), "{command}");
+        }
+        for one in ["keel kill --dry-run", "keel rearm --incident 4294967297", "keel flatten"] {
+            assert!(commands.contains(&one), "{one}: {commands:?}");
+        }
+        assert_eq!(typed("$ keel stop\nsay `keel stop`, not keel\n"), ["keel stop"; 2]);
+        assert!(parse(&["stop"]).is_err(), "a command that is not there is no command");
+    }
+
+    #[test]
+    fn hours_are_whole_minutes() {
+        for (text, minutes_of) in [("48", 2_880), ("0.05", 3), ("0.0167", 1), ("1.5", 90)] {
+            assert_eq!(minutes(text), Ok(minutes_of), "{text}");
+        }
+        for bad in ["", "0", "0.001", "-1", "2401", "1e3", "inf", "NaN", "1h", "1.5.0"] {
+            assert!(minutes(bad).is_err(), "{bad}");
+        }
+        assert!(parse(&["soak", "--simulated", "--speed", "5"]).is_err());
+        assert!(parse(&["soak", "--resume", "x", "--hours", "5"]).is_err());
+        assert!(parse(&["soak", "--profile", "wide"]).is_err());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use self::drill::Drill;
 use self::evidence::{Evidence, Verdict};
 use self::item::{ITEMS, Item};
 use self::key::SigningKey;
-use self::stage::{Sabotage, Stage};
+use self::stage::{Bound, Sabotage, Stage, Trouble};
 use crate::args::{CheckArgs, DecisionArg, GoliveCommand, SignArgs};
 use crate::config::{self, Config};
 use crate::exit::Exit;
@@ -36,7 +36,7 @@ use crate::{complain, configuration, print};
 /// Drills that go on at the same time: most of the time they wait.
 const AT_ONCE: usize = 2;
 /// Evidence older than this signs no GO.
-const FRESH: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const FRESH: Duration = Duration::from_secs(7 * 86_400);
 
 /// `keel golive`.
 pub(crate) fn run(command: GoliveCommand) -> Exit {
@@ -130,7 +130,10 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
     };
     let scratch = std::env::temp_dir().join(format!("keel-golive-{}", std::process::id()));
     let asked = |item: &Item| args.item.is_empty() || args.item.contains(&item.number);
-    let judged = all_judged(|item| judge(item, asked(item), (&keel, &sabotage), &scratch, &dir));
+    let policy = policy_hash(&config::canonical(config));
+    let bound = Bound { policy: policy.clone(), soak: args.soak.clone(), now: made };
+    let with = With { keel: &keel, sabotage: &sabotage, bound: &bound };
+    let judged = all_judged(|item| judge(item, asked(item), &with, &scratch, &dir));
     // Best effort: what is left lies in the system's temporary directory.
     let _ = fs::remove_dir_all(&scratch);
     let body = json!({
@@ -139,7 +142,7 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
         "keel": env!("CARGO_PKG_VERSION"),
         "binary_blake3": bundle::hash(&binary),
         "config_blake3": hex(&config.hash()),
-        "policy_blake3": policy_hash(&config::canonical(config)),
+        "policy_blake3": policy,
         "venue": "embedded",
         "mode": config.mode.to_string(),
         "sabotage": sabotage.text(),
@@ -172,34 +175,39 @@ fn all_judged(judge: impl Fn(&'static Item) -> Judged + Sync) -> Vec<Judged> {
     judged
 }
 
+/// What drills are carried out with.
+struct With<'c> {
+    keel: &'c Path,
+    sabotage: &'c Sabotage,
+    bound: &'c Bound,
+}
+
 /// Carries out the drill of an item, if it is asked for and there is one.
-fn judge(
-    item: &'static Item,
-    asked: bool,
-    (keel, sabotage): (&Path, &Sabotage),
-    scratch: &Path,
-    dir: &Path,
-) -> Judged {
+fn judge(item: &'static Item, asked: bool, with: &With<'_>, scratch: &Path, dir: &Path) -> Judged {
     let drill = drill::drill(item.number);
     let began = Instant::now();
     let mut judged = Judged { item, drill, evidence: None, trouble: None, took: Duration::ZERO };
     let Some(drill) = drill.filter(|_| asked) else { return judged };
     say(&format!("{:>2} {}: {}", item.number, item.title, drill.why));
     let mut evidence = Evidence::new(dir, item);
-    let stage = Stage::new(keel, &scratch.join(format!("{:02}", item.number)), sabotage);
-    let done = stage.map_err(Into::into).and_then(|stage| {
-        let done = (drill.run)(&stage, &mut evidence);
-        if done.is_err() {
-            drill::keep_logs(&mut evidence, &stage.dir, "broken off")?;
-        }
-        done
-    });
+    let own = scratch.join(format!("{:02}", item.number));
+    let done =
+        Stage::new(with.keel, &own, with.sabotage).map_err(Into::into).and_then(|mut stage| {
+            // A report tells nothing of a system that is broken on purpose.
+            stage.bound = (*with.sabotage == Sabotage::None).then(|| with.bound.clone());
+            let done = (drill.run)(&stage, &mut evidence);
+            if done.is_err() && !matches!(done, Err(Trouble::NotMade(_))) {
+                drill::keep_logs(&mut evidence, &stage.dir, "broken off")?;
+            }
+            done
+        });
+    let made = !matches!(done, Err(Trouble::NotMade(_)));
     judged.trouble = done.err().map(|trouble| trouble.to_string());
-    judged.evidence = Some(evidence);
+    judged.evidence = made.then_some(evidence);
     judged.took = began.elapsed();
     let (number, verdict) = (item.number, judged.verdict());
     say(&format!("{number:>2} {} after {:.1} s", verdict.text(), judged.took.as_secs_f64()));
-    if verdict == Verdict::Fail {
+    if verdict != Verdict::Pass {
         say(&format!("   {}", judged.remark()));
     }
     judged
@@ -323,7 +331,7 @@ fn verify(dir: &Path) -> Exit {
 }
 
 /// What `[strategy] [risk] [order] [kill]` say, as one hash: what the drills are bound to.
-fn policy_hash(canonical: &str) -> String {
+pub(crate) fn policy_hash(canonical: &str) -> String {
     let mut inside = false;
     let mut policy = String::new();
     for line in canonical.lines() {

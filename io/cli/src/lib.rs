@@ -9,7 +9,7 @@ pub mod golive;
 mod operate;
 mod record;
 mod report;
-mod soak;
+pub mod soak;
 mod start;
 
 use std::fmt::Display;

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
+use keel_core::units::Quote;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::trend::Trend;
+use crate::cold::daily::e8_text;
 
 /// What was found, claim by claim.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +18,8 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// Six hours each.
     pub periods: Vec<Period>,
-    /// Resident memory in KiB a minute, with product and venue in one process.
+    /// Resident memory in KiB a minute: of the engine from outside, or, under virtual time, of
+    /// product and venue together.
     pub memory: Option<Trend>,
     /// Things that went wrong on purpose.
     pub faults: u64,
@@ -53,19 +57,85 @@ pub struct Period {
     pub equity: String,
 }
 
+/// What is known of a soak beside its tables: of the wire, of the program's lives, of the venue's
+/// account.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lived {
+    /// Requests that the venue refused for their rate.
+    pub refused_for_rate: u64,
+    /// Books frames that were lost on purpose.
+    pub lost: u64,
+    /// Those of them that nobody noticed.
+    pub unnoticed: u64,
+    /// Starts of the engine.
+    pub starts: u64,
+    /// Times it was killed on purpose.
+    pub kills: u64,
+    /// Stops for good, as the log tells them, and ends that nobody asked for.
+    pub stops: Vec<String>,
+    /// Settlements at which money was moved.
+    pub fundings: u64,
+    /// Settlements at least and at most: nothing may have been held at some.
+    pub fundings_due: [u64; 2],
+    /// Funding at the venue.
+    #[serde(with = "units")]
+    pub funding_paid: Quote,
+    /// Funding as the engine has booked it; `None` where no book covers the whole time.
+    #[serde(with = "units_or_none")]
+    pub funding_booked: Option<Quote>,
+    /// The engine's balance at the end; `None` when it has told none.
+    #[serde(with = "units_or_none")]
+    pub balance: Option<Quote>,
+    /// The venue's.
+    #[serde(with = "units")]
+    pub wallet: Quote,
+    /// Things that went wrong on purpose.
+    pub faults: u64,
+}
+
+/// Money in a record: its units of 1e-8 USDT.
+mod units {
+    use super::{Deserialize, Deserializer, Quote, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(money: &Quote, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i64(money.0)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Quote, D::Error> {
+        i64::deserialize(from).map(Quote)
+    }
+}
+
+mod units_or_none {
+    use super::{Deserialize, Deserializer, Quote, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        money: &Option<Quote>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        money.map(|money| money.0).serialize(to)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Option<Quote>, D::Error> {
+        Ok(Option::<i64>::deserialize(from)?.map(Quote))
+    }
+}
+
 /// A row of `minute.csv`, as far as it is judged.
 #[derive(Clone, Debug, Default)]
-struct Minute {
+pub(super) struct Minute {
     ts: String,
-    minute: i64,
+    pub(super) minute: i64,
     state: String,
-    rss_kib: u64,
-    open_fds: u64,
+    pub(super) rss_kib: u64,
+    pub(super) open_fds: u64,
     orders_active: u64,
     reconnects: u64,
     drift: f64,
     headroom: Option<f64>,
     equity: String,
+    fills_today: u64,
 }
 
 /// Largest confirmed drift of a position, as a share of it.
@@ -73,6 +143,10 @@ const DRIFT_MAX: f64 = 0.01;
 /// Least headroom of the venue's rates.
 const HEADROOM_MIN: f64 = 0.5;
 const PERIOD: usize = 360;
+/// The engine's balance may differ from the venue's by what rounding does, in 1e-8 USDT.
+const ROUNDING: i64 = 100_000;
+/// A day with fewer fills does not show that its counters began anew.
+const FILLS_MIN: u64 = 20;
 
 impl Verdict {
     /// True when every claim holds.
@@ -83,6 +157,50 @@ impl Verdict {
     /// Adds a claim.
     pub fn finds(&mut self, claim: impl Into<String>, holds: bool, seen: impl Into<String>) {
         self.findings.push(Finding { claim: claim.into(), holds, seen: seen.into() });
+    }
+
+    /// Judges what is known beside the tables.
+    pub fn take_lived(&mut self, lived: &Lived) {
+        self.faults = lived.faults;
+        self.finds(
+            "the venue refuses no request for its rate",
+            lived.refused_for_rate == 0,
+            format!("{} times HTTP 429", lived.refused_for_rate),
+        );
+        self.finds(
+            "every lost books frame is noticed",
+            lived.unnoticed == 0,
+            format!("{} lost, {} not noticed", lived.lost, lived.unnoticed),
+        );
+        self.finds(
+            "it starts once and after each kill",
+            lived.starts == lived.kills + 1,
+            format!("{} starts, {} kills", lived.starts, lived.kills),
+        );
+        self.finds(
+            "nothing stops it for good",
+            lived.stops.is_empty(),
+            lived.stops.first().cloned().unwrap_or_else(|| "no HARD_STOP".to_owned()),
+        );
+        let text = |money: Quote| e8_text(money.0);
+        let told = |money: Option<Quote>| money.map_or_else(|| "none".to_owned(), text);
+        let [least, most] = lived.fundings_due;
+        self.finds(
+            "funding is settled at its instants, and booked to the last unit",
+            (least..=most).contains(&lived.fundings)
+                && lived.funding_booked.is_none_or(|booked| booked == lived.funding_paid),
+            format!(
+                "{} settlements, {least} to {most} due; {} USDT at the venue, {} booked",
+                lived.fundings,
+                text(lived.funding_paid),
+                told(lived.funding_booked),
+            ),
+        );
+        self.finds(
+            "the ledger's balance is the venue's wallet, but for rounding",
+            lived.balance.is_some_and(|ours| (ours - lived.wallet).0.abs() <= ROUNDING),
+            format!("{} here, {} there", told(lived.balance), text(lived.wallet)),
+        );
     }
 
     /// Judges an instrument's tables over the minutes that must have a row.
@@ -96,9 +214,7 @@ impl Verdict {
         expected: Range<i64>,
         orders_max: u64,
     ) -> Result<(), String> {
-        let all = read(&dir.join("minute.csv"), Minute::of)?;
-        let rows: Vec<Minute> =
-            all.into_iter().filter(|row| expected.contains(&row.minute)).collect();
+        let rows = minutes(dir, &expected)?;
         let days = read(&dir.join("daily.csv"), |cell| cell("ts").map(str::to_owned))?;
         self.judge_rows(pair, &rows, &expected);
         let midnights = expected.end.div_euclid(DAY) - expected.start.div_euclid(DAY);
@@ -107,6 +223,7 @@ impl Verdict {
             days.len() as i64 == midnights,
             format!("{} rows, {midnights} midnights", days.len()),
         );
+        self.judge_rollover(pair, &rows);
         self.judge_figures(pair, &rows, orders_max);
         let memory: Vec<f64> = rows.iter().map(|row| row.rss_kib as f64).collect();
         self.memory = Trend::of(&memory);
@@ -133,6 +250,24 @@ impl Verdict {
             format!("{pair}: it trades most of the time"),
             quoting * 10 >= rows.len() * 9 && !rows.is_empty(),
             format!("{quoting} of {} rows RUNNING, {blind} without data", rows.len()),
+        );
+    }
+
+    /// A day that saw fills is followed by one that has counted fewer in its first minutes.
+    fn judge_rollover(&mut self, pair: &str, rows: &[Minute]) {
+        let day = |row: &Minute| row.minute.div_euclid(DAY);
+        let turns: Vec<[u64; 2]> = rows
+            .windows(3)
+            .filter(|three| day(&three[0]) != day(&three[1]) && three[0].fills_today >= FILLS_MIN)
+            .map(|three| [three[0].fills_today, three[2].fills_today])
+            .collect();
+        if turns.is_empty() {
+            return;
+        }
+        self.finds(
+            format!("{pair}: the day's counters begin anew at midnight"),
+            turns.iter().all(|[before, after]| after < before),
+            format!("fills_count_today before and after: {turns:?}"),
         );
     }
 
@@ -174,6 +309,12 @@ impl Verdict {
 }
 
 impl Period {
+    /// Whether it is the one that ends with `minute`.
+    pub fn is_newest(&self, minute: i64) -> bool {
+        let from = self.from.parse::<jiff::Timestamp>().map(|from| from.as_second() / 60);
+        from.is_ok_and(|from| (0..=PERIOD as i64).contains(&(minute - from)))
+    }
+
     fn of(pair: &str, rows: &[Minute]) -> Self {
         let mut period = Self { pair: pair.to_owned(), ..Self::default() };
         let most = |figure: fn(&Minute) -> u64| rows.iter().map(figure).max().unwrap_or(0);
@@ -231,6 +372,7 @@ impl Minute {
             drift: share("position_drift_pct")?.unwrap_or(0.0),
             headroom: share("rate_headroom_pct")?,
             equity: cell("equity_quote")?.to_owned(),
+            fills_today: count("fills_count_today")?,
         })
     }
 }
@@ -238,8 +380,17 @@ impl Minute {
 /// Minutes in a day.
 const DAY: i64 = 1_440;
 
+/// The rows of an instrument's minutes within a stretch.
+///
+/// # Errors
+/// When the table cannot be read, or lacks a column.
+pub(super) fn minutes(dir: &Path, expected: &Range<i64>) -> Result<Vec<Minute>, String> {
+    let all = read(&dir.join("minute.csv"), Minute::of)?;
+    Ok(all.into_iter().filter(|row| expected.contains(&row.minute)).collect())
+}
+
 /// Reads a table's rows; each is asked for its cells by their column's name.
-fn read<T>(
+pub(super) fn read<T>(
     path: &Path,
     of: impl for<'r> Fn(&dyn Fn(&str) -> Option<&'r str>) -> Option<T>,
 ) -> Result<Vec<T>, String> {
@@ -277,6 +428,7 @@ mod tests {
             drift: 0.0,
             headroom: Some(0.9),
             equity: "10000".to_owned(),
+            fills_today: n as u64,
         };
         (from..from + count).map(minute).collect()
     }
@@ -306,6 +458,21 @@ mod tests {
             assert!(!judged(&rows).passes(), "flaw {place}");
         }
         assert!(!Verdict::default().passes(), "nothing looked at");
+    }
+
+    #[test]
+    fn counters_that_go_on_over_midnight_are_seen() {
+        let rollover = |rows: &[Minute]| {
+            let mut verdict = Verdict::default();
+            verdict.judge_rollover("BTCUSDT", rows);
+            verdict.findings
+        };
+        let mut rows = minutes(DAY - 5, 10);
+        assert!(!rollover(&rows)[0].holds);
+        rows.iter_mut().skip(5).for_each(|row| row.fills_today -= 1_440);
+        assert!(rollover(&rows)[0].holds);
+        rows.iter_mut().for_each(|row| row.fills_today = 0);
+        assert!(rollover(&rows).is_empty(), "nothing was counted, and nothing is claimed");
     }
 
     #[test]

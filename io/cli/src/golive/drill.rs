@@ -23,6 +23,7 @@ mod restart;
 mod risk;
 mod rules;
 mod snapshots;
+mod soak;
 mod start_up;
 mod stay_down;
 
@@ -117,6 +118,12 @@ pub const DRILLS: &[Drill] = &[
         label: Label::Wire,
         why: "kills the engine ten times while its orders rest, and trades into what it left",
         run: restart::run,
+    },
+    Drill {
+        item: 13,
+        label: Label::Wire,
+        why: "judges the newest soak in real time once more, if it is of this program and fresh",
+        run: soak::run,
     },
     Drill {
         item: 14,
@@ -286,15 +293,20 @@ fn keep(evidence: &mut Evidence, engine: &Engine, name: &str) -> Result<(), Trou
     for file in ["keel.log", "config.toml"] {
         evidence.keep_file(&format!("{name}/{file}"), &engine.run.join(file))?;
     }
-    for pair in TABLES {
-        for file in ["fills.csv", "minute.csv"] {
-            let path = engine.state.join(pair).join(file);
-            let kept = Path::new(name).join(pair).join(file);
-            evidence.keep_file(&kept.to_string_lossy(), &path)?;
-        }
-    }
+    keep_tables(evidence, &engine.state, name)?;
     let day = engine.state.join("daily_state.json");
     evidence.keep_file(&format!("{name}/daily_state.json"), &day)?;
+    Ok(())
+}
+
+/// Keeps the tables of a state directory.
+fn keep_tables(evidence: &mut Evidence, state: &Path, name: &str) -> Result<(), Trouble> {
+    for pair in TABLES {
+        for file in ["fills.csv", "minute.csv", "daily.csv"] {
+            let kept = Path::new(name).join(pair).join(file);
+            evidence.keep_file(&kept.to_string_lossy(), &state.join(pair).join(file))?;
+        }
+    }
     Ok(())
 }
 

@@ -4,12 +4,15 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use keel_core::planted::Planted;
+use keel_core::units::UnixNanos;
+use keel_io::os;
 use serde_json::{Value, json};
 
 use super::tap::{Message, Tap};
@@ -31,6 +34,20 @@ pub enum Trouble {
     /// A process or the administration said something unexpected.
     #[error("{0}")]
     Unexpected(String),
+    /// What is to be judged is not there, and which command makes it. The item is not run.
+    #[error("{0}")]
+    NotMade(&'static str),
+}
+
+/// What a report that is picked up must be of.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The hash of the policy.
+    pub policy: String,
+    /// The newest report of a soak.
+    pub soak: PathBuf,
+    /// UTC of the judgment.
+    pub now: UnixNanos,
 }
 
 /// A directory for the processes of one drill, and the program that they run.
@@ -39,6 +56,10 @@ pub struct Stage {
     /// The program: this one.
     keel: PathBuf,
     sabotage: Sabotage,
+    /// Whether its processes go on when the one that started them is lost.
+    lasting: bool,
+    /// What reports are judged by; `None` where none is picked up.
+    pub bound: Option<Bound>,
     /// Where its processes write.
     pub dir: PathBuf,
 }
@@ -74,7 +95,15 @@ impl Stage {
     pub fn new(keel: &Path, dir: &Path, sabotage: &Sabotage) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let (keel, dir, sabotage) = (keel.to_owned(), dir.to_owned(), sabotage.clone());
-        Ok(Self { keel, sabotage, dir })
+        Ok(Self { keel, sabotage, lasting: false, bound: None, dir })
+    }
+
+    /// The same, of processes that go on when the one that started them is lost, and that a signal
+    /// of its terminal does not reach. [`Stage::venue_again`] and [`Stage::engine_again`] find
+    /// them.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self { lasting: true, ..self }
     }
 
     /// The defect that engines commit; none in a build without defects.
@@ -83,6 +112,11 @@ impl Stage {
             Sabotage::Planted(defect) => Planted::named(defect).unwrap_or(Planted::NONE),
             Sabotage::None | Sabotage::Withheld => Planted::NONE,
         }
+    }
+
+    /// The program.
+    pub fn keel_path(&self) -> &Path {
+        &self.keel
     }
 
     fn withheld(&self) -> bool {
@@ -110,6 +144,9 @@ impl Stage {
         }
         let home = self.dir.join("home");
         command.current_dir(&self.dir).env("XDG_STATE_HOME", home).stdin(Stdio::null());
+        if self.lasting {
+            command.process_group(0);
+        }
         command
     }
 
@@ -150,7 +187,7 @@ impl Stage {
         let mut line = String::new();
         let out = child.stdout.take().expect("piped");
         BufReader::new(out).read_line(&mut line)?;
-        let process = Process(child);
+        let process = Process::Own(child);
         let announced = serde_json::from_str(&line).map_err(|_| {
             let said = fs::read_to_string(self.dir.join("venue.err")).unwrap_or_default();
             Trouble::Unexpected(format!("the venue did not start: {}", said.trim()))
@@ -247,34 +284,90 @@ impl Stage {
             command.args(["--planted", defect]);
         }
         let child = command.stdout(out).stderr(errors).spawn()?;
-        Ok(Engine {
-            process: Process(child),
-            withheld: self.withheld(),
-            run: self.dir.join(run),
-            state: self.dir.join("state"),
-        })
+        Ok(self.engine_in(Process::Own(child), run))
+    }
+
+    fn engine_in(&self, process: Process, run: &str) -> Engine {
+        let (run, state) = (self.dir.join(run), self.dir.join("state"));
+        Engine { process, withheld: self.withheld(), run, state }
+    }
+
+    /// The venue of an earlier process, by what [`Venue::trace`] gave; `None` when it is gone.
+    pub fn venue_again(&self, trace: &Value) -> Option<Venue> {
+        let process = Process::found(&trace["process"])?;
+        let speed = u32::try_from(trace["speed"].as_u64()?).ok()?;
+        let (announced, dir) = (trace["announced"].clone(), self.dir.clone());
+        Some(Venue { process, announced, dir, withheld: self.withheld(), speed })
+    }
+
+    /// The engine of an earlier process in run directory `run`, by what [`Engine::trace`] gave;
+    /// `None` when it is gone.
+    pub fn engine_again(&self, trace: &Value, run: &str) -> Option<Engine> {
+        Process::found(trace).map(|process| self.engine_in(process, run))
     }
 }
 
 /// A guardian would clean up what a drill leaves behind on purpose, and latch.
 const UNGUARDED: &str = "[kill]\nguardian = \"off\"\nhang_ms = 5000\n";
 
-/// A process that does not outlive its drill.
+/// A process that ends with its drill.
 #[derive(Debug)]
-struct Process(Child);
+enum Process {
+    /// A child of this one.
+    Own(Child),
+    /// One that an earlier process has started: its number, and a hold on it.
+    Found(u32, os::Process),
+}
+
+impl Process {
+    /// The process that left `trace`; `None` when it is gone.
+    fn found(trace: &Value) -> Option<Self> {
+        let id = u32::try_from(trace["pid"].as_u64()?).ok()?;
+        let held = os::Process::hold(id).ok()?;
+        // Held first: a number that is used again afterwards is not this one's.
+        let same = os::started(id).is_some_and(|ticks| trace["started"] == ticks);
+        (same && !held.has_ended()).then_some(Self::Found(id, held))
+    }
+
+    fn trace(&self) -> Value {
+        json!({ "pid": self.id(), "started": os::started(self.id()) })
+    }
+
+    fn id(&self) -> u32 {
+        match self {
+            Self::Own(child) => child.id(),
+            Self::Found(id, _) => *id,
+        }
+    }
+
+    /// Its exit code once it has ended: `None` within for a signal, and for one that is not a
+    /// child.
+    fn ended(&mut self) -> io::Result<Option<Option<i32>>> {
+        Ok(match self {
+            Self::Own(child) => child.try_wait()?.map(|status| status.code()),
+            Self::Found(_, held) => held.has_ended().then_some(None),
+        })
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        match self {
+            Self::Own(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Self::Found(_, held) => {
+                let _ = held.end();
+            }
+        }
     }
 }
 
 /// The venue at work.
 #[derive(Debug)]
 pub struct Venue {
-    #[expect(dead_code, reason = "ends the process when it is dropped")]
     process: Process,
     announced: Value,
     dir: PathBuf,
@@ -284,6 +377,20 @@ pub struct Venue {
 }
 
 impl Venue {
+    /// What [`Stage::venue_again`] finds it by.
+    pub fn trace(&self) -> Value {
+        let process = self.process.trace();
+        json!({ "process": process, "announced": self.announced, "speed": self.speed })
+    }
+
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn is_over(&mut self) -> Result<bool, Trouble> {
+        Ok(self.process.ended()?.is_some())
+    }
+
     /// The engine's account: name, uid and key.
     pub fn account(&self) -> &Value {
         &self.announced["accounts"][0]
@@ -484,12 +591,22 @@ impl Engine {
     /// # Errors
     /// When that cannot be told.
     pub fn is_over(&mut self) -> Result<bool, Trouble> {
-        Ok(self.process.0.try_wait()?.is_some())
+        Ok(self.process.ended()?.is_some())
+    }
+
+    /// What [`Stage::engine_again`] finds it by.
+    pub fn trace(&self) -> Value {
+        self.process.trace()
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Whether it has ended and nobody has asked how.
     fn is_gone(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.0.id()));
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()));
         stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
     }
 
@@ -498,7 +615,7 @@ impl Engine {
     /// # Errors
     /// When the system does not tell.
     pub fn children(&self, word: &str) -> Result<Vec<u32>, Trouble> {
-        let id = self.process.0.id();
+        let id = self.process.id();
         let mut found = Vec::new();
         for thread in fs::read_dir(format!("/proc/{id}/task"))? {
             let list = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
@@ -519,7 +636,7 @@ impl Engine {
         if self.withheld && name != "TERM" {
             return Ok(());
         }
-        let id = self.process.0.id().to_string();
+        let id = self.process.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status()?;
         if sent.success() {
             Ok(())
@@ -536,7 +653,7 @@ impl Engine {
         if self.withheld {
             return Ok(());
         }
-        let id = self.process.0.id().to_string();
+        let id = self.process.id().to_string();
         let set = Command::new("prlimit").args(["--pid", &id, "--fsize=1:unlimited"]).status()?;
         if set.success() {
             Ok(())
@@ -550,7 +667,7 @@ impl Engine {
     /// # Errors
     /// When it does not end within a minute.
     pub fn stop(&mut self) -> Result<Option<i32>, Trouble> {
-        if self.process.0.try_wait()?.is_none() {
+        if self.process.ended()?.is_none() {
             self.signal("TERM")?;
         }
         self.ended(Duration::from_secs(60))
@@ -562,11 +679,11 @@ impl Engine {
     /// When it does not end within `limit`.
     pub fn ended(&mut self, limit: Duration) -> Result<Option<i32>, Trouble> {
         let mut code = None;
-        let child = &mut self.process.0;
+        let process = &mut self.process;
         wait(limit, "the engine ends", || {
-            let status = child.try_wait()?;
-            code = status.and_then(|status| status.code());
-            Ok(status.is_some())
+            let ended = process.ended()?;
+            code = ended.flatten();
+            Ok(ended.is_some())
         })?;
         Ok(code)
     }
