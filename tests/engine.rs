@@ -794,6 +794,25 @@ fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
     assert!(bench.engine.deadline() <= bench.now.after(200 * MILLIS));
 }
 
+/// A look at the quotes 999 ms after a cancel that was lost found it too early to repeat it, and
+/// the next look was a second later.
+#[test]
+fn a_cancel_that_nobody_answers_is_repeated_in_time_whenever_the_last_look_was() {
+    let mut bench = Bench::running();
+    let placed = bench.placed().len();
+    bench.answers = false;
+    bench.still_tenths(11);
+    bench.said.clear();
+    bench.step(Event::Operator(Operator::program(Directive::Pause)));
+    assert_eq!(bench.pulled(), placed, "of unknown outcome, and canceled all the same");
+    bench.now = bench.now.after(999 * MILLIS);
+    bench.book(MID);
+    assert_eq!(bench.pulled(), placed);
+    bench.now = bench.now.after(MILLIS);
+    bench.timers();
+    assert_eq!(bench.pulled(), 2 * placed);
+}
+
 #[test]
 fn a_stop_that_waits_is_looked_at_now_and_then_and_not_without_pause() {
     let mut bench = Bench::running();

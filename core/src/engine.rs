@@ -33,7 +33,7 @@ use crate::param::{Params, Profile};
 use crate::planted::Defect;
 use crate::reconcile::{self, Reconcile};
 use crate::trades::{TradeIds, TradeSlot};
-use crate::units::{E8, MILLIS, MonoNanos, Quote, Rate, SECONDS, UnixNanos};
+use crate::units::{E8, MILLIS, MonoNanos, Quote, Rate, SECONDS, Side, UnixNanos};
 
 pub use desk::Desk;
 use stop::Stage;
@@ -519,8 +519,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.account.state = change.to;
         out.record(Record::GuardChanged(change));
         if change.to == GuardState::HardStop && change.from != GuardState::HardStop {
-            out.plain(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
-            self.orders.cancel_all_sent(InstrumentId::ALL, now);
+            self.cancel_everything(now, out);
             let hard = change.hard.cast_signed();
             self.notice(NoticeKind::KillPublished, InstrumentId::ALL, [hard, 0], out);
         }
@@ -690,6 +689,20 @@ impl<'m, G: Gate> Engine<'m, G> {
         } else {
             self.orders.cancel_sent(order.client, now);
         }
+    }
+
+    /// Ends every order everywhere, those first where some may rest: the venue takes few such
+    /// requests a second, each for one instrument.
+    fn cancel_everything(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        for index in 0..self.instruments {
+            let id = InstrumentId(index as u16);
+            let rests = Side::BOTH.iter().any(|&side| self.orders.open(id, side).next().is_some());
+            if rests && Self::has_room(out) {
+                out.plain(Plain::CancelAll(CancelAll { instrument: id }));
+            }
+        }
+        out.plain(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
+        self.orders.cancel_all_sent(InstrumentId::ALL, now);
     }
 
     /// Writes an instrument's orders where the gate sees them.

@@ -60,6 +60,8 @@ slot_enum! {
         Filled = 14 "filled",
         /// Two independent sources, asked after it can no longer appear, do not have it.
         Absent = 15 "absent",
+        /// A query that was asked after its cancel was refused shows it resting.
+        Uncanceled = 16 "uncanceled",
     }
 }
 
@@ -105,6 +107,7 @@ impl OrderState {
             (PendingCancel, C::CancelRejected | C::CancelNotSent) => PendingCancel,
             (PendingCancel, C::PlaceReceived | C::PlaceUnknown) => PendingCancel,
             (PendingCancel, C::Working | C::Executed) => PendingCancel,
+            (PendingCancel, C::Uncanceled) => Live,
             (PendingCancel, C::CancelUnknown | C::Overdue | C::StreamLost) => Unknown,
             (PendingCancel, C::PlaceRejected | C::PlaceNotSent) => Done,
             (PendingCancel, C::Ended | C::Filled | C::Absent) => Done,
@@ -113,7 +116,7 @@ impl OrderState {
             (Unknown, C::CancelRejected | C::CancelUnknown | C::CancelNotSent) => Unknown,
             (Unknown, C::PlaceReceived | C::PlaceUnknown) => Unknown,
             (Unknown, C::Overdue | C::StreamLost | C::Executed) => Unknown,
-            (Unknown, C::Working) => Live,
+            (Unknown, C::Working | C::Uncanceled) => Live,
             (Unknown, C::PlaceRejected | C::PlaceNotSent) => Done,
             (Unknown, C::Ended | C::Filled | C::Absent) => Done,
 
@@ -214,6 +217,7 @@ mod tests {
             let evidence = matches!(
                 cause,
                 Cause::Working
+                    | Cause::Uncanceled
                     | Cause::Ended
                     | Cause::Filled
                     | Cause::Absent

@@ -70,6 +70,8 @@ pub struct Slot {
     pub cancels: u16,
     /// When the last was.
     pub cancel_at: MonoNanos,
+    /// When the last of them was refused or could not be sent; zero for never since it was sent.
+    cancel_failed: MonoNanos,
     /// The venue has shown it.
     seen: bool,
     /// When it was last known to be at the venue.
@@ -325,6 +327,9 @@ impl<'m> OrderTable<'m> {
         if reply.order_id != 0 {
             self.slots[at].order_id = reply.order_id;
         }
+        if matches!(cause, Cause::CancelRejected | Cause::CancelNotSent) {
+            self.slots[at].cancel_failed = now;
+        }
         if cause == Cause::PlaceRejected {
             self.slots[at].status = OrderStatus::Canceled;
             self.slots[at].reason = CancelReason::Other;
@@ -375,8 +380,18 @@ impl<'m> OrderTable<'m> {
         if !working {
             self.forget_orphan(update);
         }
+        let failed = self.slots[at].cancel_failed;
+        let uncanceled = self.slots[at].state == OrderState::PendingCancel
+            && update.source == Source::Query
+            && failed != MonoNanos::ZERO
+            && asked >= failed;
         self.learn(at, update, asked);
-        let effect = self.step(at, if working { Cause::Working } else { Cause::Ended }, now);
+        let cause = match working {
+            true if uncanceled => Cause::Uncanceled,
+            true => Cause::Working,
+            false => Cause::Ended,
+        };
+        let effect = self.step(at, cause, now);
         self.await_fills(at, now);
         effect
     }
@@ -645,7 +660,7 @@ impl OrderTable<'_> {
         let slot = &mut self.slots[at];
         if slot.state.is_open() {
             slot.cancels = slot.cancels.saturating_add(1);
-            slot.cancel_at = now;
+            (slot.cancel_at, slot.cancel_failed) = (now, MonoNanos::ZERO);
             self.step(at, Cause::CancelSent, now);
         }
     }
@@ -973,6 +988,7 @@ impl Slot {
         changed: MonoNanos::ZERO,
         cancels: 0,
         cancel_at: MonoNanos::ZERO,
+        cancel_failed: MonoNanos::ZERO,
         seen: false,
         known: MonoNanos::ZERO,
         denied: [MonoNanos::ZERO; 2],

@@ -109,7 +109,9 @@ fn many(seeds: Range<u64>, path: Option<PathBuf>, campaign: Campaign) -> Result<
     let done: Vec<Block> = record.as_ref().map_or(Vec::new(), |record| record.blocks().to_vec());
     done.iter().for_each(|block| sum.add(&block.tally));
     let mut lost = None;
-    campaign.run(&missing(seeds, &done, BLOCK), |block| {
+    // A short range is shared among the threads, too.
+    let share = (seeds.end - seeds.start) / (4 * campaign.threads as u64);
+    campaign.run(&missing(seeds, &done, share.clamp(1, BLOCK)), |block| {
         sum.add(&block.tally);
         let (from, to, failed) = (block.from, block.to, block.tally.failed.len());
         eprintln!("{from}..{to}: {failed} failed; {:.3} days count", days(sum.counted_ns));

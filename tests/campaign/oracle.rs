@@ -359,6 +359,16 @@ impl Oracles<'_> {
                     let (id, source) = (fill.trade_id, fill.source);
                     self.tell(world, || format!("fill {id} of {:?} by {source}", fill.client));
                 }
+                Ok(Event::OrderUpdate(update)) if self.trace && update.client.is_own() => {
+                    let name = self.name(update.client);
+                    let (status, source) = (update.status, update.source);
+                    self.tell(world, || format!("order {name} {status} by {source}"));
+                }
+                Ok(Event::Reply(reply)) if self.trace && reply.client.is_own() => {
+                    let name = self.name(reply.client);
+                    let (request, outcome) = (reply.request, reply.outcome);
+                    self.tell(world, || format!("reply {name} {request} {outcome} {}", reply.code));
+                }
                 Ok(Event::Timer(_)) => self.turned(world, at),
                 Ok(Event::TouchReport(_)) => self.touch_at.extend(self.asks_touch.take()),
                 _ => {}

@@ -23,6 +23,8 @@ pub struct Desk<'m> {
     /// When the quotes are to be looked at, event or not.
     pub(super) due: MonoNanos,
     pub(super) cancels: CancelWindow,
+    /// When all orders here were last canceled by one request because single cancels had failed.
+    pub(super) swept: MonoNanos,
     /// Since when updates come without their snapshot, or when it was last asked for; zero for
     /// neither.
     pub(super) waits_since: MonoNanos,
@@ -44,6 +46,7 @@ impl<'m> Desk<'m> {
             open_notional: Quote::ZERO,
             due: MonoNanos::ZERO,
             cancels: CancelWindow::NEW,
+            swept: MonoNanos::ZERO,
             waits_since: MonoNanos::ZERO,
             refusal_told: MonoNanos::ZERO,
             quiet: Quiet::NONE,
@@ -59,6 +62,7 @@ impl<'m> Desk<'m> {
         digest.fold_signed(self.open_notional.0);
         digest.fold(self.due.0);
         self.cancels.fold(digest);
+        digest.fold(self.swept.0);
         digest.fold(self.waits_since.0);
         self.quiet.fold(digest);
     }

@@ -307,8 +307,7 @@ impl<G: Gate> Engine<'_, G> {
         self.orders.lost_stream(now);
         self.reconcile.stream(false, now);
         if self.orders.open_orders() > 0 {
-            out.plain(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
-            self.orders.cancel_all_sent(InstrumentId::ALL, now);
+            self.cancel_everything(now, out);
         }
     }
 

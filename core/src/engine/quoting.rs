@@ -253,6 +253,18 @@ impl<G: Gate> Engine<'_, G> {
     /// yet whether it rests. One that rests although it was canceled is canceled again, and after
     /// some failures with all others by the other way in.
     pub(super) fn pull(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
+        self.end_working(id, now, out);
+        // One whose cancel nobody answers is canceled again in time, not at the next look.
+        let again = self.params.order_ack_timeout_s();
+        let orders = Side::BOTH.into_iter().flat_map(|side| self.orders.open(id, side));
+        let unknown = orders.filter(|order| order.state == OrderState::Unknown);
+        let due = unknown.map(|order| order.cancel_at.after(again).max(now.after(1))).min();
+        let desk = &mut self.desks[id.index()];
+        desk.due = desk.due.min(due.unwrap_or(MonoNanos::NEVER));
+        self.due = self.due.min(desk.due);
+    }
+
+    fn end_working(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
         let again = self.params.order_ack_timeout_s();
         let ends = |order: &&Slot| match order.state {
             OrderState::PendingNew | OrderState::Live => true,
@@ -278,7 +290,9 @@ impl<G: Gate> Engine<'_, G> {
                 self.cancel(Cancel { instrument: id, client, order_id, cause }, now, out);
             }
         }
-        if stubborn || !singly {
+        let swept = &mut self.desks[id.index()].swept;
+        if !singly || (stubborn && now.since(*swept) >= again) {
+            *swept = now;
             out.plain(Plain::CancelAll(CancelAll { instrument: id }));
             self.orders.cancel_all_sent(id, now);
         }

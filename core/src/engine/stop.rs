@@ -1,9 +1,8 @@
 //! The ordered stop: cancel, wait until nothing may be live, read zero back, end.
 
 use super::Engine;
-use crate::command::{CancelAll, Outbox, Plain, Stopped};
+use crate::command::{Outbox, Plain, Stopped};
 use crate::gate::Gate;
-use crate::instrument::InstrumentId;
 use crate::planted::Defect;
 use crate::units::{MILLIS, MonoNanos};
 
@@ -66,7 +65,7 @@ impl<G: Gate> Engine<'_, G> {
             Stage::Verifying { empty, .. } => match self.reconcile.open_at_venue() {
                 Some((0, asked)) if asked >= empty => self.end(0, out),
                 Some((_, asked)) if asked >= empty => {
-                    out.plain(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
+                    self.cancel_everything(now, out);
                     self.stage = Stage::Verifying { since, empty: now.after(1) };
                     self.reconcile.want_orders(now.after(1));
                 }

@@ -296,6 +296,26 @@ fn a_cancel_refused_because_the_order_is_not_there_is_followed_by_a_question() {
     assert_eq!(view(&table).open_lots[0], Lots(0));
 }
 
+/// A cancel overtook its create and was refused. That the order rested was asked for and answered
+/// 20 ms later; it was canceled again 200 ms after that, by a book that was 1.7 s old then.
+#[test]
+fn an_order_that_rests_after_its_cancel_was_refused_can_be_canceled_again_at_once() {
+    let mut table = table_of(8);
+    let client = live(&mut table, 10, ms(0));
+    let refused = reply(client, RequestKind::Cancel, Outcome::Rejected);
+    let rests = query(client, OrderStatus::Live, 0);
+    table.cancel_sent(client, ms(10));
+    table.on_update(&rests, ms(11), ms(12));
+    table.on_reply(&refused, ms(20));
+    table.on_update(&rests, ms(19), ms(21));
+    assert_eq!(state(&table, client), OrderState::PendingCancel, "asked too early to tell");
+    table.on_update(&rests, ms(20), ms(30));
+    assert_eq!(state(&table, client), OrderState::Live);
+    table.cancel_sent(client, ms(30));
+    table.on_update(&rests, ms(40), ms(50));
+    assert_eq!(state(&table, client), OrderState::PendingCancel, "this one may be on its way");
+}
+
 #[test]
 fn executions_that_the_venue_speaks_of_count_as_open_until_booked_and_are_asked_for() {
     // A fill frame dropped while heartbeats flow.

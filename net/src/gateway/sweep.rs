@@ -76,21 +76,26 @@ impl Sweep {
         self.listed.take()
     }
 
-    /// Adds instruments to those whose orders are all to be canceled.
+    /// Adds instruments to those whose orders are all to be canceled. One that is named comes
+    /// before those that are meant with all others: orders are known to rest there.
     pub(super) fn all(&mut self, instrument: InstrumentId, directory: &Directory) {
+        if instrument != InstrumentId::ALL {
+            self.instruments.retain(|&id| id != instrument);
+            return self.instruments.push_front(instrument);
+        }
         for (id, _) in directory.iter() {
-            let meant = instrument == InstrumentId::ALL || instrument == id;
-            if meant && !self.instruments.contains(&id) {
+            if !self.instruments.contains(&id) {
                 self.instruments.push_back(id);
             }
         }
-        // What ends everything of an instrument ends these too.
-        self.cancels.retain(|cancel| !self.instruments.contains(&cancel.instrument));
     }
 
-    /// Adds an order.
+    /// Adds an order. It does not wait for a request that ends all orders of its instrument: either
+    /// may be the slow one.
     pub(super) fn one(&mut self, cancel: Cancel) {
-        if !self.instruments.contains(&cancel.instrument) {
+        let same =
+            |other: &Cancel| (other.client, other.order_id) == (cancel.client, cancel.order_id);
+        if !self.cancels.iter().any(same) {
             self.cancels.push_back(cancel);
         }
     }
@@ -107,7 +112,8 @@ impl Sweep {
         if self.is_idle() || !matches!(self.flying, Flying::Nothing) {
             return MonoNanos::NEVER;
         }
-        self.again.max(http.budget.free_at(self.class(), Use::Trade))
+        let free = self.classes().map(|class| http.budget.free_at(class, Use::Trade)).min();
+        self.again.max(free.unwrap_or(MonoNanos::NEVER))
     }
 
     /// The connection is gone: what was under way is asked for again on the next.
@@ -137,15 +143,18 @@ impl Sweep {
         if !client.is_idle() || self.due(http) > now {
             return 0;
         }
-        let class = self.class();
-        let (call, flying) = match (self.instruments.front(), self.cancels.is_empty()) {
-            (Some(&id), _) => (Call::cancel_all(http.directory.symbol(id)), Flying::All(id)),
-            (None, true) if self.list_wanted => (Call::open_orders(None, None), Flying::List),
-            (None, true) => {
+        let Some(class) = self.class(http, now) else { return 0 };
+        let (call, flying) = match class {
+            Class::CancelAll => {
+                let id = self.instruments[0];
+                (Call::cancel_all(http.directory.symbol(id)), Flying::All(id))
+            }
+            Class::OpenOrders => (Call::open_orders(None, None), Flying::List),
+            Class::Countdown => {
                 let Some(seconds) = self.countdown else { return 0 };
                 (Call::countdown(seconds), Flying::Countdown(seconds))
             }
-            (None, false) => {
+            _ => {
                 let cancels = self.cancels.make_contiguous();
                 let instrument = cancels[0].instrument;
                 let symbol = http.directory.symbol(instrument).expect("listed");
@@ -159,7 +168,11 @@ impl Sweep {
         http.budget.sent(class, now);
         match &flying {
             Flying::Single(cancels) => drop(self.cancels.drain(..cancels.len())),
-            Flying::All(_) => drop(self.instruments.pop_front()),
+            Flying::All(id) => {
+                self.instruments.retain(|other| other != id);
+                // What ends everything of an instrument ends these too.
+                self.cancels.retain(|cancel| cancel.instrument != *id);
+            }
             Flying::List => self.list_wanted = false,
             Flying::Countdown(_) | Flying::Nothing => self.countdown = None,
         }
@@ -175,18 +188,20 @@ impl Sweep {
         self.instruments.is_empty() && self.cancels.is_empty()
     }
 
-    /// The window that the next request counts against.
-    fn class(&self) -> Class {
-        if !self.instruments.is_empty() {
-            return Class::CancelAll;
-        }
+    /// The windows of which the next request counts against one.
+    fn classes(&self) -> impl Iterator<Item = Class> {
         let first = self.cancels.front().map(|cancel| cancel.instrument);
         let same = self.cancels.iter().take_while(|cancel| Some(cancel.instrument) == first);
-        match same.count() {
-            0 if self.list_wanted => Class::OpenOrders,
-            0 => Class::Countdown,
-            orders => class_of(orders),
-        }
+        let all = (!self.instruments.is_empty()).then_some(Class::CancelAll);
+        let singly = first.map(|_| class_of(same.count()));
+        let other = if self.list_wanted { Class::OpenOrders } else { Class::Countdown };
+        let other = self.has_nothing_to_cancel().then_some(other);
+        [all, singly, other].into_iter().flatten()
+    }
+
+    /// The window that the next request counts against: the one that is free first.
+    fn class(&self, http: &Http, now: MonoNanos) -> Option<Class> {
+        self.classes().min_by_key(|&class| http.budget.free_at(class, Use::Trade).max(now))
     }
 
     /// Draws the consequences of an answer; one that failed is asked for again.

@@ -131,6 +131,9 @@ impl Rig {
         if listed {
             return Some("list".to_owned());
         }
+        if request.contains("/api/v3/trade/cancel-order") {
+            return Some("one order".to_owned());
+        }
         assert!(request.contains("/api/v3/trade/cancel-symbol-order"), "{request}");
         let (_, rest) = request.split_once(r#""symbol":""#).expect("a contract");
         Some(rest.split('"').next().unwrap_or_default().to_owned())
@@ -192,6 +195,32 @@ fn a_cancel_that_the_session_cannot_take_goes_the_other_way_in() {
     let swept = rig.swept(4);
     assert!(!swept.is_empty(), "the pace of the connection is used up");
     assert!(swept.iter().all(|contract| contract == "BTCUSDT"), "{swept:?}");
+}
+
+/// After a refusal for its rate one request a second ends all orders of one contract. A single
+/// cancel was dropped in favor of such a one that stood behind those of nine other contracts.
+#[test]
+fn a_single_cancel_does_not_wait_for_one_that_ends_all_orders_of_its_contract() {
+    let mut rig = Rig::new();
+    rig.gateway.way = Way::Rest;
+    for _ in 0..3 {
+        rig.gateway.http.budget.refused(Class::CancelAll, rig.now);
+    }
+    rig.command(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
+    assert_eq!(rig.swept(4), ["ETHUSDT"]);
+    rig.command(cancel(1));
+    rig.command(cancel(1));
+    assert_eq!(rig.swept(8), ["one order"]);
+    rig.now = rig.now.after(2 * SECONDS);
+    assert_eq!(rig.swept(8), ["BTCUSDT"]);
+}
+
+#[test]
+fn a_contract_that_is_named_comes_before_those_that_are_meant_with_all() {
+    let mut rig = Rig::new();
+    rig.command(Plain::CancelAll(CancelAll { instrument: BTC }));
+    rig.command(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
+    assert_eq!(rig.swept(8), ["BTCUSDT", "ETHUSDT"]);
 }
 
 #[test]
