@@ -4,6 +4,7 @@ pub mod csv;
 pub mod daily;
 pub mod door;
 pub mod line;
+pub mod names;
 pub mod recorder;
 pub mod rest;
 pub mod tally;

@@ -1,5 +1,6 @@
 //! Modes: what a run trades against, and how a run is read back.
 
+pub mod access;
 pub mod paper;
 pub mod record;
 pub mod replay;

@@ -17,6 +17,7 @@ use keel_io::agent::feed::{FeedAgent, PUBLIC_KEYS, SessionBox};
 use keel_io::agent::gateway::{GatewayAgent, Openings, PRIVATE_KEYS};
 use keel_io::clock::{Clock, VenueClock};
 use keel_io::cold::door::{Door, Target, handover};
+use keel_io::cold::names::Addresses;
 use keel_io::journal::Tap;
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::driver::{self, Poller, SocketOptions, Wait};
@@ -278,6 +279,7 @@ fn door(
     let settings = Settings::new("localhost", path, login);
     let session = Session::new(settings, driver::seed().expect("random bytes"));
     let options = SocketOptions { abort_on_close: login, ..SocketOptions::default() };
+    let address = Addresses::fixed(address);
     let target = Target { address, security: identity.security(), options };
     let (out, opened) = handover("session");
     let (retired, home) = handover("session back");

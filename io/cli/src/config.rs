@@ -24,6 +24,7 @@ use keel_core::event::Mode;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
 use keel_io::affinity::{Idle, Threading};
+use keel_io::mode::access::DEMO;
 use keel_io::setup::{Envelope, Terms};
 use keel_net::bitget::client::Instance;
 
@@ -104,6 +105,14 @@ pub struct Urls {
     pub ws_public: String,
     /// Private stream.
     pub ws_private: String,
+}
+
+impl Urls {
+    /// The venue's demo trading.
+    pub fn demo() -> Self {
+        let [rest, ws_public, ws_private] = DEMO.map(str::to_owned);
+        Self { rest, ws_public, ws_private }
+    }
 }
 
 /// Where a value comes from.

@@ -135,7 +135,8 @@ fn outside(config: &Config) -> Option<String> {
         let [rest, _] = config.venue.public();
         return Some(format!("paper-{}", venue_label(rest)));
     }
-    config.venue.urls.as_ref().map(|urls| venue_label(&urls.rest))
+    let demo = if config.mode == Mode::Demo { "demo-" } else { "" };
+    config.venue.urls.as_ref().map(|urls| format!("{demo}{}", venue_label(&urls.rest)))
 }
 
 /// Remembers where this run is.
@@ -154,14 +155,11 @@ fn remember(setup: &Setup) -> Result<(), (Exit, String)> {
 /// Why a mode is not open; `None` for one that is.
 fn refusal(mode: Mode) -> Option<&'static str> {
     match mode {
-        Mode::Sim | Mode::Paper => None,
+        Mode::Sim | Mode::Paper | Mode::Demo => None,
         Mode::Live => Some(
             "live mode trades real money and waits for the go-live gate, which this build does not have. \
-             Nothing was started. Use --mode sim or paper.",
+             Nothing was started. Use --mode sim, paper or demo.",
         ),
-        Mode::Demo => {
-            Some("demo mode is not part of this build yet. Nothing was started. Use --mode sim.")
-        }
         Mode::World => Some("world is no mode of a run."),
     }
 }

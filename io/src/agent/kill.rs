@@ -468,6 +468,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::cold::door::Target;
     use crate::cold::line::Line;
+    use crate::cold::names::Addresses;
     use crate::kill::tests::kill_at;
     use keel_core::command::GuardChanged;
     use keel_core::guard::GuardState;
@@ -493,7 +494,7 @@ mod tests {
             let dir = tempfile::tempdir().expect("a directory");
             let params = Params::defaults(Profile::Touch);
             // Nobody listens there.
-            let address = "127.0.0.1:1".parse().expect("an address");
+            let address = Addresses::fixed("127.0.0.1:1".parse().expect("an address"));
             let options = SocketOptions { abort_on_close: false, busy_poll_us: 0 };
             let target = Target { address, security: Security::LoopbackPlaintext, options };
             let line = Line::new(kill_at(SECONDS), target, Clock::start(), 1);

@@ -3,8 +3,6 @@
 //! The hot agents never wait for a handshake: TCP, TLS and the WebSocket upgrade are done here,
 //! without blocking, and the protocol moves with its socket and its buffers.
 
-use std::net::SocketAddr;
-
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 use keel_net::driver::{
     Connection, OPEN_NS_MAX, Poller, Readiness, Security, SocketOptions, Stream,
@@ -14,11 +12,13 @@ use keel_net::proto::Protocol;
 use keel_net::proto::http::Client;
 use keel_net::proto::session::{Cause, Incoming, Session, State};
 
+use super::names::Addresses;
+
 /// Where a door leads.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Address and port.
-    pub address: SocketAddr,
+    pub address: Addresses,
     /// How it is protected.
     pub security: Security,
     /// Options of the socket.
@@ -269,6 +269,7 @@ impl<P: Opens> Door<P> {
             return (Stage::Resting(protocol), 0);
         }
         let Target { address, security, options } = self.target.clone();
+        let address = address.pick(self.pause.failures);
         let stream = Stream::connect(address, security, options, now.after(OPEN_NS_MAX));
         let stream = stream.map_err(|error| error.to_string()).and_then(|mut stream| {
             poller.register(&mut stream, self.key).map_err(|error| error.to_string())?;
@@ -309,7 +310,8 @@ impl<P: Opens> Door<P> {
 
     fn failed(&mut self, mut protocol: P, error: String, now: MonoNanos) -> Stage<P> {
         protocol.give_up(now);
-        self.last_error = Some(format!("{} at {}: {error}", self.name, self.target.address));
+        let address = self.target.address.pick(self.pause.failures);
+        self.last_error = Some(format!("{} at {address}: {error}", self.name));
         self.pause.lengthen(now);
         Stage::Resting(Box::new(protocol))
     }

@@ -12,9 +12,11 @@ use keel_core::instrument::Instrument;
 use keel_core::units::MonoNanos;
 use keel_sim::paper::{Paper, Terms};
 
-use super::sim::{Reach, StartError, target, trust};
+use super::access::{Reach, target, trust};
+use super::sim::StartError;
 use crate::agent::paper::Switch;
 use crate::clock::VenueClock;
+use crate::cold::names;
 use crate::cold::rest::Rest;
 use crate::kill::hand::{Hand, PaperHand};
 use crate::memory;
@@ -39,6 +41,7 @@ impl Public {
         let find = |url: &str| target(url, false, &config, Reach::Public);
         let (rest, host, _) = find(&venue.rest)?;
         let (public, public_host, path) = find(&venue.ws_public)?;
+        names::keep_fresh([&rest, &public].map(|target| &target.address))?;
         let targets = Targets::new(host, rest, (public, &public_host, &path));
         Ok(Self { terms: venue.terms, targets, switch: Arc::default() })
     }

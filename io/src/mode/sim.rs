@@ -1,45 +1,37 @@
 //! Simulation: the engine with all its threads against a venue on this machine, embedded or not.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
+use keel_core::event::{Boot, Directive, Event, Operator, Parameter, Rules};
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
 use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
-use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
-use keel_net::driver::tls::RootsError;
-use keel_net::driver::{Security, SocketOptions, tls};
-use keel_net::proto::session::Settings;
-use rustls::ClientConfig;
 
+use super::access::Access;
 use super::paper::Public;
 use crate::affinity::{Cores, Idle, PlacementError};
 use crate::agent::Duty;
 use crate::agent::journal::Records;
 use crate::agent::kill::{KillBoard, KillParts};
 use crate::clock::{Clock, VenueClock};
-use crate::cold::daily::utc_text;
-use crate::cold::door::Target;
 use crate::cold::line::Line;
 use crate::cold::recorder::{RecordError, Recorder, Run};
 use crate::cold::rest::Rest;
 use crate::control::Control;
 use crate::disk::Lock;
-use crate::exchange::{self, ExchangeHandle, ExchangeOptions};
+use crate::exchange::{self, ExchangeHandle};
 use crate::guardian::Guarded;
 use crate::journal;
+use crate::kill::Kill;
 use crate::kill::hand::Hand;
 use crate::kill::report::{self, Report};
-use crate::kill::{self, Kill, Place};
-use crate::setup::{Adjustable, Market, Setup, Venue};
+use crate::setup::{Adjustable, Setup, Venue};
 use crate::snapshot::Snapshot;
 use crate::state::{self, Beside, Identity, Latch, Recovered, StateDir, StateError};
 use crate::topology::{
@@ -237,7 +229,6 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     };
     let anchor = clock.anchor();
     let (state, recovered) = StateDir::open(&setup.state_dir, &identity, anchor.utc)?;
-    let (vitals, guardian) = guard(&setup)?;
     let venue = VenueClock::default();
     venue.set(anchor.utc, anchor.mono);
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
@@ -246,6 +237,8 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     if line.rest().is_behind() {
         return Err(StateError::Behind { path: setup.state_dir, epoch }.into());
     }
+    // With the account known to answer to the key: what is wrong with it is said by the run itself.
+    let (vitals, guardian) = guard(&setup)?;
     let restored = recovered.events(&state, &rules, venue.utc(clock.now()))?;
 
     let kill = kill_parts(&setup, &side, &rules, epoch, &clock, &venue, vitals)?;
@@ -499,228 +492,6 @@ impl Side {
             Self::Paper(public) => {
                 let orders = public.orders(rules, recovered, restored, now);
                 (orders, public.into_targets(), None)
-            }
-        }
-    }
-}
-
-/// The venue of a run: where it is and with which key.
-pub(crate) struct Access {
-    label: String,
-    uid: u64,
-    key: [String; 3],
-    targets: Targets,
-    private: (Target, Settings),
-    exchange: Option<ExchangeHandle>,
-}
-
-impl Access {
-    pub(crate) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
-        assert!(setup.mode == Mode::Sim, "the command line lets no other mode through");
-        match &setup.venue {
-            Venue::Embedded(market) => Self::embedded(*market, setup, now),
-            Venue::Remote(remote) => {
-                let urls = [&remote.rest, &remote.ws_public, &remote.ws_private];
-                let (targets, private) = targets(urls.map(String::as_str), remote.ca.as_deref())?;
-                let secret = |secret: &crate::secrets::Secret| secret.expose().to_owned();
-                let key = &remote.key;
-                Ok(Self {
-                    label: targets.host.clone(),
-                    uid: remote.uid,
-                    key: [key.key.clone(), secret(&key.secret), secret(&key.passphrase)],
-                    targets,
-                    private,
-                    exchange: None,
-                })
-            }
-            Venue::Paper(_) => {
-                Err(StartError::Venue("a paper venue has no account and no key".to_owned()))
-            }
-        }
-    }
-
-    fn embedded(market: Market, setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
-        let options = ExchangeOptions {
-            run_dir: Some(setup.run_dir.clone()),
-            seed: market.seed,
-            speed: market.clock_speed,
-            ..ExchangeOptions::default()
-        };
-        let exchange = exchange::start(options)?;
-        let announced = exchange.announcement();
-        let urls = [&announced.rest, &announced.ws_public, &announced.ws_private];
-        let (targets, private) = targets(urls.map(String::as_str), announced.ca.as_deref())?;
-        let account = announced
-            .accounts
-            .first()
-            .ok_or_else(|| StartError::Venue("the embedded venue has no account".to_owned()))?;
-        let key = [account.key.clone(), account.secret.clone(), account.passphrase.clone()];
-        let uid = account.uid.parse().unwrap_or(0);
-        let label = format!("{} since {}", state::EMBEDDED, utc_text(now));
-        Ok(Self { label, uid, key, targets, private, exchange: Some(exchange) })
-    }
-
-    /// Where its connections lead.
-    pub(crate) fn targets(&self) -> &Targets {
-        &self.targets
-    }
-
-    /// Where and as whom a kill acts.
-    pub(crate) fn place(&self, setup: &Setup, epoch: u32, rules: Vec<Instrument>) -> Place {
-        Place {
-            host: self.targets.host.clone(),
-            credentials: self.kill_credentials(setup),
-            instance: setup.instance,
-            epoch,
-            rules,
-            zombie_ns: kill::zombie_ns(&setup.params, None),
-            params: setup.params,
-            speed: setup.venue.clock_speed(),
-        }
-    }
-
-    fn credentials(&self) -> Credentials {
-        let [key, secret, passphrase] = self.key.clone();
-        Credentials::live(key, Secret::new(secret), Secret::new(passphrase))
-    }
-
-    /// What signs for kill and guardian: a key of their own where one is configured.
-    pub(crate) fn kill_credentials(&self, setup: &Setup) -> Credentials {
-        let Some(own) = &setup.kill_key else { return self.credentials() };
-        let secret = |secret: &crate::secrets::Secret| Secret::new(secret.expose().to_owned());
-        Credentials::live(own.key.clone(), secret(&own.secret), secret(&own.passphrase))
-    }
-}
-
-/// What trusts the authorities in `ca`, or the public ones.
-pub(super) fn trust(ca: Option<&Path>) -> Result<Arc<ClientConfig>, StartError> {
-    let Some(path) = ca else {
-        let trusted = tls::client_config(tls::Roots::Public);
-        return Ok(trusted.expect("the public authorities are part of the program"));
-    };
-    let wrong = |why: String| StartError::Authority { path: path.to_owned(), why };
-    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    tls::client_config(tls::Roots::Pem(&pem)).map_err(|error| {
-        let why = match error {
-            RootsError::NotPem => "is not PEM text",
-            RootsError::NotACertificate => "holds a block that is no authority's certificate",
-            RootsError::Empty => "holds no certificate",
-        };
-        wrong(why.to_owned())
-    })
-}
-
-/// Where a venue with an account is, and where its private stream.
-fn targets(
-    urls: [&str; 3],
-    ca: Option<&Path>,
-) -> Result<(Targets, (Target, Settings)), StartError> {
-    let config = trust(ca)?;
-    let find = |url, abort_on_close| target(url, abort_on_close, &config, Reach::ThisMachine);
-    let [rest, public, private] = urls;
-    let (rest, host, _) = find(rest, false)?;
-    let (public, public_host, public_path) = find(public, false)?;
-    let (private, private_host, private_path) = find(private, true)?;
-    let targets = Targets::new(host, rest, (public, &public_host, &public_path));
-    Ok((targets, (private, Settings::new(&private_host, &private_path, true))))
-}
-
-/// How far connections may lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// To a venue on loopback.
-    ThisMachine,
-    /// There, or anywhere with TLS.
-    Public,
-}
-
-/// What an address leads to, with its authority and its path.
-pub(super) fn target(
-    url: &str,
-    abort_on_close: bool,
-    config: &Arc<ClientConfig>,
-    reach: Reach,
-) -> Result<(Target, String, String), StartError> {
-    let parsed = Url::parse(url)?;
-    let security = if parsed.secure {
-        let name = tls::server_name(parsed.host)
-            .map_err(|_| StartError::Url { url: url.to_owned(), why: "no host name" })?;
-        Security::Tls { config: config.clone(), name }
-    } else {
-        Security::LoopbackPlaintext
-    };
-    let options = SocketOptions { abort_on_close, busy_poll_us: 0 };
-    let address = parsed.resolve(url, reach)?;
-    let target = Target { address, security, options };
-    Ok((target, parsed.authority.to_owned(), parsed.path.to_owned()))
-}
-
-/// A URL as far as a venue needs it: scheme, authority, path.
-struct Url<'a> {
-    secure: bool,
-    authority: &'a str,
-    host: &'a str,
-    port: u16,
-    path: &'a str,
-}
-
-impl<'a> Url<'a> {
-    fn parse(url: &'a str) -> Result<Self, StartError> {
-        let wrong = |why| StartError::Url { url: url.to_owned(), why };
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("no scheme"))?;
-        let secure = match scheme {
-            "https" | "wss" => true,
-            "http" | "ws" => false,
-            _ => return Err(wrong("the scheme is none of https, wss, http, ws")),
-        };
-        let slash = rest.find('/').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(slash);
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| wrong("the port is no number"))?),
-            None => (authority, if secure { 443 } else { 80 }),
-        };
-        if host.is_empty() || port == 0 || authority.contains('@') {
-            return Err(wrong("it must be host and port, without a user"));
-        }
-        Ok(Self { secure, authority, host, port, path: if path.is_empty() { "/" } else { path } })
-    }
-
-    /// The address, where it lies within `reach`.
-    fn resolve(&self, url: &str, reach: Reach) -> Result<SocketAddr, StartError> {
-        let wrong = |why| StartError::Url { url: url.to_owned(), why };
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let mut found =
-            (host, self.port).to_socket_addrs().map_err(|_| wrong("the host is not known"))?;
-        let address = found.next().ok_or_else(|| wrong("the host has no address"))?;
-        match reach {
-            _ if address.ip().is_loopback() => Ok(address),
-            Reach::Public if self.secure => Ok(address),
-            Reach::Public => Err(wrong("beyond this machine paper mode talks over TLS only")),
-            Reach::ThisMachine => Err(wrong("sim mode talks to this machine only")),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_venue_elsewhere_is_refused_in_sim_mode_and_without_tls_on_paper() {
-        for (url, here, public) in [
-            ("https://127.0.0.1:8443", true, true),
-            ("wss://[::1]:8443/v3/ws/public", true, true),
-            ("ws://127.0.0.1:8443", true, true),
-            ("https://192.0.2.1:443", false, true),
-            ("http://192.0.2.1:80", false, false),
-            ("https://127.0.0.1:0", false, false),
-            ("ftp://127.0.0.1:21", false, false),
-            ("https://user@127.0.0.1:8443", false, false),
-            ("127.0.0.1:8443", false, false),
-        ] {
-            for (reach, fine) in [(Reach::ThisMachine, here), (Reach::Public, public)] {
-                let resolved = Url::parse(url).and_then(|parsed| parsed.resolve(url, reach));
-                assert_eq!(resolved.is_ok(), fine, "{url} {reach:?}");
             }
         }
     }

@@ -49,6 +49,8 @@ fn reject(code: u32) -> Option<RejectClass> {
         | 40025
         | 40036..=40038
         | 40041
+        // A demo key without its header, or another key with it.
+        | 40099
         | 40301
         | 22010
         | 30004
@@ -127,7 +129,7 @@ mod tests {
             (&[40768, 43001, 25204, 45055], RejectClass::NotFound),
             (&[45115, 25244, 45110, 25611, 22002], RejectClass::Rules),
             (&[429, 30007, 25211], RejectClass::Rate),
-            (&[40009, 40018, 30005], RejectClass::Auth),
+            (&[40009, 40018, 40099, 30005], RejectClass::Auth),
             (&[22004, 25100, 25102, 25104, 25105, 40845], RejectClass::Halted),
             (&[41101, 40774], RejectClass::Other),
         ] {

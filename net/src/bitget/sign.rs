@@ -107,6 +107,9 @@ impl Credentials {
     }
 }
 
+/// The header that every request to demo trading carries.
+pub const DEMO: (&str, &str) = ("paptrading", "1");
+
 /// The headers of one signed request.
 pub struct SignedHeaders<'c> {
     credentials: &'c Credentials,
@@ -125,7 +128,7 @@ impl SignedHeaders<'_> {
             ("locale", "en-US"),
         ];
         if self.credentials.demo {
-            headers.push(("paptrading", "1"));
+            headers.push(DEMO);
         }
         headers
     }

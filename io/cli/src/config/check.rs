@@ -7,7 +7,7 @@ use keel_core::units::{E8, Rate};
 use keel_io::setup::Latency;
 
 use super::keys;
-use super::{Config, Issue, Issues, Origin, Sources, VenueConfig};
+use super::{Config, Issue, Issues, Origin, Sources, Urls, VenueConfig};
 
 /// Checks everything that concerns more than one key.
 pub(super) fn all(config: &Config, sources: &Sources, issues: &mut Issues) {
@@ -116,6 +116,9 @@ impl Check<'_> {
         if mode == Mode::Paper {
             return self.paper(venue);
         }
+        if mode == Mode::Demo {
+            return self.demo(venue);
+        }
         if mode != Mode::Sim && venue.urls.is_some() {
             let what = format!("{mode} mode trades at addresses of its own; [venue] names others");
             self.say(
@@ -127,6 +130,15 @@ impl Check<'_> {
             return;
         }
         if venue.urls.is_some() { self.remote(venue) } else { self.embedded(venue) }
+    }
+
+    /// Demo trading at the venue's own addresses, or rehearsed on this machine.
+    fn demo(&mut self, venue: &VenueConfig) {
+        if venue.urls == Some(Urls::demo()) {
+            self.account(venue);
+        } else {
+            self.remote(venue);
+        }
     }
 
     /// Paper has no account at a venue, and no key.
@@ -148,7 +160,7 @@ impl Check<'_> {
                 ("venue.rest", &urls.rest, ["https", "http"]),
                 ("venue.ws_public", &urls.ws_public, ["wss", "ws"]),
             ] {
-                if let Err(what) = check_address(url, schemes, true) {
+                if let Err(what) = check_address(url, schemes, Mode::Paper) {
                     let help = "both addresses or none; beyond loopback with TLS".to_owned();
                     self.say(&[path], None, format!("{path}: {what}"), help);
                 }
@@ -178,13 +190,17 @@ impl Check<'_> {
             ("venue.ws_public", &urls.ws_public, ["wss", "ws"]),
             ("venue.ws_private", &urls.ws_private, ["wss", "ws"]),
         ] {
-            if let Err(what) = check_address(url, schemes, false) {
+            if let Err(what) = check_address(url, schemes, self.config.mode) {
                 let scheme = schemes[0];
                 let help =
                     format!("such as {scheme}://127.0.0.1:8443; all three addresses or none");
                 self.say(&[path], None, format!("{path}: {what}"), help);
             }
         }
+        self.account(venue);
+    }
+
+    fn account(&mut self, venue: &VenueConfig) {
         if venue.uid == 0 {
             let what = "venue.uid is missing: which account must answer to the key?".to_owned();
             self.say(&["venue.rest"], None, what, "uid = … of the account".into());
@@ -260,7 +276,7 @@ fn with_unit(unit: Unit, value: i64) -> String {
 
 /// An address of a venue on this machine, with TLS or, as nobody else hears loopback, without; or
 /// anywhere, with TLS.
-fn check_address(url: &str, schemes: [&str; 2], anywhere: bool) -> Result<(), String> {
+fn check_address(url: &str, schemes: [&str; 2], mode: Mode) -> Result<(), String> {
     if url.is_empty() {
         return Err("is empty, while another address is given".into());
     }
@@ -289,9 +305,13 @@ fn check_address(url: &str, schemes: [&str; 2], anywhere: bool) -> Result<(), St
     }
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    match (here, anywhere && found == schemes[0]) {
-        (true, _) | (_, true) => Ok(()),
-        _ if anywhere => Err("is not on loopback, and has no TLS".into()),
+    match mode {
+        _ if here => Ok(()),
+        Mode::Paper if found == schemes[0] => Ok(()),
+        Mode::Paper => Err("is not on loopback, and has no TLS".into()),
+        Mode::Demo => {
+            Err("is not on loopback; leave all three empty for the venue's demo trading".into())
+        }
         _ => Err("is not on loopback; sim trades on this machine only".into()),
     }
 }

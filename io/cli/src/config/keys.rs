@@ -152,7 +152,8 @@ pub const KEYS: &[Key] = &[
         default: "\"\"",
         doc: "https://host:port of another venue's REST interface. In sim the three addresses are empty (the\n\
               embedded venue is used) or name a venue on loopback, which may also serve http and ws. In paper\n\
-              rest and ws_public are empty (Bitget's public interfaces) or name another public venue.",
+              rest and ws_public are empty (Bitget's public interfaces) or name another public venue. In demo all\n\
+              three are empty (Bitget's demo trading) or name a venue on loopback, for a rehearsal.",
     },
     Key {
         path: "venue.ws_public",

@@ -334,6 +334,10 @@ impl<'s> Reading<'s> {
             ws_private: text("venue.ws_private").to_owned(),
         };
         let none = urls.rest.is_empty() && urls.ws_public.is_empty() && urls.ws_private.is_empty();
+        let urls = match mode {
+            Mode::Demo if none => Some(Urls::demo()),
+            _ => (!none).then_some(urls),
+        };
         let base = self.sources.file.as_ref().and_then(|(path, _)| path.parent());
         let path = |name: &str| beside(base, self.text(name));
         Some(Config {
@@ -356,7 +360,7 @@ impl<'s> Reading<'s> {
             },
             cores: cores.iter().filter_map(|&core| usize::try_from(core).ok()).collect(),
             venue: VenueConfig {
-                urls: (!none).then_some(urls),
+                urls,
                 ca: path("venue.ca"),
                 key_file: path("venue.key_file"),
                 uid: whole("venue.uid"),

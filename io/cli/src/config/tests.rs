@@ -68,6 +68,7 @@ fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
     let variables = [
         ("KEEL_RISK_MAX_LEVERAGE", "3"),
         ("KEEL_RUN_MODE", "demo"),
+        ("KEEL_VENUE_UID", "7"),
         ("KEEL_RUN_INSTRUMENTS", "ETHUSDT, BTCUSDT"),
         ("KEEL_STRATEGY_SPREAD_MIN_UP", "0.0041"),
         ("KEEL_RISK_REQUIRE_FEE_RESOLUTION", "false"),
@@ -272,6 +273,29 @@ fn a_named_venue_is_on_loopback_with_an_account() {
         assert!(said.contains(part), "{url}: {said}");
     }
     assert!(bad(&venue("https://127.0.0.1:1").replace("uid = 7\n", "")).contains("uid is missing"));
+}
+
+#[test]
+fn demo_is_at_the_venue_s_demo_trading_or_on_this_machine_and_names_its_account() {
+    let config = good("[run]\nmode = \"demo\"\n[venue]\nuid = 7\n");
+    assert_eq!(config.venue.urls, Some(Urls::demo()));
+    assert_eq!(good(&canonical(&config)).hash(), config.hash());
+    let at = |rest: &str, uid: u32| {
+        format!(
+            "[run]\nmode = \"demo\"\n[venue]\nrest = \"{rest}\"\nuid = {uid}\n\
+             ws_public = \"wss://localhost:1/p\"\nws_private = \"wss://localhost:2/q\"\n"
+        )
+    };
+    good(&at("https://127.0.0.1:8443", 7));
+    for (text, part) in [
+        ("[run]\nmode = \"demo\"\n".to_owned(), "uid is missing"),
+        (at("https://127.0.0.1:8443", 0), "uid is missing"),
+        (at("https://api.bitget.com", 7), "is not on loopback; leave all three empty"),
+        (at("https://vip-api.bitget.com", 7), "is not on loopback"),
+    ] {
+        let said = bad(&text);
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[test]

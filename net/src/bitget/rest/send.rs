@@ -3,7 +3,7 @@
 use keel_core::units::{MonoNanos, UnixNanos};
 
 use super::Call;
-use crate::bitget::sign::Credentials;
+use crate::bitget::sign::{Credentials, DEMO};
 use crate::proto::http::{Client, Request, RequestError};
 
 impl Call {
@@ -27,7 +27,9 @@ impl Call {
             }
             (true, None) => return Err(RequestError::Malformed),
         };
-        let headers = signed.as_ref().map_or_else(Vec::new, |signed| signed.list());
+        // What need not be signed is asked of demo trading, too.
+        let unsigned = credentials.filter(|key| key.is_demo()).map(|_| DEMO).into_iter().collect();
+        let headers = signed.as_ref().map_or(unsigned, |signed| signed.list());
         let request = Request {
             method: self.method,
             host,
