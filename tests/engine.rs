@@ -69,6 +69,10 @@ impl Bench {
 
     /// As [`Bench::waiting`], but not told what its orders cost.
     fn without_fees(dirty: bool) -> Self {
+        Self::in_mode(Mode::World, dirty)
+    }
+
+    fn in_mode(mode: Mode, dirty: bool) -> Self {
         let (engine, outbox) = memory::engine(&Limits::of(1), Profile::Touch);
         let mut bench = Self {
             engine,
@@ -95,7 +99,7 @@ impl Bench {
             epoch: 3,
             instruments: 1,
             seed: 1,
-            mode: Mode::World,
+            mode,
             dirty,
             planted: Planted::NONE,
         }));
@@ -216,6 +220,7 @@ impl Bench {
                     self.step(Event::TouchReport(report));
                 }
             }
+            Topic::Rules => self.step(Event::Rules(Rules { id: BTC, instrument: rules() })),
             Topic::Positions | Topic::Order | Topic::Bills => {}
         }
         evidence.phase = Phase::End;
@@ -392,14 +397,25 @@ impl Bench {
 
     /// The venue refuses a create for want of money.
     fn refuse(&mut self, spec: &keel_core::gate::OrderSpec, message: Words) {
+        self.reject(spec, 40_762, RejectClass::Funds, message);
+    }
+
+    /// The venue refuses a create.
+    fn reject(
+        &mut self,
+        spec: &keel_core::gate::OrderSpec,
+        code: u32,
+        class: RejectClass,
+        message: Words,
+    ) {
         self.step(Event::Reply(Reply {
             instrument: BTC,
             client: spec.client,
             request: RequestKind::Place,
             outcome: Outcome::Rejected,
             order_id: 0,
-            code: 40_762,
-            class: RejectClass::Funds,
+            code,
+            class,
             message,
         }));
     }
@@ -430,6 +446,9 @@ fn fit(leverage: u16) -> Settings {
         leverage,
         may_trade: true,
         may_move_money: false,
+        deducts_fees: false,
+        owes: false,
+        other_coins: false,
         ip_bound: true,
         uid: 1,
     }
@@ -794,6 +813,28 @@ fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
     assert!(bench.engine.deadline() <= bench.now.after(200 * MILLIS));
 }
 
+/// A rule changed between two readings, which are a minute apart: 24 orders were refused until then.
+#[test]
+fn an_order_refused_by_the_rules_has_them_read_again_before_the_next() {
+    let mut bench = Bench::running();
+    bench.answers = false;
+    let spec = bench.placed()[0];
+    bench.said.clear();
+    bench.reject(&spec, 40_020, RejectClass::Rules, Words::NONE);
+    assert_eq!(bench.asked(Topic::Rules), 1);
+    bench.quiet_seconds(3);
+    assert_eq!(
+        (bench.placed(), bench.asked(Topic::Rules)),
+        (vec![], 1),
+        "once, and nothing is placed"
+    );
+    assert!(bench.pulled() > 0, "what rests was made by the old rules");
+    bench.step(Event::Rules(Rules { id: BTC, instrument: rules() }));
+    bench.answers = true;
+    bench.quiet_seconds(12);
+    assert!(!bench.placed().is_empty());
+}
+
 /// A look at the quotes 999 ms after a cancel that was lost found it too early to repeat it, and
 /// the next look was a second later.
 #[test]
@@ -934,6 +975,26 @@ fn a_contract_in_isolated_margin_stops_for_good() {
     bench.settings(5);
     bench.quiet_seconds(4);
     assert_eq!(bench.engine.state(), GuardState::HardStop);
+}
+
+#[test]
+fn an_account_that_others_can_empty_or_that_is_not_all_usdt_stops_live_and_only_live() {
+    for (what, settings) in [
+        ("as it should be", fit(5)),
+        ("a key that withdraws", Settings { may_move_money: true, ..fit(5) }),
+        ("a key for any address", Settings { ip_bound: false, ..fit(5) }),
+        ("fees in another coin", Settings { deducts_fees: true, ..fit(5) }),
+        ("a debt", Settings { owes: true, ..fit(5) }),
+        ("other coins", Settings { other_coins: true, ..fit(5) }),
+    ] {
+        for mode in [Mode::Live, Mode::Demo] {
+            let mut bench = Bench::in_mode(mode, false);
+            bench.step(Event::Settings(settings));
+            let stopped = bench.engine.state() == GuardState::HardStop;
+            let wanted = mode == Mode::Live && settings != fit(5);
+            assert_eq!(stopped, wanted, "{what}, {mode}");
+        }
+    }
 }
 
 #[test]

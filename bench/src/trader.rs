@@ -136,6 +136,9 @@ impl Cold {
             leverage: 5,
             may_trade: true,
             may_move_money: false,
+            deducts_fees: false,
+            owes: false,
+            other_coins: false,
             ip_bound: true,
             uid: 1,
         }));
@@ -246,7 +249,9 @@ impl Cold {
                 items += 1;
             }
             Topic::Positions | Topic::Fills | Topic::Bills => {}
-            Topic::Order | Topic::Touch => panic!("nothing is lost or quiet here: {query:?}"),
+            Topic::Order | Topic::Touch | Topic::Rules => {
+                panic!("nothing is lost or quiet here: {query:?}")
+            }
         }
         self.tell(evidence(Phase::End, items), now);
     }

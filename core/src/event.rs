@@ -615,6 +615,8 @@ slot_enum! {
         Touch = 5 "touch",
         /// Money that moved by something else than a trade, since the newest bill that is known.
         Bills = 6 "bills",
+        /// The rules of every contract; they come as `Rules`, without a pass around them.
+        Rules = 7 "rules",
     }
 }
 
@@ -828,8 +830,14 @@ slot_struct! {
         pub ip_bound: bool,
         /// The account's number.
         pub uid: u64,
-        /// A contract that is traded is in isolated margin. Last, where older journals have 0.
+        /// A contract that is traded is in isolated margin. From here on older journals have 0.
         pub isolated: bool,
+        /// Fees are taken in another coin, or nobody says that they are not.
+        pub deducts_fees: bool,
+        /// A coin of the account is owed.
+        pub owes: bool,
+        /// The account holds other coins than USDT, above dust.
+        pub other_coins: bool,
     }
 }
 

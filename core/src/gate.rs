@@ -261,6 +261,8 @@ pub struct InstrumentView {
     pub rules: Option<Instrument>,
     /// When they were last confirmed.
     pub rules_at: MonoNanos,
+    /// When the venue last refused an order by its rules; zero for never.
+    pub rules_refused: MonoNanos,
     /// Where the fee rates come from.
     pub fee_source: FeeSource,
     /// When they were last confirmed.
@@ -300,6 +302,7 @@ impl InstrumentView {
     pub const EMPTY: Self = Self {
         rules: None,
         rules_at: MonoNanos::ZERO,
+        rules_refused: MonoNanos::ZERO,
         fee_source: FeeSource::Unresolved,
         fee_at: MonoNanos::ZERO,
         maker: Rate::ZERO,

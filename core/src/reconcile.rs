@@ -204,6 +204,11 @@ impl<'m> Reconcile<'m> {
         self.ask_about(Topic::Bills, InstrumentId::ALL)
     }
 
+    /// A question for the rules of every contract.
+    pub fn ask_rules(&mut self) -> Query {
+        self.ask_about(Topic::Rules, InstrumentId::ALL)
+    }
+
     fn ask_about(&mut self, topic: Topic, instrument: InstrumentId) -> Query {
         let (pass, client) = (self.number(), ClientId::FOREIGN);
         Query { pass, topic, instrument, client, since: UnixNanos(0) }
@@ -651,7 +656,7 @@ const fn place_of(topic: Topic) -> Option<usize> {
         Topic::Positions => Some(POSITIONS),
         Topic::Fills => Some(FILLS),
         Topic::Account => Some(ACCOUNT),
-        Topic::Order | Topic::Touch | Topic::Bills => None,
+        Topic::Order | Topic::Touch | Topic::Bills | Topic::Rules => None,
     }
 }
 

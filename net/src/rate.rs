@@ -58,6 +58,8 @@ classes! {
     Settings: 20;
     /// `info`.
     Key: 10;
+    /// `deduct-info`.
+    Deduction: 1;
     /// `fee-rate`.
     FeeRate: 3;
     /// `financial-records`.

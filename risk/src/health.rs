@@ -82,7 +82,9 @@ pub fn rules_fresh(instrument: &InstrumentView, view: &View<'_>, now: MonoNanos)
     let open = instrument.rules.is_some_and(|rules| {
         matches!(rules.status, InstrumentStatus::Online | InstrumentStatus::LimitOpen)
     });
-    open && now.since(instrument.rules_at) <= view.params.rules_age_max_s()
+    // What the venue refuses by its rules was made by others: they are read again first.
+    let confirmed = instrument.rules_at >= instrument.rules_refused;
+    open && confirmed && now.since(instrument.rules_at) <= view.params.rules_age_max_s()
 }
 
 /// Why nothing may be quoted on this instrument just now.
@@ -303,6 +305,16 @@ mod tests {
                 let reasons = instrument(&desk.instruments[0], &desk.view(), NOW);
                 assert_eq!(reasons.contains(reason), stale, "{reason}");
             }
+        }
+    }
+
+    #[test]
+    fn after_an_order_was_refused_by_the_rules_nothing_is_quoted_until_they_are_read_again() {
+        for (refused, stale) in [(NOW.0 - 1, false), (NOW.0 + 1, true)] {
+            let mut desk = Desk::fine();
+            desk.instruments[0].rules_refused = MonoNanos(refused);
+            let reasons = instrument(&desk.instruments[0], &desk.view(), NOW);
+            assert_eq!(reasons.contains(Reason::Rules), stale);
         }
     }
 }

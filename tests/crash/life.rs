@@ -296,6 +296,9 @@ impl Life<'_> {
             leverage: 5,
             may_trade: true,
             may_move_money: false,
+            deducts_fees: false,
+            owes: false,
+            other_coins: false,
             ip_bound: true,
             uid: 1,
         }))?;
@@ -365,7 +368,9 @@ impl Life<'_> {
     fn items(&self, query: &Query) -> Vec<Event> {
         let (venue, ts) = (&self.story.venue, self.story.utc());
         match query.topic {
-            Topic::OpenOrders | Topic::Order | Topic::Touch | Topic::Bills => Vec::new(),
+            Topic::OpenOrders | Topic::Order | Topic::Touch | Topic::Bills | Topic::Rules => {
+                Vec::new()
+            }
             Topic::Account => vec![Event::AccountReport(AccountReport {
                 equity: Quote::usdt(10_000),
                 balance: Quote::usdt(10_000),

@@ -5,8 +5,9 @@ use crate::command::{
     Booked, Cancel, CancelAll, CancelCause, Notice, NoticeKind, Outbox, Plain, Record,
 };
 use crate::event::{
-    AccountReport, Bill, BillKind, CancelReason, ClientId, Fill, HoldMode, OrderStatus,
-    OrderUpdate, Outcome, PositionReport, Reply, RequestKind, RestoreDay, Settings, Source,
+    AccountReport, Bill, BillKind, CancelReason, ClientId, Fill, HoldMode, Mode, OrderStatus,
+    OrderUpdate, Outcome, PositionReport, RejectClass, Reply, RequestKind, RestoreDay, Settings,
+    Source,
 };
 use crate::gate::{Gate, TimeInForce};
 use crate::instrument::{Instrument, InstrumentId};
@@ -79,6 +80,9 @@ impl<G: Gate> Engine<'_, G> {
         if reply.request == RequestKind::Place && reply.outcome == Outcome::Rejected {
             self.count_reject(now);
             self.counters.rejects += 1;
+            if reply.class == RejectClass::Rules {
+                self.doubt_rules(reply.instrument, now, out);
+            }
             out.record(Record::Notice(Notice {
                 kind: NoticeKind::DidFailOrder,
                 instrument: reply.instrument,
@@ -89,6 +93,17 @@ impl<G: Gate> Engine<'_, G> {
             }));
         }
         self.apply(effect, reply.instrument, reply.client, now, out);
+    }
+
+    /// The venue refuses by rules that are not ours: nothing is placed here until they have been
+    /// read again, which is asked for at once.
+    fn doubt_rules(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) {
+        self.known(id);
+        let view = &mut self.views[id.index()];
+        if view.rules_refused <= view.rules_at {
+            view.rules_refused = now.max(view.rules_at.after(1));
+            out.plain(Plain::Query(self.reconcile.ask_rules()));
+        }
     }
 
     /// A fill changes the position first and the order second, even when the table of states says
@@ -268,7 +283,10 @@ impl<G: Gate> Engine<'_, G> {
         }
         let one_way = settings.hold_mode == HoldMode::OneWay;
         let fit = one_way && !settings.isolated && settings.may_trade;
-        self.account.settings_fit = Some(fit);
+        let exposed = settings.may_move_money || !settings.ip_bound;
+        let mixed = settings.deducts_fees || settings.owes || settings.other_coins;
+        let refused = self.mode == Mode::Live && (exposed || mixed);
+        self.account.settings_fit = Some(fit && !refused);
     }
 
     /// A bill from before the balance that the ledger began with is in that balance already.

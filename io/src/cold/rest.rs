@@ -16,7 +16,7 @@ use keel_core::planted::{Defect, Planted};
 use keel_core::units::{E8, Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
-    AccountSettings, Answers, Bars, Call, Page, Pager, RestError, Turn, Window,
+    AccountSettings, Answers, Bars, Call, Holdings, Page, Pager, RestError, Turn, Window,
 };
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
@@ -40,8 +40,10 @@ pub struct Rest {
     /// Events that wait for room on their link, in order.
     out: VecDeque<Event>,
     schedule: Schedule,
-    /// Half of an answer that needs two.
+    /// Parts of what is told as one.
     settings: Option<AccountSettings>,
+    deducts: bool,
+    holdings: Holdings,
     /// How many questions the venue takes.
     budget: Budget,
     /// What was told last of what is left of it, and when it is looked at again.
@@ -91,6 +93,8 @@ enum Ask {
     Instruments,
     FeeRate(InstrumentId),
     Settings,
+    Deduction,
+    Holdings,
     Key,
     /// The first order that a boot gives an id to, in this epoch.
     FirstOrder(u32),
@@ -107,6 +111,8 @@ impl Ask {
             Self::Instruments => Class::Instruments,
             Self::FeeRate(_) => Class::FeeRate,
             Self::Settings => Class::Settings,
+            Self::Deduction => Class::Deduction,
+            Self::Holdings => Class::Assets,
             Self::Key => Class::Key,
             Self::Candles(_) => Class::Candles,
             Self::Bills => Class::Bills,
@@ -118,6 +124,7 @@ impl Ask {
                 Topic::Order => Class::Order,
                 Topic::Touch => Class::OrderBook,
                 Topic::Bills => Class::Bills,
+                Topic::Rules => Class::Instruments,
             },
             Self::FirstOrder(_) => Class::Order,
         }
@@ -187,6 +194,8 @@ impl Rest {
                 bills: never,
             },
             settings: None,
+            deducts: true,
+            holdings: Holdings::default(),
             budget: Budget::new(),
             headroom: Rate(E8),
             headroom_at: MonoNanos::ZERO,
@@ -274,7 +283,11 @@ impl Rest {
 
     /// Takes a question of the engine.
     pub fn query(&mut self, query: Query) {
-        self.evidence.push_back(Job::new(Ask::Evidence(query)));
+        match query.topic {
+            // Not before the next minute's, but asked as those are: until they are known.
+            Topic::Rules => self.ask(Ask::Instruments),
+            _ => self.evidence.push_back(Job::new(Ask::Evidence(query))),
+        }
     }
 
     /// Events that have come in, oldest first; taken out as far as there is room for them.
@@ -417,6 +430,8 @@ impl Rest {
             Ask::Instruments => Call::instruments(),
             Ask::FeeRate(id) => Call::fee_rate(self.symbols[id.index()]),
             Ask::Settings => Call::settings(),
+            Ask::Deduction => Call::deduction(),
+            Ask::Holdings => Call::assets(),
             Ask::Key => Call::key(),
             Ask::FirstOrder(epoch) => Call::order(&self.instance, ClientId { epoch, number: 1 }),
             Ask::Candles(id) => {
@@ -432,6 +447,7 @@ impl Rest {
                 Topic::Order => Call::order(&self.instance, query.client),
                 Topic::Touch => Call::order_book(self.symbols[query.instrument.index()]),
                 Topic::Bills => Call::bills(from(self.bills_since()), cursor),
+                Topic::Rules => Call::instruments(),
             },
         }
     }
@@ -500,6 +516,16 @@ impl Rest {
             }
             Answer::Settings(settings) => {
                 self.settings = Some(settings);
+                self.ask(Ask::Deduction);
+                None
+            }
+            Answer::Deduction(deducts) => {
+                self.deducts = deducts;
+                self.ask(Ask::Holdings);
+                None
+            }
+            Answer::Holdings(holdings) => {
+                self.holdings = holdings;
                 self.ask(Ask::Key);
                 None
             }
@@ -519,7 +545,7 @@ impl Rest {
             }
             Answer::Key(rights) => {
                 if let Some(settings) = self.settings.take() {
-                    let both = settings.with(rights);
+                    let both = settings.with(self.deducts, self.holdings, rights);
                     self.uid = Some(both.uid);
                     self.out.push_back(Event::Settings(both));
                 }
@@ -606,6 +632,8 @@ impl Rest {
             | Ask::Instruments
             | Ask::FeeRate(_)
             | Ask::Settings
+            | Ask::Deduction
+            | Ask::Holdings
             | Ask::Key
             | Ask::FirstOrder(_)
             | Ask::Candles(_)
@@ -652,6 +680,8 @@ enum Answer {
     Time(UnixNanos),
     Rules(Vec<Instrument>),
     Settings(AccountSettings),
+    Deduction(bool),
+    Holdings(Holdings),
     Key(keel_net::bitget::rest::KeyRights),
     FirstOrder(bool),
     Events { events: Vec<Event>, next: Option<String> },
@@ -682,6 +712,14 @@ fn understand(
         }
         Ask::FeeRate(id) => whole(vec![Event::FeeRate(answers.fee_rate(status, body, id)?)]),
         Ask::Settings => Answer::Settings(answers.settings(status, body, directory)?),
+        // Where nobody can be asked, nobody says that fees are taken in USDT.
+        Ask::Deduction => match answers.deduction(status, body) {
+            Err(error @ RestError::Venue { .. }) if error.verdict().1 != RejectClass::Rate => {
+                Answer::Deduction(true)
+            }
+            answer => Answer::Deduction(answer?),
+        },
+        Ask::Holdings => Answer::Holdings(answers.holdings(status, body)?),
         Ask::Key => Answer::Key(answers.key(status, body)?),
         Ask::FirstOrder(_) => Answer::FirstOrder(answers.order(status, body, directory)?.is_some()),
         Ask::Candles(id) => {
@@ -718,6 +756,7 @@ fn understand(
                 whole(vec![Event::TouchReport(touch)])
             }
             Topic::Bills => paged(job, answers.bills(status, body, directory)?, Event::Bill)?,
+            Topic::Rules => whole(Vec::new()),
         },
     })
 }

@@ -145,6 +145,41 @@ impl Answers {
         })
     }
 
+    /// Whether fees are taken in another coin.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn deduction(&mut self, status: u16, body: &[u8]) -> Result<bool, RestError> {
+        self.read(status, body, |answer| {
+            let [deduct] = answer.data()?.fields(["deduct"])?;
+            match needed(deduct)?.text()? {
+                b"on" => Ok(true),
+                b"off" => Ok(false),
+                _ => Err(DecodeError::Word),
+            }
+        })
+    }
+
+    /// What else the account holds and owes.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn holdings(&mut self, status: u16, body: &[u8]) -> Result<Holdings, RestError> {
+        self.read(status, body, |answer| {
+            let [assets] = answer.data()?.fields(["assets"])?;
+            let mut holdings = Holdings::default();
+            for row in needed(assets)?.list()? {
+                let [coin, value, debt, debts] =
+                    row.fields(["coin", "usdValue", "debt", "debts"])?;
+                let owed = debt.or(debts).map_or(Ok(0), Item::e8_truncated)?;
+                let value = needed(value)?.e8_truncated()?;
+                holdings.owes |= owed != 0;
+                holdings.other_coins |= needed(coin)?.text()? != b"USDT" && value > DUST_E8;
+            }
+            Ok(holdings)
+        })
+    }
+
     /// What the key may do (disagreement 17).
     ///
     /// # Errors
@@ -656,10 +691,26 @@ pub struct KeyRights {
     pub ip_bound: bool,
 }
 
+/// What an account holds and owes besides the USDT that it trades with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Some coin is owed.
+    pub owes: bool,
+    /// Other coins than USDT are worth more than 1 USD each: their prices would move the equity.
+    pub other_coins: bool,
+}
+
+/// What a coin may be worth and not count, in 1e-8 USD.
+const DUST_E8: i64 = 100_000_000;
+
 impl AccountSettings {
-    /// Both answers as the event that the engine takes.
-    pub fn with(self, key: KeyRights) -> Settings {
+    /// All answers as the event that the engine takes. `deducts`: fees are taken in another coin,
+    /// or nobody says that they are not.
+    pub fn with(self, deducts: bool, holdings: Holdings, key: KeyRights) -> Settings {
         Settings {
+            deducts_fees: deducts,
+            owes: holdings.owes,
+            other_coins: holdings.other_coins,
             hold_mode: self.hold_mode,
             isolated: self.isolated,
             leverage: self.leverage,

@@ -104,6 +104,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/v3/account/assets", 20, account::assets),
     read("/api/v3/account/settings", 20, account::settings),
     read("/api/v3/account/info", 10, account::info),
+    read("/api/v3/account/deduct-info", 1, account::deduction),
     read("/api/v3/account/fee-rate", 3, account::fee_rate),
     read("/api/v3/account/financial-records", 20, account::financial_records),
     read("/api/v3/account/max-transferable", 10, position::max_transferable),

@@ -58,6 +58,11 @@ pub(super) fn settings(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     .to_string())
 }
 
+/// Whether fees are taken in another coin: never here.
+pub(super) fn deduction(_: &mut Hall, _: &Call) -> Result<String, Reject> {
+    Ok(json!({ "deduct": "off" }).to_string())
+}
+
 /// Who the key belongs to and what it may do.
 pub(super) fn info(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     let account = hall.venue.account(call.account());

@@ -97,6 +97,11 @@ impl Call {
         Self::get("/api/v3/account/settings", String::new(), true)
     }
 
+    /// Whether fees are taken in another coin; 1/s.
+    pub fn deduction() -> Self {
+        Self::get("/api/v3/account/deduct-info", String::new(), true)
+    }
+
     /// What the key may do (disagreement 17).
     pub fn key() -> Self {
         Self::get("/api/v3/account/info", String::new(), true)

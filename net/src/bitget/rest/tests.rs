@@ -103,6 +103,25 @@ fn rates_settings_and_rights_are_read() {
 }
 
 #[test]
+fn what_else_an_account_holds_and_owes_and_how_it_pays_fees_is_read() {
+    let mixed = golden!("v3-account-assets__bitgetnet__1");
+    let holdings = |body: &str| answers().holdings(200, body.as_bytes()).unwrap();
+    assert_eq!(holdings(mixed), Holdings { owes: false, other_coins: true }, "4.9 USD of BGB");
+    let dust = mixed.replace(r#""usdValue": "4.94618029""#, r#""usdValue": "1""#);
+    assert_eq!(holdings(&dust), Holdings::default());
+    let owing = dust.replacen(r#""debt": "0""#, r#""debt": "0.00000001""#, 1);
+    assert_eq!(holdings(&owing), Holdings { owes: true, other_coins: false });
+    let unknown = mixed.replace(r#""usdValue": "4.94618029""#, r#""usdValue": "many""#);
+    assert!(answers().holdings(200, unknown.as_bytes()).is_err());
+    let deduct = golden!("v3-account-deduct-info__bitgetdocs__1");
+    assert_eq!(answers().deduction(200, deduct.as_bytes()), Ok(true));
+    let off = deduct.replace(r#""on""#, r#""off""#);
+    assert_eq!(answers().deduction(200, off.as_bytes()), Ok(false));
+    let other = deduct.replace(r#""on""#, r#""perhaps""#);
+    assert!(answers().deduction(200, other.as_bytes()).is_err());
+}
+
+#[test]
 fn assets_are_the_account_by_its_usdt() {
     let body = golden!("v3-account-assets__bitgetnet__1").as_bytes();
     let report = answers().assets(200, body).unwrap().unwrap();
