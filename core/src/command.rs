@@ -3,7 +3,7 @@
 use crate::event::{CancelReason, ClientId, Operator, OrderStatus, Stream, Topic};
 use crate::gate::{Approved, OrderSpec};
 use crate::guard::GuardState;
-use crate::instrument::InstrumentId;
+use crate::instrument::{Instrument, InstrumentId};
 use crate::layout::Slot;
 use crate::regime::Regime;
 use crate::units::{Lots, MonoNanos, Quote, Rate, Side, Ticks, UnixNanos};
@@ -250,7 +250,8 @@ slot_struct! {
         pub lots: Lots,
         /// Fee, negative is a rebate.
         pub fee: Quote,
-        /// Profit that this fill realized, before fees.
+        /// Profit that this fill realized, before fees; for one that came after later ones, with
+        /// what it changes in theirs.
         pub realized: Quote,
         /// Twice the mid when it was booked, in ticks; 0 when unknown.
         pub mid_x2: i64,
@@ -264,6 +265,13 @@ slot_struct! {
         pub state: GuardState,
         /// The matching engine's time.
         pub ts: UnixNanos,
+    }
+}
+
+impl Booked {
+    /// What it realized in tick-lots of `rules`, in which it was booked.
+    pub fn tick_lots(&self, rules: &Instrument) -> i128 {
+        i128::from(self.realized.0) / i128::from(rules.quote_per_tick_lot())
     }
 }
 

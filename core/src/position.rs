@@ -44,6 +44,18 @@ impl Position {
         Some(proceeds - closed_cost)
     }
 
+    /// Takes in an execution of which it is known what it realized, in tick-lots, in the order in
+    /// which it was booked. Gives `None`, and changes nothing, when a number leaves its range.
+    pub fn take(&mut self, side: Side, price: Ticks, lots: Lots, realized: i128) -> Option<()> {
+        let traded = lots.0.checked_mul(side.sign())?;
+        let paid = i128::from(price.0).checked_mul(i128::from(traded))?;
+        *self = Self {
+            lots: Lots(self.lots.0.checked_add(traded)?),
+            entry_value: self.entry_value.checked_add(paid)?.checked_add(realized)?,
+        };
+        Some(())
+    }
+
     /// Average entry, rounded toward zero; zero when flat.
     pub fn entry(&self, rules: &Instrument) -> Price {
         if self.lots.is_zero() {
@@ -111,6 +123,16 @@ mod tests {
         assert_eq!(position, Position { lots: Lots(-2), entry_value: -180 });
         assert_eq!(position.fill(Side::Buy, Ticks(80), Lots(7)), Some(20));
         assert_eq!(position, Position { lots: Lots(5), entry_value: 400 });
+    }
+
+    #[test]
+    fn what_was_realized_and_paid_tells_the_cost_that_is_left() {
+        let (mut played, mut taken) = (Position::FLAT, Position::FLAT);
+        for (side, price, lots) in [(Side::Buy, 100, 3), (Side::Sell, 90, 5), (Side::Buy, 80, 1)] {
+            let realized = played.fill(side, Ticks(price), Lots(lots)).expect("in range");
+            taken.take(side, Ticks(price), Lots(lots), realized).expect("in range");
+            assert_eq!(taken, played);
+        }
     }
 
     #[test]

@@ -328,7 +328,10 @@ impl Tally {
         self.fills += 1;
         let latency_ns = self.by_order.get(&booked.client).copied();
         let Some(tracked) = self.tracked.get_mut(booked.instrument.index()) else { return };
-        tracked.position.fill(booked.side, booked.price, booked.lots);
+        if let Some(rules) = &tracked.rules {
+            let realized = booked.tick_lots(rules);
+            tracked.position.take(booked.side, booked.price, booked.lots, realized);
+        }
         if booked.ts >= tracked.last_trade_at {
             tracked.last_trade_id = booked.trade_id;
             tracked.last_trade_at = booked.ts;

@@ -126,9 +126,9 @@ impl Kept {
             last_trade_at: self.began,
         });
         *held = held.on_rules(rules).ok_or("an execution is in lots that the position is not")?;
-        let position = &mut held.position;
-        let filled = position.fill(booked.side, booked.price, booked.lots);
-        filled.ok_or("an execution is out of range")?;
+        let realized = booked.tick_lots(rules);
+        let taken = held.position.take(booked.side, booked.price, booked.lots, realized);
+        taken.ok_or("an execution is out of range")?;
         if booked.ts >= held.last_trade_at {
             held.last_trade_id = booked.trade_id;
             held.last_trade_at = booked.ts;

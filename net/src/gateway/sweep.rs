@@ -156,6 +156,7 @@ impl Sweep {
             }
             _ => {
                 let cancels = self.cancels.make_contiguous();
+                let cancels = if class == Class::Cancel { &cancels[..1] } else { cancels };
                 let instrument = cancels[0].instrument;
                 let symbol = http.directory.symbol(instrument).expect("listed");
                 let (call, count) = Call::cancels(&http.instance, symbol, cancels);
@@ -193,10 +194,11 @@ impl Sweep {
         let first = self.cancels.front().map(|cancel| cancel.instrument);
         let same = self.cancels.iter().take_while(|cancel| Some(cancel.instrument) == first);
         let all = (!self.instruments.is_empty()).then_some(Class::CancelAll);
-        let singly = first.map(|_| class_of(same.count()));
+        let together = (same.count() > 1).then_some(Class::CancelBatch);
+        let singly = first.map(|_| Class::Cancel);
         let other = if self.list_wanted { Class::OpenOrders } else { Class::Countdown };
         let other = self.has_nothing_to_cancel().then_some(other);
-        [all, singly, other].into_iter().flatten()
+        [all, together, singly, other].into_iter().flatten()
     }
 
     /// The window that the next request counts against: the one that is free first.

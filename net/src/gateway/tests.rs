@@ -215,6 +215,21 @@ fn a_single_cancel_does_not_wait_for_one_that_ends_all_orders_of_its_contract() 
     assert_eq!(rig.swept(8), ["BTCUSDT"]);
 }
 
+/// Two orders rested half a second longer: the request for several at once had been refused for
+/// its rate a while before, and single ones were free.
+#[test]
+fn cancels_that_may_not_go_together_go_one_by_one() {
+    let mut rig = Rig::new();
+    rig.gateway.way = Way::Rest;
+    for _ in 0..3 {
+        rig.gateway.http.budget.refused(Class::CancelBatch, rig.now);
+    }
+    rig.gateway.http.budget.sent(Class::CancelBatch, rig.now);
+    rig.command(cancel(1));
+    rig.command(cancel(2));
+    assert_eq!(rig.swept(8), ["one order", "one order"]);
+}
+
 #[test]
 fn a_contract_that_is_named_comes_before_those_that_are_meant_with_all() {
     let mut rig = Rig::new();
