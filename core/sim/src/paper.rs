@@ -177,7 +177,8 @@ impl<'m> Paper<'m> {
     /// # Panics
     /// When it is about the market: the public interface answers that.
     pub fn ask(&mut self, query: &Query, now: MonoNanos) {
-        assert!(query.topic != Topic::Touch, "the market is not asked about here");
+        let market = matches!(query.topic, Topic::Touch | Topic::Rules);
+        assert!(!market, "the market is not asked about here");
         self.questions.send(*query, now);
     }
 
@@ -537,7 +538,7 @@ impl Paper<'_> {
                 self.out.push_back(order);
             }
             Topic::Bills => self.out.extend(self.account.bills().map(Event::Bill)),
-            Topic::Touch => unreachable!("not taken in"),
+            Topic::Touch | Topic::Rules => unreachable!("not taken in"),
         }
         let items = u32::try_from(self.out.len() - before).expect("fewer than 2^32");
         self.out.push_back(evidence(Phase::End, items));

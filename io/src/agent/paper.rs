@@ -143,7 +143,7 @@ impl PaperAgent {
         while self.links.asked.has_room(1)
             && let Some(query) = self.links.queries.pop()
         {
-            if query.topic == Topic::Touch {
+            if matches!(query.topic, Topic::Touch | Topic::Rules) {
                 assert!(self.links.asked.push(query).is_ok(), "there was room");
             } else {
                 self.paper.ask(&query, now);
