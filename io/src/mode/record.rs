@@ -16,7 +16,8 @@ use keel_net::feed;
 use keel_net::proto::Protocol;
 use keel_net::proto::session::{Incoming, Session, Settings, State};
 
-use super::sim::{Reach, StartError, target, trust};
+use super::access::{Reach, target, trust};
+use super::sim::StartError;
 use crate::agent::feed::{SessionBox, adopt, pump, retire};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::door::{Door, handover};
