@@ -1,5 +1,5 @@
-//! Demo trading, rehearsed on this machine: the venue takes a demo key with its header only, and any
-//! other without it only.
+//! Demo trading, rehearsed on this machine: the venue takes a demo key with its header only, and
+//! any other without it only.
 
 mod program;
 

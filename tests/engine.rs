@@ -813,7 +813,8 @@ fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
     assert!(bench.engine.deadline() <= bench.now.after(200 * MILLIS));
 }
 
-/// A rule changed between two readings, which are a minute apart: 24 orders were refused until then.
+/// A rule changed between two readings, which are a minute apart: 24 orders were refused until
+/// then.
 #[test]
 fn an_order_refused_by_the_rules_has_them_read_again_before_the_next() {
     let mut bench = Bench::running();

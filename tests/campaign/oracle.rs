@@ -355,25 +355,33 @@ impl Oracles<'_> {
                 }
             }
             Note::Tap(tap) => match Event::decode(&tap.slot) {
-                Ok(Event::Fill(fill)) if self.trace => {
-                    let (id, source) = (fill.trade_id, fill.source);
-                    self.tell(world, || format!("fill {id} of {:?} by {source}", fill.client));
-                }
-                Ok(Event::OrderUpdate(update)) if self.trace && update.client.is_own() => {
-                    let name = self.name(update.client);
-                    let (status, source) = (update.status, update.source);
-                    self.tell(world, || format!("order {name} {status} by {source}"));
-                }
-                Ok(Event::Reply(reply)) if self.trace && reply.client.is_own() => {
-                    let name = self.name(reply.client);
-                    let (request, outcome) = (reply.request, reply.outcome);
-                    self.tell(world, || format!("reply {name} {request} {outcome} {}", reply.code));
-                }
+                Ok(event) if self.trace && self.heard(&event, world) => {}
                 Ok(Event::Timer(_)) => self.turned(world, at),
                 Ok(Event::TouchReport(_)) => self.touch_at.extend(self.asks_touch.take()),
                 _ => {}
             },
         }
+    }
+
+    /// Tells what the engine hears of its orders; false when `event` is no news of them.
+    fn heard(&self, event: &Event, world: &World) -> bool {
+        match event {
+            Event::Fill(fill) => {
+                let (id, source) = (fill.trade_id, fill.source);
+                self.tell(world, || format!("fill {id} of {:?} by {source}", fill.client));
+            }
+            Event::OrderUpdate(update) if update.client.is_own() => {
+                let (name, status) = (self.name(update.client), update.status);
+                self.tell(world, || format!("order {name} {status} by {}", update.source));
+            }
+            Event::Reply(reply) if reply.client.is_own() => {
+                let (name, request) = (self.name(reply.client), reply.request);
+                let (outcome, code) = (reply.outcome, reply.code);
+                self.tell(world, || format!("reply {name} {request} {outcome} {code}"));
+            }
+            _ => return false,
+        }
+        true
     }
 
     fn command(&mut self, command: &CommandView, world: &World) {

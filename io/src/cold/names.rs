@@ -1,8 +1,8 @@
 //! Names: where a host is, looked up again while a run lasts.
 //!
 //! A venue's addresses change from one hour to the next. The look-up waits for the system, so it
-//! has a thread of its own; an opening connection takes what was found last, and after a failure the
-//! next of several.
+//! has a thread of its own; an opening connection takes what was found last, and after a failure
+//! the next of several.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

@@ -1,10 +1,10 @@
 //! Access: where the venue of a run is, and with which key it is spoken to.
 //!
-//! What a mode may reach is decided here and nowhere else. In `sim` that is this machine. In `demo`
-//! it is the venue's demo trading: the addresses are constants, and the key is made into
+//! What a mode may reach is decided here and nowhere else. In `sim` that is this machine. In
+//! `demo` it is the venue's demo trading: addresses are constants, and the key is made into
 //! [`Credentials::demo`], which mark every request; the venue takes no live order from them. On
-//! paper it is a public market, and there is no key. Nothing here makes a connection that trades for
-//! real.
+//! paper it is a public market, and there is no key. Nothing here makes a connection that trades
+//! for real.
 
 use std::fs;
 use std::path::Path;
@@ -276,8 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_venue_elsewhere_is_refused_in_sim_any_but_demo_trading_in_demo_and_one_without_tls_on_paper()
-     {
+    fn a_venue_elsewhere_is_refused_in_sim_and_demo_and_without_tls_on_paper() {
         for (url, here, public) in [
             ("https://127.0.0.1:8443", true, true),
             ("wss://[::1]:8443/v3/ws/public", true, true),
