@@ -127,6 +127,7 @@ impl Day {
         Some(match endpoint {
             "account-assets"
             | "account-settings"
+            | "account-deduct-info"
             | "account-info"
             | "position-adlRank"
             | "account-sub-unified-assets"

@@ -179,7 +179,6 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
         &[
             "v3-account-adjust-account-mode",
             "v3-account-convert-records",
-            "v3-account-deduct-info",
             "v3-account-delta-info",
             "v3-account-deposit-account",
             "v3-account-funding-assets",
