@@ -163,8 +163,8 @@ impl Budget {
         }
         let used = window.used(now);
         let left = i64::from(class.per_s().saturating_sub(used)) * E8 / i64::from(class.per_s());
-        // Its one call a second is there to be used.
-        if class != Class::Countdown {
+        // One call a second is there to be used.
+        if class.per_s() > 1 {
             self.low = self.low.min(Rate(left));
         }
         if now.since(self.minute_began) >= MINUTE_NS {
@@ -180,7 +180,7 @@ impl Budget {
             return self.refused(class, now);
         }
         let window = &mut self.windows[class as usize];
-        let Some(remaining) = remaining.filter(|_| class != Class::Countdown) else { return };
+        let Some(remaining) = remaining.filter(|_| class.per_s() > 1) else { return };
         let limit = class.per_s();
         let used_by_all = limit.saturating_sub(remaining);
         let left = i64::from(remaining.min(limit)) * E8 / i64::from(limit);
@@ -279,6 +279,18 @@ mod tests {
             assert!(!budget.allows(class, Use::Trade, early), "{class:?}");
             assert!(budget.allows(class, Use::Ordinary, NOW.after(WINDOW_NS)), "{class:?}");
         }
+    }
+
+    /// The question whether fees are deducted may be asked once a second: it took the headroom of
+    /// a whole start for used up.
+    #[test]
+    fn a_class_of_one_call_a_second_says_nothing_of_the_headroom() {
+        let mut budget = Budget::new();
+        for &class in Class::ALL.iter().filter(|class| class.per_s() == 1) {
+            budget.sent(class, NOW);
+            budget.answered(class, 200, Some(0), NOW);
+        }
+        assert_eq!(budget.take_headroom(Rate(E8)), Rate(E8));
     }
 
     #[test]
