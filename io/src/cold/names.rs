@@ -76,6 +76,9 @@ pub fn keep_fresh<'a>(all: impl IntoIterator<Item = &'a Addresses>) -> io::Resul
     let name = |place: &Place| place.host.parse::<IpAddr>().is_err();
     let named = all.into_iter().filter(|addresses| name(&addresses.place));
     let mut places: Vec<Weak<Place>> = named.map(|named| Arc::downgrade(&named.place)).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
     thread::Builder::new().name("names".to_owned()).spawn(move || {
         while !places.is_empty() {
             thread::sleep(RENEW_EVERY);
