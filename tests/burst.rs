@@ -15,7 +15,7 @@ struct Sum {
 impl Sum {
     fn take(&mut self, fill: &Fill) {
         let signed = i128::from(fill.side.sign() * fill.lots.0);
-        let unit = i128::from(rules().quote_per_tick_lot());
+        let unit = i128::from(btcusdt().quote_per_tick_lot());
         self.cash -= signed * i128::from(fill.price.0) * unit + i128::from(fill.fee.0);
         self.held += fill.side.sign() * fill.lots.0;
         self.trades += 1;
@@ -25,7 +25,7 @@ impl Sum {
     fn is_booked_by(&self, bench: &Bench, start: Quote) {
         let ledger = bench.engine.ledger();
         assert_eq!(ledger.position(BTC).lots, Lots(self.held));
-        let unit = i128::from(rules().quote_per_tick_lot());
+        let unit = i128::from(btcusdt().quote_per_tick_lot());
         let value = i128::from(self.held) * i128::from(MID) * unit;
         let equity = ledger.equity().expect("a price to value it at");
         assert_eq!(i128::from((equity - start).0), self.cash + value, "{} trades", self.trades);

@@ -5,11 +5,10 @@ mod limits;
 
 use keel_core::book::Fault;
 use keel_core::command::{CancelCause, CommandView, NoticeKind, Outbox, Query};
-use keel_core::decimal::Grid;
 use keel_core::event::*;
 use keel_core::gate::TimeInForce;
 use keel_core::guard::{GuardState, Reason, Reasons};
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::instrument::{InstrumentId, btcusdt};
 use keel_core::layout::{SLOT_BYTES, Slot};
 use keel_core::param::{self, Profile};
 use keel_core::planted::Planted;
@@ -86,7 +85,7 @@ impl Bench {
             held: Lots::ZERO,
             equity: Quote::usdt(10_000),
             margin: Rate::ZERO,
-            mark: rules().price(Ticks(MID)),
+            mark: btcusdt().price(Ticks(MID)),
             answers: true,
             shown: None,
             pongs: true,
@@ -103,7 +102,7 @@ impl Bench {
             dirty,
             planted: Planted::NONE,
         }));
-        bench.step(Event::Rules(Rules { id: BTC, instrument: rules() }));
+        bench.step(Event::Rules(Rules { id: BTC, instrument: btcusdt() }));
         bench.sync();
         bench
     }
@@ -220,7 +219,7 @@ impl Bench {
                     self.step(Event::TouchReport(report));
                 }
             }
-            Topic::Rules => self.step(Event::Rules(Rules { id: BTC, instrument: rules() })),
+            Topic::Rules => self.step(Event::Rules(Rules { id: BTC, instrument: btcusdt() })),
             Topic::Positions | Topic::Order | Topic::Bills => {}
         }
         evidence.phase = Phase::End;
@@ -307,7 +306,7 @@ impl Bench {
     }
 
     fn ticker(&mut self) {
-        let (price, mark) = (rules().price(Ticks(MID)), self.mark);
+        let (price, mark) = (btcusdt().price(Ticks(MID)), self.mark);
         let ts = self.utc();
         self.step(Event::Ticker(Ticker {
             instrument: BTC,
@@ -440,18 +439,7 @@ impl Bench {
 
 /// Settings of an account that may be traded on.
 fn fit(leverage: u16) -> Settings {
-    Settings {
-        hold_mode: HoldMode::OneWay,
-        isolated: false,
-        leverage,
-        may_trade: true,
-        may_move_money: false,
-        deducts_fees: false,
-        owes: false,
-        other_coins: false,
-        ip_bound: true,
-        uid: 1,
-    }
+    Settings { leverage, uid: 1, ..Settings::FIT }
 }
 
 /// What the venue shows of the book that [`Bench::book`] tells.
@@ -463,23 +451,6 @@ fn touch_at(mid: i64) -> TouchReport {
         ask: Ticks(mid + 1),
         ask_lots: Lots(10_000),
         ts: UnixNanos(0),
-    }
-}
-
-fn rules() -> Instrument {
-    Instrument {
-        symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(1),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
     }
 }
 
@@ -635,7 +606,7 @@ fn the_loss_of_a_feed_of_a_thousand_instruments_fits_one_step() {
         planted: Planted::NONE,
     }));
     for id in 0..many as u16 {
-        step(Event::Rules(Rules { id: InstrumentId(id), instrument: rules() }));
+        step(Event::Rules(Rules { id: InstrumentId(id), instrument: btcusdt() }));
     }
     for state in [FeedState::Live, FeedState::Gap, FeedState::Lost] {
         let (stream, instrument) = (Stream::Public, InstrumentId::ALL);
@@ -830,7 +801,7 @@ fn an_order_refused_by_the_rules_has_them_read_again_before_the_next() {
         "once, and nothing is placed"
     );
     assert!(bench.pulled() > 0, "what rests was made by the old rules");
-    bench.step(Event::Rules(Rules { id: BTC, instrument: rules() }));
+    bench.step(Event::Rules(Rules { id: BTC, instrument: btcusdt() }));
     bench.answers = true;
     bench.quiet_seconds(12);
     assert!(!bench.placed().is_empty());
@@ -900,7 +871,7 @@ fn a_peak_that_marks_alone_have_made_is_recorded_within_a_second() {
     bench.held = Lots(208);
     bench.step(Event::Fill(by_hand(&bench)));
     for percent in 1..=3 {
-        let mid = rules().price(Ticks(MID)).0;
+        let mid = btcusdt().price(Ticks(MID)).0;
         bench.mark = Price(mid + mid / 100 * percent);
         bench.said.clear();
         bench.quiet_seconds(2);

@@ -14,8 +14,7 @@ use std::sync::atomic::AtomicBool;
 use keel_core::command::{CommandView, Query};
 use keel_core::event::{
     AccountReport, Boot, ClientId, ClockSync, Event, Evidence, FeeRate, FeeSource, Feed, FeedState,
-    HoldMode, Mode, OrderStatus, OrderUpdate, Parameter, Phase, Rules, Settings, Source, Stream,
-    Topic,
+    Mode, OrderStatus, OrderUpdate, Parameter, Phase, Rules, Settings, Source, Stream, Topic,
 };
 use keel_core::guard::GuardState;
 use keel_core::instrument::InstrumentId;
@@ -130,18 +129,7 @@ impl Cold {
             taker: Rate::bps(3),
             source: FeeSource::Venue,
         }));
-        events.push(Event::Settings(Settings {
-            hold_mode: HoldMode::OneWay,
-            isolated: false,
-            leverage: 5,
-            may_trade: true,
-            may_move_money: false,
-            deducts_fees: false,
-            owes: false,
-            other_coins: false,
-            ip_bound: true,
-            uid: 1,
-        }));
+        events.push(Event::Settings(Settings { leverage: 5, uid: 1, ..Settings::FIT }));
         events
     }
 

@@ -416,6 +416,27 @@ slot_struct! {
     }
 }
 
+impl OrderUpdate {
+    /// The answer to a question by a client id that the venue does not find. It proves nothing by
+    /// itself.
+    pub const fn missing(instrument: InstrumentId, client: ClientId, ts: UnixNanos) -> Self {
+        Self {
+            instrument,
+            client,
+            order_id: 0,
+            side: Side::Buy,
+            status: OrderStatus::NotFound,
+            price: Ticks::ZERO,
+            lots: Lots::ZERO,
+            filled: Lots::ZERO,
+            reason: CancelReason::None,
+            reduce_only: false,
+            source: Source::Query,
+            ts,
+        }
+    }
+}
+
 slot_enum! {
     /// `cancelReason` of the order push; never decides over safety.
     pub enum CancelReason {
@@ -839,6 +860,22 @@ slot_struct! {
         /// The account holds other coins than USDT, above dust.
         pub other_coins: bool,
     }
+}
+
+impl Settings {
+    /// An account that suits the engine in every mode, with a key that trades and no more.
+    pub const FIT: Self = Self {
+        hold_mode: HoldMode::OneWay,
+        leverage: 1,
+        may_trade: true,
+        may_move_money: false,
+        ip_bound: true,
+        uid: 0,
+        isolated: false,
+        deducts_fees: false,
+        owes: false,
+        other_coins: false,
+    };
 }
 
 slot_enum! {

@@ -214,31 +214,35 @@ impl Field for Grid {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// BTCUSDT as seen on the venue: tick 0.1, lot 0.0001.
-    pub(crate) fn btc() -> Instrument {
-        Instrument {
-            symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-            tick: Grid { step: 1, scale: 1 },
-            lot: Grid { step: 1, scale: 4 },
-            min_lots: Lots(1),
-            max_lots: Lots(12_000_000),
-            min_notional: Quote::usdt(5),
-            buy_band: Rate::bps(500),
-            sell_band: Rate::bps(500),
-            orders_max: 200,
-            leverage_max: 125,
-            funding_hours: 8,
-            status: InstrumentStatus::Online,
-        }
+/// The rules of BTCUSDT as the venue told them in September 2026: what the tests of every crate
+/// begin with.
+///
+/// # Panics
+/// Never: the name is one.
+pub fn btcusdt() -> Instrument {
+    Instrument {
+        symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
+        tick: Grid { step: 1, scale: 1 },
+        lot: Grid { step: 1, scale: 4 },
+        min_lots: Lots(1),
+        max_lots: Lots(12_000_000),
+        min_notional: Quote::usdt(5),
+        buy_band: Rate::bps(500),
+        sell_band: Rate::bps(500),
+        orders_max: 200,
+        leverage_max: 125,
+        funding_hours: 8,
+        status: InstrumentStatus::Online,
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_notional_is_exact() {
-        let btc = btc().checked().expect("good rules");
+        let btc = btcusdt().checked().expect("good rules");
         assert_eq!(btc.quote_per_tick_lot(), 1000);
         assert_eq!(btc.notional(Ticks(772_000), Lots(200)), Quote::usdt(1544));
         assert_eq!(btc.value_at(btc.price(Ticks(772_000)), Lots(-200)), Quote::usdt(-1544));
@@ -246,9 +250,9 @@ pub(crate) mod tests {
 
     #[test]
     fn rules_too_fine_for_exact_money_are_refused() {
-        let fine = Instrument { lot: Grid { step: 1, scale: 8 }, ..btc() };
+        let fine = Instrument { lot: Grid { step: 1, scale: 8 }, ..btcusdt() };
         assert_eq!(fine.checked(), Err(RulesError::Granularity));
-        let empty = Instrument { max_lots: Lots(0), ..btc() };
+        let empty = Instrument { max_lots: Lots(0), ..btcusdt() };
         assert_eq!(empty.checked(), Err(RulesError::Sizes));
     }
 

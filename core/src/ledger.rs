@@ -590,7 +590,7 @@ mod tests {
     use super::*;
     use crate::decimal::Grid;
     use crate::event::{ClientId, Source};
-    use crate::instrument::tests::btc;
+    use crate::instrument::btcusdt;
     use crate::units::{Side, Ticks};
 
     const BTC: InstrumentId = InstrumentId(0);
@@ -600,8 +600,8 @@ mod tests {
         let mut lines = vec![Line::EMPTY; 2];
         let mut bills = vec![0; 64];
         let mut ledger = Ledger::new(&mut lines, &mut bills);
-        ledger.rules(BTC, &btc()).expect("an instrument");
-        let eth = Instrument { tick: Grid { step: 1, scale: 2 }, ..btc() };
+        ledger.rules(BTC, &btcusdt()).expect("an instrument");
+        let eth = Instrument { tick: Grid { step: 1, scale: 2 }, ..btcusdt() };
         ledger.rules(ETH, &eth).expect("an instrument");
         test(ledger);
     }
@@ -656,7 +656,7 @@ mod tests {
             end
         };
         let in_turn = booked([0, 1, 2]);
-        assert_eq!(in_turn.1, Quote(-2 * 17 * btc().quote_per_tick_lot()));
+        assert_eq!(in_turn.1, Quote(-2 * 17 * btcusdt().quote_per_tick_lot()));
         for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             assert_eq!(booked(order), in_turn, "{order:?}");
         }
@@ -968,11 +968,11 @@ mod tests {
             ledger.start(Quote::usdt(100));
             ledger.fill(&fill(BTC, Side::Buy, 772_000, 200, 0)).expect("booked");
             let before = (ledger.equity(), ledger.position_value());
-            let coarse = Instrument { lot: Grid { step: 1, scale: 3 }, ..btc() };
+            let coarse = Instrument { lot: Grid { step: 1, scale: 3 }, ..btcusdt() };
             assert_eq!(ledger.rules(BTC, &coarse), Ok(()));
             assert_eq!(ledger.position(BTC).lots, Lots(20));
             assert_eq!((ledger.equity(), ledger.position_value()), before);
-            let coarser = Instrument { lot: Grid { step: 3, scale: 3 }, ..btc() };
+            let coarser = Instrument { lot: Grid { step: 3, scale: 3 }, ..btcusdt() };
             assert_eq!(ledger.rules(BTC, &coarser), Err(LedgerError::Grid));
             assert_eq!(ledger.position(BTC).lots, Lots(20));
         });

@@ -105,7 +105,7 @@ impl Position {
 mod tests {
     use super::*;
     use crate::decimal::Grid;
-    use crate::instrument::tests::btc;
+    use crate::instrument::btcusdt;
 
     #[test]
     fn a_round_trip_realizes_the_difference() {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn entry_and_unrealized_profit_are_of_the_venue_s_units() {
-        let btc = btc();
+        let btc = btcusdt();
         let mut position = Position::FLAT;
         position.fill(Side::Buy, Ticks(772_000), Lots(200));
         assert_eq!(position.entry(&btc), btc.price(Ticks(772_000)));
@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn a_position_moves_to_another_grid_exactly_or_not_at_all() {
-        let coarse = Instrument { lot: Grid { step: 1, scale: 3 }, ..btc() };
+        let coarse = Instrument { lot: Grid { step: 1, scale: 3 }, ..btcusdt() };
         let held = Position { lots: Lots(20), entry_value: 2_000 };
         let moved = Position { lots: Lots(2), entry_value: 200 };
-        assert_eq!(held.on_grid(&btc(), &coarse), Some(moved));
-        assert_eq!(moved.on_grid(&coarse, &btc()), Some(held));
-        assert_eq!(Position { lots: Lots(21), ..held }.on_grid(&btc(), &coarse), None);
+        assert_eq!(held.on_grid(&btcusdt(), &coarse), Some(moved));
+        assert_eq!(moved.on_grid(&coarse, &btcusdt()), Some(held));
+        assert_eq!(Position { lots: Lots(21), ..held }.on_grid(&btcusdt(), &coarse), None);
     }
 }

@@ -499,7 +499,7 @@ const OFFSET_MOST: Rate = Rate(E8 - 1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instrument::tests::btc;
+    use crate::instrument::btcusdt;
     use crate::param::{Profile, at};
     use proptest::prelude::*;
 
@@ -546,7 +546,7 @@ mod tests {
 
     #[test]
     fn with_nothing_special_both_sides_stand_at_half_the_least_spread() {
-        let btc = btc();
+        let btc = btcusdt();
         let desired = wide(&inputs(&btc));
         // Half of 0.25 % of 77,200.05: 965.0006 below, rounded down to 76,235.0.
         assert_eq!(best(&desired, Side::Buy), Ticks(771_035));
@@ -562,7 +562,7 @@ mod tests {
 
     #[test]
     fn each_level_stands_four_tenths_of_the_first_farther() {
-        let btc = btc();
+        let btc = btcusdt();
         let desired = wide(&inputs(&btc));
         let prices: std::vec::Vec<i64> =
             desired.sides[0].levels().iter().map(|level| 772_000 - level.price.0).collect();
@@ -571,7 +571,7 @@ mod tests {
 
     #[test]
     fn spread_size_and_levels_follow_turnover_to_its_cap() {
-        let btc = btc();
+        let btc = btcusdt();
         let half_way = QuoteInputs { turnover: Quote::usdt(15_000), ..inputs(&btc) };
         assert_eq!((wide(&half_way).spread, depth(&wide(&half_way))), (Rate::bps(35), [3, 3]));
         let at_cap = QuoteInputs { turnover: Quote::usdt(30_000), ..inputs(&btc) };
@@ -587,7 +587,7 @@ mod tests {
 
     #[test]
     fn the_floor_covers_fee_drift_band_and_funding() {
-        let btc = btc();
+        let btc = btcusdt();
         let costly = QuoteInputs {
             maker: Rate::bps(8),
             drift: Rate::bps(5),
@@ -604,7 +604,7 @@ mod tests {
 
     #[test]
     fn a_long_position_sells_nearer_and_buys_farther() {
-        let btc = btc();
+        let btc = btcusdt();
         let flat = wide(&inputs(&btc));
         let long = wide(&QuoteInputs { position: Lots(100), ..inputs(&btc) });
         assert_eq!(long.base_pct, Rate(7_720_005));
@@ -619,7 +619,7 @@ mod tests {
 
     #[test]
     fn heavy_bids_pull_both_quotes_up() {
-        let btc = btc();
+        let btc = btcusdt();
         let flat = wide(&inputs(&btc));
         let heavy = wide(&QuoteInputs { imbalance: Rate(E8), ..inputs(&btc) });
         assert_eq!(heavy.skew, Rate(125_000 * 3 / 10));
@@ -629,7 +629,7 @@ mod tests {
 
     #[test]
     fn no_pull_brings_a_growing_quote_nearer_than_its_costs() {
-        let btc = btc();
+        let btc = btcusdt();
         let maker = Rate::bps(8);
         let pulled = wide(&QuoteInputs { maker, imbalance: Rate(E8), ..inputs(&btc) });
         // Fee 8 bp, adverse selection 0.5 bp, edge 1 bp; the imbalance alone would allow 8.75.
@@ -638,7 +638,7 @@ mod tests {
 
     #[test]
     fn the_growing_side_stops_at_the_cap_of_the_position() {
-        let btc = btc();
+        let btc = btcusdt();
         // 15 % of 10,000 USDT are 194 lots of 7.72 USDT.
         let full = wide(&QuoteInputs { position: Lots(194), ..inputs(&btc) });
         assert_eq!(depth(&full), [0, 4]);
@@ -652,7 +652,7 @@ mod tests {
 
     #[test]
     fn the_sum_of_orders_is_capped_and_the_reducing_side_comes_first() {
-        let btc = btc();
+        let btc = btcusdt();
         let tight = QuoteInputs { room: Quote::usdt(10), position: Lots(10), ..inputs(&btc) };
         let desired = wide(&tight);
         assert_eq!(depth(&desired), [0, 1]);
@@ -665,7 +665,7 @@ mod tests {
 
     #[test]
     fn an_order_too_small_for_the_venue_is_raised_or_not_sent() {
-        let mut rules = btc();
+        let mut rules = btcusdt();
         rules.min_notional = Quote::usdt(40);
         let raised = wide(&inputs(&rules));
         let level = raised.sides[0].levels()[0];
@@ -677,7 +677,7 @@ mod tests {
 
     #[test]
     fn in_a_shock_only_the_reducing_side_is_quoted_unless_flat() {
-        let btc = btc();
+        let btc = btcusdt();
         let shock = QuoteInputs { regime: Regime::HighVolShock, ..inputs(&btc) };
         assert_eq!(depth(&wide(&shock)), [2, 2]);
         let desired = wide(&QuoteInputs { position: Lots(1), ..shock });
@@ -690,7 +690,7 @@ mod tests {
 
     #[test]
     fn reduce_only_quotes_nothing_that_grows_or_flips() {
-        let btc = btc();
+        let btc = btcusdt();
         let flat = QuoteInputs { reduce_only: true, ..inputs(&btc) };
         assert_eq!(depth(&wide(&flat)), [0, 0]);
         let desired = wide(&QuoteInputs { position: Lots(-3), ..flat });
@@ -702,7 +702,7 @@ mod tests {
 
     #[test]
     fn the_operator_may_leave_one_side_out() {
-        let btc = btc();
+        let btc = btcusdt();
         let mut params = Params::defaults(Profile::Wide);
         assert!(params.set(at::sides, 1));
         assert_eq!(depth(&quote(&params, &inputs(&btc))), [4, 0]);
@@ -712,7 +712,7 @@ mod tests {
 
     #[test]
     fn a_shut_edge_gate_leaves_the_reducing_side_and_a_probe() {
-        let btc = btc();
+        let btc = btcusdt();
         let params = Params::defaults(Profile::Wide);
         let mut markout = Markout::new();
         for side in Side::BOTH {
@@ -737,7 +737,7 @@ mod tests {
 
     #[test]
     fn the_touch_profile_quotes_within_a_basis_point() {
-        let btc = btc();
+        let btc = btcusdt();
         let params = Params::defaults(Profile::Touch);
         let calm = QuoteInputs { maker: -Rate(5_000), drift: Rate::bps(4), ..inputs(&btc) };
         let desired = quote(&params, &calm);
@@ -748,7 +748,7 @@ mod tests {
 
     #[test]
     fn a_fine_book_and_a_coarse_book_keep_levels_a_tick_apart() {
-        let mut rules = btc();
+        let mut rules = btcusdt();
         rules.tick = crate::decimal::Grid { step: 1_000, scale: 1 };
         let touch = Touch { bid: Ticks(772), ask: Ticks(773), ..inputs(&rules).touch };
         let desired = wide(&QuoteInputs { touch, ..inputs(&rules) });
@@ -761,7 +761,7 @@ mod tests {
 
     #[test]
     fn without_equity_nothing_is_quoted() {
-        let btc = btc();
+        let btc = btcusdt();
         assert_eq!(wide(&QuoteInputs { equity: Quote::ZERO, ..inputs(&btc) }), Desired::NONE);
         assert_eq!(wide(&QuoteInputs { equity: Quote(-1), ..inputs(&btc) }), Desired::NONE);
     }
@@ -812,7 +812,7 @@ mod tests {
     impl Scene {
         fn rules(&self) -> Instrument {
             let tick = crate::decimal::Grid { step: 1, scale: self.tick_scale };
-            Instrument { tick, ..btc() }.checked().expect("good rules")
+            Instrument { tick, ..btcusdt() }.checked().expect("good rules")
         }
 
         fn inputs<'a>(&self, rules: &'a Instrument) -> QuoteInputs<'a> {

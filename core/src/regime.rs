@@ -412,7 +412,7 @@ const _: () = assert!(size_of::<Signals>() <= 2_048);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instrument::tests::btc;
+    use crate::instrument::btcusdt;
     use crate::param::{Profile, at};
     use crate::units::Price;
 
@@ -446,7 +446,7 @@ mod tests {
     fn calm(params: &Params) -> Signals {
         let mut signals = Signals::new();
         for n in 0..60 {
-            assert!(signals.on_candle(params, &candle(n, 77_240, 77_160, 77_200), &btc()));
+            assert!(signals.on_candle(params, &candle(n, 77_240, 77_160, 77_200), &btcusdt()));
         }
         signals
     }
@@ -472,16 +472,16 @@ mod tests {
     fn a_candle_that_is_known_or_not_finished_is_not_used() {
         let params = params();
         let mut signals = calm(&params);
-        assert!(!signals.on_candle(&params, &candle(59, 77_240, 77_160, 77_200), &btc()));
+        assert!(!signals.on_candle(&params, &candle(59, 77_240, 77_160, 77_200), &btcusdt()));
         let utc = Some(UnixNanos(T0.0 + 61 * UnixNanos::MINUTE));
         signals.on_mid(&params, MID, utc, secs(1));
-        assert!(signals.on_candle(&params, &candle(60, 77_240, 77_160, 77_200), &btc()));
-        assert!(!signals.on_candle(&params, &candle(61, 77_240, 77_160, 77_200), &btc()));
-        assert!(!signals.on_candle(&params, &candle(70, 77_240, 77_160, 77_200), &btc()));
+        assert!(signals.on_candle(&params, &candle(60, 77_240, 77_160, 77_200), &btcusdt()));
+        assert!(!signals.on_candle(&params, &candle(61, 77_240, 77_160, 77_200), &btcusdt()));
+        assert!(!signals.on_candle(&params, &candle(70, 77_240, 77_160, 77_200), &btcusdt()));
         let mut fresh = Signals::new();
-        assert!(!fresh.on_candle(&params, &candle(1, 100, 101, 100), &btc()));
-        assert!(!fresh.on_candle(&params, &candle(1, 102, 101, 200), &btc()));
-        assert!(!fresh.on_candle(&params, &candle(1, 102, 0, 100), &btc()));
+        assert!(!fresh.on_candle(&params, &candle(1, 100, 101, 100), &btcusdt()));
+        assert!(!fresh.on_candle(&params, &candle(1, 102, 101, 200), &btcusdt()));
+        assert!(!fresh.on_candle(&params, &candle(1, 102, 0, 100), &btcusdt()));
     }
 
     #[test]
@@ -494,13 +494,13 @@ mod tests {
         {
             assert_eq!(signals.ema_x2(&params), None);
             assert_eq!(signals.band(), Rate::ZERO);
-            assert!(signals.on_candle(&params, &candle(n as i64, high, low, close), &btc()));
+            assert!(signals.on_candle(&params, &candle(n as i64, high, low, close), &btcusdt()));
         }
         // Half ticks of 0.1 are 20 to the dollar. Closes 100, 104, 96 with α = 1/2: 100, 102, 99.
         assert!(near(signals.ema_x2(&params).expect("3 bars"), 99 * 20));
         // True ranges 4, max(4, 105 − 100) = 5, max(8, 104 − 96) = 8: mean 17/3 over 96.
         assert_eq!(signals.band(), Rate(17 * E8 / (3 * 96)));
-        assert!(signals.on_candle(&params, &candle(3, 98, 96, 97), &btc()));
+        assert!(signals.on_candle(&params, &candle(3, 98, 96, 97), &btcusdt()));
         // Wilder: (2 · 17/3 + 2) / 3 = 40/9 over 97.
         assert_eq!(signals.band(), Rate(40 * E8 / (9 * 97)));
     }
@@ -610,7 +610,7 @@ mod tests {
         let params = params();
         let mut signals = Signals::new();
         for n in 0..60 {
-            assert!(signals.on_candle(&params, &candle(n, 77_600, 76_800, 77_200), &btc()));
+            assert!(signals.on_candle(&params, &candle(n, 77_600, 76_800, 77_200), &btcusdt()));
         }
         // A band of 1.04 %.
         signals.on_mid(&params, MID, None, secs(1));
@@ -630,7 +630,7 @@ mod tests {
         let params = params();
         let mut signals = Signals::new();
         for n in 0..60 {
-            assert!(signals.on_candle(&params, &candle(n, 77_360, 77_040, 77_200), &btc()));
+            assert!(signals.on_candle(&params, &candle(n, 77_360, 77_040, 77_200), &btcusdt()));
         }
         signals.on_mid(&params, 1_544_000, None, secs(1));
         assert_eq!(signals.advance(&params, secs(4)), Some(Regime::NeutralHighVol));

@@ -822,7 +822,8 @@ mod tests {
     use keel_core::command::Day;
     use keel_core::event::{ClientId, FeeSource};
     use keel_core::guard::Reason;
-    use keel_core::instrument::InstrumentStatus;
+
+    use keel_core::instrument::btcusdt;
     use keel_core::regime::Regime;
     use keel_core::units::{Quote, Rate, Side};
 
@@ -932,16 +933,7 @@ mod tests {
         Instrument {
             symbol: Symbol::parse(name).expect("a name"),
             tick: Grid { step: 1, scale: tick },
-            lot: Grid { step: 1, scale: 4 },
-            min_lots: Lots(1),
-            max_lots: Lots(12_000_000),
-            min_notional: Quote::usdt(5),
-            buy_band: Rate::bps(500),
-            sell_band: Rate::bps(500),
-            orders_max: 200,
-            leverage_max: 125,
-            funding_hours: 8,
-            status: InstrumentStatus::Online,
+            ..btcusdt()
         }
     }
 

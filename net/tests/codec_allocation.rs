@@ -4,10 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use keel_core::command::{Cancel, CancelCause};
-use keel_core::decimal::Grid;
 use keel_core::event::{ClientId, Event};
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
-use keel_core::units::{Lots, Quote, Rate};
+use keel_core::instrument::{InstrumentId, btcusdt};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::decode::Decoder;
 use keel_net::bitget::encode::Encoder;
@@ -51,20 +49,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 fn directory() -> Directory {
-    Directory::new(&[Instrument {
-        symbol: Symbol::parse(b"BTCUSDT").unwrap(),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(1),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
-    }])
+    Directory::new(&[btcusdt()])
 }
 
 fn books(levels: usize) -> String {

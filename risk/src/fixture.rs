@@ -1,10 +1,9 @@
 //! A desk on which everything is fine, for tests to break one thing of.
 
-use keel_core::decimal::Grid;
 use keel_core::event::FeeSource;
 use keel_core::gate::{AccountView, InstrumentView, Intent, Purpose, TimeInForce, View};
 use keel_core::guard::GuardState;
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::instrument::{InstrumentId, btcusdt};
 use keel_core::param::{Params, Profile};
 use keel_core::units::{Lots, MonoNanos, Quote, Rate, SECONDS, Side, Ticks, UnixNanos};
 
@@ -24,20 +23,7 @@ impl Desk {
 
     /// Everything is fine: running, fresh, flat, 10,000 USDT.
     pub(crate) fn fine() -> Self {
-        let rules = Instrument {
-            symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-            tick: Grid { step: 1, scale: 1 },
-            lot: Grid { step: 1, scale: 4 },
-            min_lots: Lots(1),
-            max_lots: Lots(12_000_000),
-            min_notional: Quote::usdt(5),
-            buy_band: Rate::bps(500),
-            sell_band: Rate::bps(500),
-            orders_max: 200,
-            leverage_max: 125,
-            funding_hours: 8,
-            status: InstrumentStatus::Online,
-        };
+        let rules = btcusdt();
         let equity = Some(Quote::usdt(10_000));
         Self {
             params: Params::defaults(Profile::Wide),

@@ -9,7 +9,7 @@ use keel_core::command::{Command, CommandView, Outbox, Plain, Query};
 use keel_core::decimal::Grid;
 use keel_core::event::*;
 use keel_core::guard::GuardState;
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::instrument::{Instrument, InstrumentId, Symbol, btcusdt};
 use keel_core::layout::SLOT_BYTES;
 use keel_core::param::Profile;
 use keel_core::planted::Planted;
@@ -290,18 +290,7 @@ impl Life<'_> {
                 ts: utc,
             }))?;
         }
-        self.step(Event::Settings(Settings {
-            hold_mode: HoldMode::OneWay,
-            isolated: false,
-            leverage: 5,
-            may_trade: true,
-            may_move_money: false,
-            deducts_fees: false,
-            owes: false,
-            other_coins: false,
-            ip_bound: true,
-            uid: 1,
-        }))?;
+        self.step(Event::Settings(Settings { leverage: 5, uid: 1, ..Settings::FIT }))?;
         let instrument = InstrumentId::ALL;
         let (stream, state) = (Stream::Private, FeedState::Live);
         self.step(Event::Feed(Feed { stream, state, instrument, connects: 1 }))
@@ -473,15 +462,7 @@ pub fn rules() -> [Instrument; 2] {
         symbol: Symbol::parse(name).expect("a name"),
         tick: Grid { step: 1, scale: tick },
         lot: Grid { step: 1, scale: lot },
-        min_lots: Lots(1),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
+        ..btcusdt()
     };
     [contract(b"BTCUSDT", 1, 4), contract(b"ETHUSDT", 2, 2)]
 }

@@ -6,8 +6,8 @@ use std::fs;
 use keel::config::{Config, Sources};
 use keel_core::decimal::Grid;
 use keel_core::event::Event;
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
-use keel_core::units::{Lots, Quote, Rate, UnixNanos};
+use keel_core::instrument::{Instrument, InstrumentId, Symbol, btcusdt};
+use keel_core::units::UnixNanos;
 use keel_io::journal::{Reader, TapKind};
 use keel_io::state::{Identity, StateDir};
 use keel_net::bitget::client::Instance;
@@ -180,15 +180,7 @@ fn directory() -> Directory {
         symbol: Symbol::parse(name).expect("a name"),
         tick: Grid { step: 1, scale: price_scale },
         lot: Grid { step: 1, scale: size_scale },
-        min_lots: Lots(1),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
+        ..btcusdt()
     };
     Directory::new(&[contract(b"BTCUSDT", 1, 4), contract(b"ETHUSDT", 2, 2)])
 }

@@ -2,11 +2,10 @@
 //! a life.
 
 use keel_core::book::Touch;
-use keel_core::decimal::Grid;
 use keel_core::event::{ClientId, FeeSource};
 use keel_core::gate::{AccountView, InstrumentView, Intent, Purpose, TimeInForce, View, submit};
 use keel_core::guard::GuardState;
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
+use keel_core::instrument::{InstrumentId, btcusdt};
 use keel_core::markout::Markout;
 use keel_core::param::{Params, Profile, at};
 use keel_core::planted::{Defect, Planted};
@@ -46,7 +45,7 @@ fn quotes_keep_off(planted: Planted) -> Option<String> {
             bid_lots: Lots(10),
             ask_lots: Lots(10),
         };
-        let rules = contract();
+        let rules = btcusdt();
         let inputs = QuoteInputs {
             rules: &rules,
             touch,
@@ -118,7 +117,7 @@ fn runaway(planted: Planted) -> Option<String> {
         }
         position += Lots(intent.lots.0 * side.sign());
         sent.push(now);
-        let value = contract().value_at(instruments[0].mark, position).abs();
+        let value = btcusdt().value_at(instruments[0].mark, position).abs();
         let second = sent.iter().rev().take_while(|&&at| now.since(at) < SECONDS).count();
         if value > LIMIT || second > CREATES_A_SECOND {
             return Some(format!("{} held, {second} orders in a second", value.0));
@@ -150,7 +149,7 @@ fn well(now: MonoNanos) -> AccountView {
 }
 
 fn fresh(position: Lots, now: MonoNanos) -> InstrumentView {
-    let rules = contract();
+    let rules = btcusdt();
     InstrumentView {
         rules: Some(rules),
         rules_at: now,
@@ -163,23 +162,6 @@ fn fresh(position: Lots, now: MonoNanos) -> InstrumentView {
         ticker_at: now,
         position,
         ..InstrumentView::EMPTY
-    }
-}
-
-fn contract() -> Instrument {
-    Instrument {
-        symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(1),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
     }
 }
 

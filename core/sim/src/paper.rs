@@ -17,12 +17,12 @@ use keel_core::book::BookMemory;
 use keel_core::command::{Cancel, Query};
 use keel_core::event::{
     CancelReason, ClientId, Event, Evidence, Feed, FeedState, Fill, Health, Measure, OrderStatus,
-    OrderUpdate, Outcome, Phase, RejectClass, Reply, RequestKind, RestorePosition, Source, Stream,
-    Topic, Trade,
+    OrderUpdate, Outcome, Phase, RejectClass, Reply, RequestKind, RestorePosition, Settings,
+    Source, Stream, Topic, Trade,
 };
 use keel_core::gate::{OrderSpec, TimeInForce};
 use keel_core::instrument::{Instrument, InstrumentId};
-use keel_core::units::{Lots, MILLIS, MonoNanos, Quote, Rate, SECONDS, Side, Ticks, UnixNanos};
+use keel_core::units::{Lots, MILLIS, MonoNanos, Quote, Rate, SECONDS, UnixNanos};
 use keel_core::words::Words;
 
 use crate::queue::{Barred, Cancels, Execution, Joining, Queue};
@@ -299,7 +299,7 @@ impl<'m> Paper<'m> {
 /// Requests that arrive, and what the tape does.
 impl Paper<'_> {
     fn begin(&mut self, now: MonoNanos) {
-        self.out.push_back(Event::Settings(Account::SETTINGS));
+        self.out.push_back(Event::Settings(Settings::FIT));
         self.tell_fees(now);
         let measure = Measure::OrderEntry;
         self.out.push_back(Event::Health(Health { measure, value: 0 }));
@@ -551,20 +551,7 @@ impl Paper<'_> {
             return order.shown(*id, utc);
         }
         let ended = self.ended.iter().rev().find(|update| update.client == query.client);
-        let missing = OrderUpdate {
-            instrument: query.instrument,
-            client: query.client,
-            order_id: 0,
-            side: Side::Buy,
-            status: OrderStatus::NotFound,
-            price: Ticks::ZERO,
-            lots: Lots::ZERO,
-            filled: Lots::ZERO,
-            reason: CancelReason::None,
-            reduce_only: false,
-            source: Source::Query,
-            ts: utc,
-        };
+        let missing = OrderUpdate::missing(query.instrument, query.client, utc);
         let update = ended.map_or(missing, |u| OrderUpdate { source: Source::Query, ..*u });
         Event::OrderUpdate(update)
     }

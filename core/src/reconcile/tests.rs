@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::event::CancelReason;
-use crate::instrument::tests::btc;
+use crate::instrument::btcusdt;
 use crate::order::{Orphan, Slot, Tally};
 use crate::units::{Price, Quote, Side, Ticks};
 
@@ -35,8 +35,8 @@ impl World {
             Box::leak(vec![crate::ledger::Line::EMPTY; 2].into_boxed_slice()),
             Box::leak(vec![0; 8].into_boxed_slice()),
         );
-        ledger.rules(BTC, &btc()).expect("an instrument");
-        ledger.rules(ETH, &btc()).expect("an instrument");
+        ledger.rules(BTC, &btcusdt()).expect("an instrument");
+        ledger.rules(ETH, &btcusdt()).expect("an instrument");
         let mut orders = OrderTable::new(
             Box::leak(vec![Slot::EMPTY; 8].into_boxed_slice()),
             Box::leak(vec![Tally::EMPTY; 2].into_boxed_slice()),

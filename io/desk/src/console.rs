@@ -267,8 +267,8 @@ const NOTICES_SHOWN: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::btc;
     use keel_core::instrument::Symbol;
+    use keel_core::instrument::btcusdt;
     use keel_core::units::{E8, UnixNanos};
     use std::path::PathBuf;
 
@@ -296,7 +296,11 @@ mod tests {
             instance: "main".into(),
             run_dir: PathBuf::from("/runs/1"),
             instruments: vec![
-                InstrumentSnapshot { symbol: btc().symbol, rules: Some(btc()), row: Some(row) },
+                InstrumentSnapshot {
+                    symbol: btcusdt().symbol,
+                    rules: Some(btcusdt()),
+                    row: Some(row),
+                },
                 InstrumentSnapshot { symbol: eth, rules: None, row: None },
             ],
             wire_to_order: Summary {

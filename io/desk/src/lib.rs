@@ -2,7 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod console;
-#[cfg(test)]
-mod fixture;
 pub mod report;
 pub mod status;

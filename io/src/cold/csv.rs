@@ -608,25 +608,8 @@ mod tests {
 
     use super::*;
     use crate::disk::OsFiles;
-    use keel_core::instrument::{InstrumentId, InstrumentStatus, Symbol};
+    use keel_core::instrument::{InstrumentId, btcusdt};
     use keel_core::units::{Lots, Side, Ticks};
-
-    fn btc() -> Instrument {
-        Instrument {
-            symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-            tick: Grid { step: 1, scale: 1 },
-            lot: Grid { step: 1, scale: 4 },
-            min_lots: Lots(1),
-            max_lots: Lots(12_000_000),
-            min_notional: Quote::usdt(5),
-            buy_band: Rate::bps(500),
-            sell_band: Rate::bps(500),
-            orders_max: 200,
-            leverage_max: 125,
-            funding_hours: 8,
-            status: InstrumentStatus::Online,
-        }
-    }
 
     fn labels() -> Labels {
         Labels {
@@ -659,7 +642,7 @@ mod tests {
     }
 
     fn context() -> FillContext {
-        FillContext { rules: btc(), fee_source: FeeSource::Venue, latency_ns: Some(12_345) }
+        FillContext { rules: btcusdt(), fee_source: FeeSource::Venue, latency_ns: Some(12_345) }
     }
 
     const NOON: i64 = 1_700_000_040_000_000_000;
@@ -732,20 +715,20 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let host = HostColumns::default();
         let mut tables = open(dir.path(), NOON + 1);
-        assert!(tables.minute(&at_minute(1), &btc(), &host).expect("written"));
-        assert!(!tables.minute(&at_minute(1), &btc(), &host).expect("a repeat"));
+        assert!(tables.minute(&at_minute(1), &btcusdt(), &host).expect("written"));
+        assert!(!tables.minute(&at_minute(1), &btcusdt(), &host).expect("a repeat"));
         // Minutes 2 and 3 never came; 4 did, and 5 is late.
-        assert!(tables.minute(&at_minute(4), &btc(), &host).expect("written"));
+        assert!(tables.minute(&at_minute(4), &btcusdt(), &host).expect("written"));
         let in_time = UnixNanos(NOON + 5 * UnixNanos::MINUTE + LATE_NS - 1);
         assert_eq!(tables.late(&host, in_time).expect("written"), 0);
         let late = UnixNanos(NOON + 5 * UnixNanos::MINUTE + LATE_NS);
         assert_eq!(tables.late(&host, late).expect("written"), 1);
-        assert!(!tables.minute(&at_minute(5), &btc(), &host).expect("too late"));
+        assert!(!tables.minute(&at_minute(5), &btcusdt(), &host).expect("too late"));
         drop(tables);
         // A restart in the same minute repeats nothing and fills nothing of the time that it was
         // down.
         let mut tables = open(dir.path(), NOON + 9 * UnixNanos::MINUTE + 1);
-        assert!(tables.minute(&at_minute(10), &btc(), &host).expect("written"));
+        assert!(tables.minute(&at_minute(10), &btcusdt(), &host).expect("written"));
         let states: Vec<_> = rows(dir.path(), "minute.csv")
             .iter()
             .map(|row| {
@@ -775,7 +758,7 @@ mod tests {
             wire_to_order: Summary { n: 3, p50_ns: Some(1_500), p99_ns: None, max_ns: Some(2_000) },
             engine_cycle_max_ns: None,
         };
-        open(dir.path(), NOON).minute(&at_minute(1), &btc(), &host).expect("written");
+        open(dir.path(), NOON).minute(&at_minute(1), &btcusdt(), &host).expect("written");
         let row = rows(dir.path(), "minute.csv").remove(0);
         let cells: Vec<_> = row.split(',').collect();
         let cell = |name: &str| cells[MINUTES.iter().position(|c| *c == name).expect("a column")];
@@ -797,7 +780,7 @@ mod tests {
         row.set(Key::mid, 2);
         let value = |key: Key| row.value(key);
         for column in &MINUTES[LABELS.len()..MINUTES.len() - HOST.len()] {
-            assert!(minute_column(column, &value, &btc()).is_some(), "{column}");
+            assert!(minute_column(column, &value, &btcusdt()).is_some(), "{column}");
         }
         assert!(MINUTES.ends_with(HOST) && MINUTES.starts_with(LABELS));
     }

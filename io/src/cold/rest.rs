@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 
 use keel_core::command::Query;
 use keel_core::event::{
-    ClientId, ClockSync, Event, Evidence, FeeRate, FeeSource, Fill, Health, Measure, OrderStatus,
-    OrderUpdate, Phase, RejectClass, Rules, Source, Topic,
+    ClientId, ClockSync, Event, Evidence, FeeRate, FeeSource, Fill, Health, Measure, OrderUpdate,
+    Phase, RejectClass, Rules, Topic,
 };
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::planted::{Defect, Planted};
-use keel_core::units::{E8, Lots, MILLIS, MonoNanos, Rate, SECONDS, Side, Ticks, UnixNanos};
+use keel_core::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
     AccountSettings, Answers, Bars, Call, Holdings, Page, Pager, RestError, Turn, Window,
@@ -791,27 +791,17 @@ fn evidence(query: &Query, phase: Phase, job: &Job) -> Event {
 }
 
 fn no_such_order(query: &Query, ts: UnixNanos) -> Event {
-    Event::OrderUpdate(OrderUpdate {
-        instrument: query.instrument,
-        client: query.client,
-        order_id: 0,
-        side: Side::Buy,
-        status: OrderStatus::NotFound,
-        price: Ticks::ZERO,
-        lots: Lots::ZERO,
-        filled: Lots::ZERO,
-        reason: keel_core::event::CancelReason::None,
-        reduce_only: false,
-        source: Source::Query,
-        ts,
-    })
+    Event::OrderUpdate(OrderUpdate::missing(query.instrument, query.client, ts))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use keel_core::decimal::Grid;
+    use keel_core::event::Source;
+    use keel_core::instrument::btcusdt;
     use keel_core::units::Quote;
+    use keel_core::units::{Lots, Side, Ticks};
 
     #[test]
     fn a_fee_rate_that_is_not_told_is_asked_for_until_it_is() {
@@ -863,20 +853,7 @@ mod tests {
 
     #[test]
     fn a_contract_whose_grid_has_changed_is_not_traded_by_the_old_one_nor_the_new() {
-        let btc = Instrument {
-            symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-            tick: Grid { step: 1, scale: 1 },
-            lot: Grid { step: 1, scale: 4 },
-            min_lots: Lots(1),
-            max_lots: Lots(12_000_000),
-            min_notional: Quote::usdt(5),
-            buy_band: Rate::bps(500),
-            sell_band: Rate::bps(500),
-            orders_max: 200,
-            leverage_max: 125,
-            funding_hours: 8,
-            status: InstrumentStatus::Online,
-        };
+        let btc = btcusdt();
         assert_eq!(on_known_grids(&Directory::new(&[]), &[btc]), [btc], "the first rules");
         let known = Directory::new(&[btc]);
         let smaller = Instrument { min_notional: Quote::usdt(1), ..btc };

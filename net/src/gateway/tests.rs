@@ -52,6 +52,16 @@ impl Rig {
         }
     }
 
+    /// A rig that enters orders over REST, and has been refused requests of `class` for their rate.
+    fn refused(class: Class) -> Self {
+        let mut rig = Self::new();
+        rig.gateway.way = Way::Rest;
+        for _ in 0..3 {
+            rig.gateway.http.budget.refused(class, rig.now);
+        }
+        rig
+    }
+
     /// A rig whose session is logged in and, unless `refused`, subscribed to everything.
     fn subscribed(refused: bool) -> Self {
         let mut rig = Self::new();
@@ -201,11 +211,7 @@ fn a_cancel_that_the_session_cannot_take_goes_the_other_way_in() {
 /// cancel was dropped in favor of such a one that stood behind those of nine other contracts.
 #[test]
 fn a_single_cancel_does_not_wait_for_one_that_ends_all_orders_of_its_contract() {
-    let mut rig = Rig::new();
-    rig.gateway.way = Way::Rest;
-    for _ in 0..3 {
-        rig.gateway.http.budget.refused(Class::CancelAll, rig.now);
-    }
+    let mut rig = Rig::refused(Class::CancelAll);
     rig.command(Plain::CancelAll(CancelAll { instrument: InstrumentId::ALL }));
     assert_eq!(rig.swept(4), ["ETHUSDT"]);
     rig.command(cancel(1));
@@ -219,11 +225,7 @@ fn a_single_cancel_does_not_wait_for_one_that_ends_all_orders_of_its_contract() 
 /// its rate a while before, and single ones were free.
 #[test]
 fn cancels_that_may_not_go_together_go_one_by_one() {
-    let mut rig = Rig::new();
-    rig.gateway.way = Way::Rest;
-    for _ in 0..3 {
-        rig.gateway.http.budget.refused(Class::CancelBatch, rig.now);
-    }
+    let mut rig = Rig::refused(Class::CancelBatch);
     rig.gateway.http.budget.sent(Class::CancelBatch, rig.now);
     rig.command(cancel(1));
     rig.command(cancel(2));

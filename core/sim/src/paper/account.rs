@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use keel_core::event::{
-    AccountReport, Bill, BillKind, Event, FeeRate, FeeSource, HoldMode, PositionReport, Settings,
-    Source, Ticker,
+    AccountReport, Bill, BillKind, Event, FeeRate, FeeSource, PositionReport, Source, Ticker,
 };
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::position::Position;
@@ -39,20 +38,6 @@ pub const MAINTENANCE: Rate = Rate(500_000);
 const BILLS_MAX: usize = 4_096;
 
 impl Account {
-    /// What the venue would say of the account's settings. Nothing here has a key.
-    pub(super) const SETTINGS: Settings = Settings {
-        hold_mode: HoldMode::OneWay,
-        leverage: 1,
-        may_trade: true,
-        may_move_money: false,
-        deducts_fees: false,
-        owes: false,
-        other_coins: false,
-        ip_bound: true,
-        uid: 0,
-        isolated: false,
-    };
-
     pub(super) fn new(balance: Quote, rules: &[Instrument]) -> Self {
         let held = |rules: &Instrument| Held {
             rules: *rules,

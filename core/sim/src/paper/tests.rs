@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keel_core::command::CancelCause;
 use keel_core::event::{BillKind, FeeSource, Ticker};
 use keel_core::gate::{Intent, Purpose};
+use keel_core::instrument::btcusdt;
 use keel_core::units::{E8, Price, Side, Ticks};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -41,7 +42,7 @@ struct Desk {
 impl Desk {
     /// After its login, with a bid of 10 at 999 and an ask of 8 at 1001.
     fn new(terms: Terms) -> Self {
-        let rules = [fixture::rules()];
+        let rules = [btcusdt()];
         let paper = Paper::new(terms, &rules, fixture::books(1), 7, START);
         let mut desk = Self { paper, now: START, seq: 0, orders: 0, trades: 0 };
         desk.wait(400);
@@ -366,7 +367,7 @@ fn questions_are_answered_by_what_is_there_when_they_arrive() {
 
 #[test]
 fn what_an_earlier_run_left_is_held_again() {
-    let rules = [fixture::rules()];
+    let rules = [btcusdt()];
     let mut paper = Paper::new(terms(), &rules, fixture::books(1), 8, START);
     paper.restore(&Event::RestorePosition(RestorePosition {
         instrument: BTC,

@@ -1,31 +1,12 @@
 //! A contract, memory for books, and frames, for tests.
 
 use keel_core::book::{BookMemory, LADDER_CELLS, REST_CELLS};
-use keel_core::decimal::Grid;
 use keel_core::event::{BookPage, LevelSize, PAGE_LEVELS};
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
-use keel_core::units::{Lots, Quote, Rate, Side, UnixNanos};
+use keel_core::instrument::InstrumentId;
+use keel_core::units::{Side, UnixNanos};
 
 /// Side, price in ticks, size in lots.
 pub(crate) type Level = (Side, i64, i64);
-
-/// BTCUSDT: ticks of 0.1 USDT, lots of 0.0001.
-pub(crate) fn rules() -> Instrument {
-    Instrument {
-        symbol: Symbol::parse(b"BTCUSDT").expect("a name"),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(1),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
-    }
-}
 
 /// Memory for the books of so many contracts. It is leaked.
 pub(crate) fn books(contracts: usize) -> BookMemory<'static> {

@@ -8,13 +8,13 @@ use rand_pcg::Pcg64Mcg;
 
 use super::fixture::{self, Level};
 use super::*;
-use keel_core::instrument::InstrumentId;
+use keel_core::instrument::{InstrumentId, btcusdt};
 
 const BTC: InstrumentId = InstrumentId(0);
 
 /// A queue over memory of its own.
 fn queue(cancels: Cancels) -> Queue<'static> {
-    Queue::new(fixture::books(1), &fixture::rules(), cancels)
+    Queue::new(fixture::books(1), &btcusdt(), cancels)
 }
 
 /// A market that tells what changes in it, as a venue does.

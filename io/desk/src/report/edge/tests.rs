@@ -12,7 +12,7 @@ use keel_core::regime::Regime;
 use keel_core::units::{Quote, Rate, Side, Ticks, UnixNanos};
 
 use super::*;
-use crate::fixture::btc;
+use keel_core::instrument::btcusdt;
 
 const BTC: InstrumentId = InstrumentId(0);
 /// A second of the venue.
@@ -31,7 +31,7 @@ fn boot() -> Boot {
 }
 
 fn rules() -> Event {
-    Event::Rules(Rules { id: BTC, instrument: btc() })
+    Event::Rules(Rules { id: BTC, instrument: btcusdt() })
 }
 
 /// A journal in the making.

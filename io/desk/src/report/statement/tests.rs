@@ -8,7 +8,7 @@ use keel_core::regime::Regime;
 use keel_core::units::{Lots, Quote, Rate, Side, Ticks, UnixNanos};
 
 use super::*;
-use crate::fixture::btc;
+use keel_core::instrument::btcusdt;
 
 const BTC: InstrumentId = InstrumentId(0);
 /// 2026-11-27 in days, its midnight in milliseconds, and eight o'clock.
@@ -17,7 +17,7 @@ const MIDNIGHT: i64 = DAY * 86_400_000;
 const EIGHT: i64 = MIDNIGHT + 8 * 3_600_000;
 
 fn rules() -> Event {
-    Event::Rules(Rules { id: BTC, instrument: btc() })
+    Event::Rules(Rules { id: BTC, instrument: btcusdt() })
 }
 
 fn booked(trade_id: u64, realized: i64, fee: i64, ms: i64) -> CommandView {
