@@ -509,6 +509,7 @@ impl World<'_> {
             | FaultKind::DropOrder
             | FaultKind::LateOrder
             | FaultKind::DropCancel
+            | FaultKind::LateCancel
             | FaultKind::BadGatewayDone
             | FaultKind::BadGatewayLost
             | FaultKind::NoAnswer

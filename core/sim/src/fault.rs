@@ -79,6 +79,12 @@ pub enum Act {
     },
     /// Of a batch, all is worked and only the first half is answered.
     PartialBatch,
+    /// Cancels are answered at once as received and worked later, nanoseconds: until then their
+    /// orders rest, and may be executed. Requests of other kinds are left alone.
+    CancelLate {
+        /// How much later.
+        ns: i64,
+    },
     /// Requests are too many (429), whatever their number.
     TooMany,
     /// Addresses are turned away: every request gets 403 and every WebSocket ends.
@@ -106,11 +112,17 @@ impl Act {
             | Self::AnswerLate { .. }
             | Self::AcceptLate { .. }
             | Self::PartialBatch
+            | Self::CancelLate { .. }
             | Self::TooMany => Place::Request,
             Self::Ban | Self::Maintenance => Place::Door,
             Self::Skew { .. } => Place::Clock,
         };
         own as u8 == place as u8
+    }
+
+    /// Whether it is for requests of this name.
+    fn meets(&self, name: &str) -> bool {
+        !matches!(self, Self::CancelLate { .. }) || name.contains("cancel")
     }
 }
 
@@ -301,7 +313,8 @@ impl Faults {
     ) -> bool {
         let active = &mut self.active[i];
         let fault = &active.fault;
-        let meant = fault.act.is_for(place) && fault.on.holds(name, account);
+        let meant =
+            fault.act.is_for(place) && fault.act.meets(name) && fault.on.holds(name, account);
         if !meant || !active.is_in_force(now) {
             return false;
         }

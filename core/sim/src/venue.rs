@@ -50,6 +50,8 @@ pub struct Venue {
     waiting: usize,
     /// Lent to [`Venue::publish_levels`].
     changes: Vec<(Side, Ticks)>,
+    /// Orders whose cancels are answered and not done, while that is so.
+    withheld: Option<Vec<OrderId>>,
 }
 
 /// An order and where it rests, when it does.
@@ -75,6 +77,7 @@ impl Venue {
             due: UnixNanos(i64::MAX),
             waiting: 0,
             changes: Vec::new(),
+            withheld: None,
         }
     }
 

@@ -108,6 +108,8 @@ kinds! {
     LateOrder,
     /// A cancel is lost before the venue works it.
     DropCancel,
+    /// A cancel is answered as received, and its order rests on for a while.
+    LateCancel,
     /// A request is worked, and answered with 502.
     BadGatewayDone,
     /// A request is not worked, and answered with 502.

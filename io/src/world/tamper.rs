@@ -62,6 +62,8 @@ pub(super) enum Fate {
     Gone(FaultKind),
     /// Others arrive in its place.
     Others(FaultKind, Vec<Other>),
+    /// It goes on; the venue answers it at once and does it later, by nanoseconds.
+    Late(FaultKind, u64),
     /// It does not arrive, and this answers it.
     Answered(FaultKind, Vec<u8>),
     /// Only this part of it arrives, and the connection ends.
@@ -74,6 +76,7 @@ impl Fate {
         match self {
             Self::Pass => None,
             Self::Gone(kind)
+            | Self::Late(kind, _)
             | Self::Others(kind, _)
             | Self::Answered(kind, _)
             | Self::Broken(kind, _) => Some(*kind),
@@ -227,8 +230,16 @@ impl Tamper {
             if let Some(chance) = self.take(FaultKind::LateOrder) {
                 return self.hold(id, bytes, chance, now);
             }
-        } else if find(text, CANCEL).is_some() && self.take(FaultKind::DropCancel).is_some() {
-            return Fate::Gone(FaultKind::DropCancel);
+        } else if find(text, CANCEL).is_some() {
+            if self.take(FaultKind::DropCancel).is_some() {
+                return Fate::Gone(FaultKind::DropCancel);
+            }
+            if let Some(mut chance) = self.take(FaultKind::LateCancel) {
+                return Fate::Late(
+                    FaultKind::LateCancel,
+                    chance.between(20 * MILLIS, CANCEL_LATE_NS),
+                );
+            }
         }
         Fate::Pass
     }
@@ -306,6 +317,8 @@ const PLACE: &[u8] = b"\"topic\":\"place-order\"";
 const CANCEL: &[u8] = b"\"cancel";
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
+/// An order rests at most so long beyond the answer to its cancel.
+const CANCEL_LATE_NS: u64 = 600 * MILLIS;
 /// Levels of a side that the venue's checksum is taken over.
 const CHECKSUM_LEVELS: usize = 25;
 /// Texts that are remembered.

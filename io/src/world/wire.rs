@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
 use keel_net::proto::{self, Protocol};
 use keel_sim::bitget::{ConnId, ConnKind, Exchange};
+use keel_sim::fault::{Act, Fault};
 
 use super::chance::Chance;
 use super::fault::{Counts, FaultKind, Route, Standings};
@@ -393,6 +394,13 @@ impl Net {
         }
         match fate {
             Fate::Pass => self.put(id, way, piece.bytes(), text.map(|text| (text, true)), now),
+            Fate::Late(_, ns) => {
+                self.put(id, way, piece.bytes(), text.map(|text| (text, true)), now);
+                let utc = self.utc(now);
+                let until = Some(UnixNanos(utc.0 + CANCEL_ARRIVES_NS));
+                let late = Fault::always(Act::CancelLate { ns: ns as i64 });
+                self.exchange.inject(Fault { until, times: Some(1), ..late }, utc);
+            }
             Fate::Gone(_) => {}
             Fate::Others(_, others) => {
                 for (bytes, text, sound) in others {
@@ -570,5 +578,7 @@ impl Pipe {
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// What has longer on its way than this is late.
 const LATE_NS: u64 = 10 * MILLIS;
+/// Within this, nanoseconds, a cancel that the venue is to work late reaches it.
+const CANCEL_ARRIVES_NS: i64 = 2 * 1_000 * MILLIS as i64;
 /// The longest segment: a TLS record's worth.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;

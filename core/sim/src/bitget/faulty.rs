@@ -59,6 +59,12 @@ impl Client {
     }
 
     /// Sends an order over REST and gives status and code; zero when nothing came.
+    fn newest(&self) -> String {
+        let venue = self.stage.exchange.venue();
+        let orders = venue.accounts().iter().flat_map(|account| account.open_orders());
+        orders.max().expect("an order").0.to_string()
+    }
+
     fn post(&mut self) -> (u16, String) {
         let body = with_category(self.order()).to_string();
         let reply = self.stage.try_rest(Some(&self.key.clone()), "POST", PLACE, &body);
@@ -256,6 +262,20 @@ fn a_batch_is_worked_whole_and_answered_by_half() {
     let rows = client.stage.post(&client.key.clone(), "/api/v3/trade/place-batch", &orders);
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
     assert_eq!(client.open(), 6);
+}
+
+#[test]
+fn a_cancel_is_answered_at_once_and_done_later() {
+    let mut client = Client::new(&["order"]);
+    client.inject(Act::CancelLate { ns: 400 * MILLIS }, "cancel-order");
+    assert_eq!(client.post().0, 200);
+    client.stage.take(client.conn);
+    let args = json!([{ "orderId": client.newest() }]);
+    let heard = client.stage.ask(client.conn, &trade("cancel-order", &args));
+    assert_eq!((heard.len(), &heard[0]["code"]), (1, &json!("0")), "it is answered: {heard:?}");
+    assert_eq!(client.open(), 1, "and rests");
+    assert_eq!(client.wait(400), ["order"]);
+    assert_eq!(client.open(), 0);
 }
 
 #[test]

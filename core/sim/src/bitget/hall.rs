@@ -181,8 +181,24 @@ impl Hall {
                 let whole = answer(self, &call);
                 Answer { body: halved(&whole.body), ..whole }
             }
+            Act::CancelLate { ns } => self.canceling_late(ns, now, |hall| answer(hall, &call)),
             _ => Answer::refused(429, &reject::TOO_MANY_REQUESTS, clock),
         }
+    }
+
+    /// Works a request of which each cancel is answered now and done `ns` later.
+    pub(super) fn canceling_late<T>(
+        &mut self,
+        ns: i64,
+        now: UnixNanos,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.venue.withhold_cancels();
+        let answer = work(self);
+        for order in self.venue.withheld_cancels() {
+            self.late.push(UnixNanos(now.0.saturating_add(ns.max(0))), Late::Cancel(order));
+        }
+        answer
     }
 
     /// Works a request that has waited; nobody is told.

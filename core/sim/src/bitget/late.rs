@@ -10,6 +10,7 @@ use super::ConnId;
 use super::auth::Caller;
 use super::endpoint::Call;
 use super::topic::Topic;
+use crate::order::OrderId;
 
 /// One thing that waits.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) enum Late {
     Call(usize, Box<Call>),
     /// An order frame that was not worked yet.
     Frame(ConnId, Caller, Box<Frame>),
+    /// An order whose cancel was answered and not done yet.
+    Cancel(OrderId),
 }
 
 /// An order frame.

@@ -520,6 +520,10 @@ impl Exchange {
                     self.hall.work_late(place, *call, now);
                     continue;
                 }
+                Late::Cancel(order) => {
+                    self.hall.venue.cancel_withheld(order, now);
+                    continue;
+                }
                 Late::Text(id, text) => {
                     if let Some(conn) = self.conns.get_mut(&id) {
                         conn.push(text, bytes_max);

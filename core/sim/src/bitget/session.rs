@@ -362,6 +362,12 @@ impl Session {
                 let answer = worked(frame, caller, &self.name, true, hall, now);
                 self.socket.send(answer);
             }
+            Act::CancelLate { ns } => {
+                let name = &self.name;
+                let answer = hall
+                    .canceling_late(ns, now, |hall| worked(frame, caller, name, false, hall, now));
+                self.socket.send(answer);
+            }
             _ => self.socket.send(refused(&frame, &reject::TOO_MANY_REQUESTS)),
         }
     }

@@ -91,6 +91,24 @@ impl Venue {
         Ok(self.cancel_kept(id, CancelReason::Normal))
     }
 
+    /// From now on cancels are answered and not done.
+    pub(crate) fn withhold_cancels(&mut self) {
+        self.withheld = Some(Vec::new());
+    }
+
+    /// The orders whose cancels were answered and not done; from now on they are done.
+    pub(crate) fn withheld_cancels(&mut self) -> Vec<OrderId> {
+        self.withheld.take().unwrap_or_default()
+    }
+
+    /// Does a cancel that was withheld, if its order still rests.
+    pub(crate) fn cancel_withheld(&mut self, id: OrderId, now: UnixNanos) {
+        self.advance(now);
+        if self.orders.get(&id).is_some_and(|kept| kept.key.is_some()) {
+            self.cancel_resting(id, CancelReason::Normal);
+        }
+    }
+
     /// Cancels all open orders, of one contract or of all, the oldest first.
     pub fn cancel_all(
         &mut self,
@@ -159,7 +177,10 @@ impl Venue {
 
     fn cancel_kept(&mut self, id: OrderId, reason: CancelReason) -> Ack {
         let client_id = self.kept(id).order.client_id.clone();
-        self.cancel_resting(id, reason);
+        match &mut self.withheld {
+            Some(withheld) => withheld.push(id),
+            None => self.cancel_resting(id, reason),
+        }
         Ack { order: id, client_id, displaced: false, at: self.now }
     }
 
