@@ -130,6 +130,14 @@ impl Sweep {
         }
     }
 
+    /// The venue refuses to cancel here: others have their turn before it is asked again.
+    fn put_last(&mut self, instrument: InstrumentId) {
+        self.flying = Flying::Nothing;
+        if !self.instruments.contains(&instrument) {
+            self.instruments.push_back(instrument);
+        }
+    }
+
     /// Reads the answer that has come and sends the next request; 1 when either happened.
     pub(super) fn advance(
         &mut self,
@@ -209,6 +217,7 @@ impl Sweep {
     /// Draws the consequences of an answer; one that failed is asked for again.
     fn read(&mut self, client: &mut Client, http: &mut Http, now: MonoNanos) -> usize {
         let Some(outcome) = client.outcome() else { return 0 };
+        let mut refused = None;
         let done = match (&self.flying, outcome) {
             (Flying::Nothing, _) => true,
             (Flying::List, Ok(response)) => {
@@ -222,7 +231,10 @@ impl Sweep {
                 let (status, remaining) = (response.status(), response.remaining_calls());
                 http.budget.answered(Class::CancelAll, status, remaining, now);
                 let answer = http.answers.canceled(status, response.body(), *instrument);
-                answer.is_ok() || answer.is_err_and(|error| is_nothing_there(&error))
+                // One refused for its rate is no worse than another: it keeps its turn.
+                let class = answer.map_or_else(|error| error.verdict().1, |_| RejectClass::None);
+                refused = (class != RejectClass::Rate).then_some(*instrument);
+                matches!(class, RejectClass::None | RejectClass::NotFound)
             }
             (Flying::Single(cancels), Ok(response)) => {
                 let (status, remaining) = (response.status(), response.remaining_calls());
@@ -257,7 +269,10 @@ impl Sweep {
         if done || http.planted.has(Defect::CancelAllNotRepeated) {
             self.flying = Flying::Nothing;
         } else {
-            self.lose(&http.directory);
+            match refused {
+                Some(instrument) => self.put_last(instrument),
+                None => self.lose(&http.directory),
+            }
             self.again = now.after(PAUSE_NS);
         }
         1
@@ -267,11 +282,6 @@ impl Sweep {
 /// The window that a request about so many single orders counts against.
 fn class_of(orders: usize) -> Class {
     if orders > 1 { Class::CancelBatch } else { Class::Cancel }
-}
-
-/// True when the venue says that there was nothing to cancel.
-fn is_nothing_there(error: &RestError) -> bool {
-    error.verdict().1 == RejectClass::NotFound
 }
 
 /// Pause after a request that failed.

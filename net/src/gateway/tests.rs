@@ -19,6 +19,8 @@ struct Rig {
     second: Option<Session>,
     /// How often the venue lists an order as open.
     open: usize,
+    /// The contract whose orders the venue will not cancel all at once.
+    refuses: &'static str,
     http: Client,
     order: Client,
     commands: Option<Sender<Dispatch>>,
@@ -44,6 +46,7 @@ impl Rig {
             session: Session::new(Settings::new("ws.example", "/v3/ws/private", true), [7; 32]),
             second: None,
             open: 0,
+            refuses: "none",
             http: Client::new(BODY_BYTES_MAX),
             order: Client::new(BODY_BYTES_MAX),
             commands: Some(commands),
@@ -133,8 +136,10 @@ impl Rig {
         let row = r#"{"category":"USDT-FUTURES","symbol":"XYZUSDT"}"#;
         let rows = if listed && self.open > 0 { row } else { "" };
         self.open -= usize::from(!rows.is_empty());
+        let all = request.contains("/api/v3/trade/cancel-symbol-order");
+        let code = if all && request.contains(self.refuses) { "40014" } else { "00000" };
         let body = format!(
-            r#"{{"code":"00000","msg":"success","requestTime":1,"data":{{"list":[{rows}]}}}}"#
+            r#"{{"code":"{code}","msg":"words","requestTime":1,"data":{{"list":[{rows}]}}}}"#
         );
         let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         assert_eq!(receive(&mut self.http, response.as_bytes(), self.now), response.len());
@@ -144,7 +149,7 @@ impl Rig {
         if request.contains("/api/v3/trade/cancel-order") {
             return Some("one order".to_owned());
         }
-        assert!(request.contains("/api/v3/trade/cancel-symbol-order"), "{request}");
+        assert!(all, "{request}");
         let (_, rest) = request.split_once(r#""symbol":""#).expect("a contract");
         Some(rest.split('"').next().unwrap_or_default().to_owned())
     }
@@ -230,6 +235,18 @@ fn cancels_that_may_not_go_together_go_one_by_one() {
     rig.command(cancel(1));
     rig.command(cancel(2));
     assert_eq!(rig.swept(8), ["one order", "one order"]);
+}
+
+/// A contract that the venue would not cancel was asked about before any other, again and again,
+/// until the dead-man gave up: orders of the others rested.
+#[test]
+fn a_contract_that_the_venue_refuses_to_cancel_keeps_no_other_waiting() {
+    let mut rig = Rig::new();
+    rig.refuses = "ETHUSDT";
+    rig.commands = None;
+    assert_eq!(rig.swept(4), ["ETHUSDT"]);
+    rig.now = rig.now.after(SECONDS / 4);
+    assert_eq!(rig.swept(4), ["BTCUSDT", "ETHUSDT"]);
 }
 
 #[test]
