@@ -43,7 +43,8 @@ enum Flying {
     List,
     /// Winds the venue's own switch.
     Countdown(u8),
-    All(InstrumentId),
+    /// All of an instrument; so many single cancels had been waiting when it was sent.
+    All(InstrumentId, usize),
     Single(Vec<Cancel>),
 }
 
@@ -123,7 +124,7 @@ impl Sweep {
             Flying::List => self.list_wanted = true,
             // It is wound again by itself, and that it was not shows.
             Flying::Countdown(_) => {}
-            Flying::All(instrument) => self.all(instrument, directory),
+            Flying::All(instrument, _) => self.all(instrument, directory),
             Flying::Single(cancels) => {
                 cancels.iter().for_each(|cancel| self.all(cancel.instrument, directory));
             }
@@ -136,6 +137,17 @@ impl Sweep {
         if !self.instruments.contains(&instrument) {
             self.instruments.push_back(instrument);
         }
+    }
+
+    /// What has ended everything of an instrument has ended these too: the first `before` that
+    /// wait, but none that came after it was sent.
+    fn forget_singles(&mut self, instrument: InstrumentId, before: usize) {
+        let mut left = before;
+        self.cancels.retain(|cancel| {
+            let earlier = left > 0;
+            left = left.saturating_sub(1);
+            !earlier || cancel.instrument != instrument
+        });
     }
 
     /// Reads the answer that has come and sends the next request; 1 when either happened.
@@ -155,7 +167,7 @@ impl Sweep {
         let (call, flying) = match class {
             Class::CancelAll => {
                 let id = self.instruments[0];
-                (Call::cancel_all(http.directory.symbol(id)), Flying::All(id))
+                (Call::cancel_all(http.directory.symbol(id)), Flying::All(id, self.cancels.len()))
             }
             Class::OpenOrders => (Call::open_orders(None, None), Flying::List),
             Class::Countdown => {
@@ -177,11 +189,7 @@ impl Sweep {
         http.budget.sent(class, now);
         match &flying {
             Flying::Single(cancels) => drop(self.cancels.drain(..cancels.len())),
-            Flying::All(id) => {
-                self.instruments.retain(|other| other != id);
-                // What ends everything of an instrument ends these too.
-                self.cancels.retain(|cancel| cancel.instrument != *id);
-            }
+            Flying::All(id, _) => self.instruments.retain(|other| other != id),
             Flying::List => self.list_wanted = false,
             Flying::Countdown(_) | Flying::Nothing => self.countdown = None,
         }
@@ -227,7 +235,7 @@ impl Sweep {
                 self.listed = page.ok().map(|page| page.rows == 0);
                 self.listed.is_some()
             }
-            (Flying::All(instrument), Ok(response)) => {
+            (Flying::All(instrument, _), Ok(response)) => {
                 let (status, remaining) = (response.status(), response.remaining_calls());
                 http.budget.answered(Class::CancelAll, status, remaining, now);
                 let answer = http.answers.canceled(status, response.body(), *instrument);
@@ -263,11 +271,14 @@ impl Sweep {
                 true
             }
             (Flying::Countdown(_), Err(_)) => true,
-            (Flying::All(_) | Flying::List, Err(_)) => false,
+            (Flying::All(..) | Flying::List, Err(_)) => false,
         };
         client.finish();
         if done || http.planted.has(Defect::CancelAllNotRepeated) {
-            self.flying = Flying::Nothing;
+            let flown = std::mem::replace(&mut self.flying, Flying::Nothing);
+            if let Flying::All(instrument, before) = flown {
+                self.forget_singles(instrument, before);
+            }
         } else {
             match refused {
                 Some(instrument) => self.put_last(instrument),

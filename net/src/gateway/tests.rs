@@ -249,6 +249,32 @@ fn a_contract_that_the_venue_refuses_to_cancel_keeps_no_other_waiting() {
     assert_eq!(rig.swept(4), ["BTCUSDT", "ETHUSDT"]);
 }
 
+/// Single cancels were dropped once the request that ends all orders of their contract was sent;
+/// the venue refused it, and the orders rested. One that comes while it is under way may mean an
+/// order that it does not end.
+#[test]
+fn single_cancels_wait_until_all_orders_of_their_contract_have_ended() {
+    for refuses in ["none", "BTCUSDT"] {
+        let mut rig = Rig::new();
+        (rig.gateway.way, rig.refuses) = (Way::Rest, refuses);
+        rig.command(cancel(1));
+        rig.command(Plain::CancelAll(CancelAll { instrument: BTC }));
+        let mut swept = rig.swept(2);
+        for _ in 0..5 {
+            rig.now = rig.now.after(SECONDS / 4);
+            swept.extend(rig.swept(3));
+        }
+        let singly = swept.contains(&"one order".to_owned());
+        assert_eq!((&swept[0][..], singly), ("BTCUSDT", refuses == "BTCUSDT"), "{swept:?}");
+    }
+    let mut rig = Rig::new();
+    rig.gateway.way = Way::Rest;
+    rig.command(Plain::CancelAll(CancelAll { instrument: BTC }));
+    rig.step();
+    rig.command(cancel(1));
+    assert_eq!(rig.swept(8), ["BTCUSDT", "one order"]);
+}
+
 #[test]
 fn a_contract_that_is_named_comes_before_those_that_are_meant_with_all() {
     let mut rig = Rig::new();
