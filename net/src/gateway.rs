@@ -18,7 +18,7 @@ use keel_core::event::{
     self, ClientId, Event, FeedState, Health, Measure, Outcome, RejectClass, Reply, RequestKind,
     Stream,
 };
-use keel_core::gate::Approved;
+use keel_core::gate::{Approved, Intent};
 use keel_core::instrument::InstrumentId;
 use keel_core::planted::{Defect, Planted};
 use keel_core::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
@@ -236,8 +236,8 @@ impl Gateway {
         Self { encoder: self.encoder.with_receive_window(window_ms), ..self }
     }
 
-    /// The same, with orders entered as `choice` says; over REST none is sent later than `ttl_ns`
-    /// after the engine wanted it.
+    /// The same, with orders entered as `choice` says; none is sent later than `ttl_ns` after the
+    /// engine wanted it.
     pub fn with_entry(self, choice: Choice, ttl_ns: u64) -> Self {
         let way = match choice {
             Choice::Auto => Way::Unknown { tries: 0, until: MonoNanos::NEVER },
@@ -608,6 +608,12 @@ impl Gateway {
         now: MonoNanos,
     ) {
         let sent = Sent { spec: *order.spec(), stamps };
+        let Intent { instrument, made, .. } = sent.spec.intent;
+        // It was decided on a market of then.
+        if now.since(made) > self.orders.ttl_ns {
+            self.http.not_sent(instrument, sent.spec.client, RequestKind::Place);
+            return self.tell_replies(now);
+        }
         let session = session.filter(|session| session.state() == State::Live);
         match (self.way, session) {
             // Over REST too, nothing is placed whose executions would not be heard of.
@@ -625,7 +631,7 @@ impl Gateway {
             }
             (Way::Unknown { .. }, _) | (Way::Rest | Way::Socket, None) => {}
         }
-        self.http.not_sent(sent.spec.intent.instrument, sent.spec.client, RequestKind::Place);
+        self.http.not_sent(instrument, sent.spec.client, RequestKind::Place);
         self.tell_replies(now);
     }
 

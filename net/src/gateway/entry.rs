@@ -84,7 +84,7 @@ pub(super) struct Orders {
     /// In the request that is under way.
     flying: Vec<OrderSpec>,
     /// An order is not sent later than this after the engine wanted it.
-    ttl_ns: u64,
+    pub(super) ttl_ns: u64,
     /// When the last request was sent; [`MonoNanos::ZERO`] before the first.
     pub(super) sent_at: MonoNanos,
 }

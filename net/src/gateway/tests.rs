@@ -1,4 +1,8 @@
 use keel_core::command::{CancelCause, Countdown, Stopped};
+use keel_core::gate::{AccountView, InstrumentView, Purpose, TimeInForce, View, submit};
+use keel_core::param::{Params, Profile};
+use keel_core::units::{Lots, Side, Ticks};
+use keel_risk::FlattenGate;
 
 use super::*;
 use crate::bitget::sign::Secret;
@@ -112,6 +116,47 @@ impl Rig {
     fn command(&mut self, plain: Plain) {
         let dispatch = Dispatch { command: Command::Plain(plain), stamps: Stamps::default() };
         assert!(self.commands.as_mut().unwrap().push(dispatch).is_ok());
+    }
+
+    /// An order that was decided on at `made`: it closes a position of 10 lots.
+    fn place(&mut self, made: MonoNanos) {
+        let (rules, price, lots) = (btc(), Ticks(1_000_000), Lots(10));
+        let intent = Intent {
+            instrument: BTC,
+            side: Side::Sell,
+            price,
+            lots,
+            time_in_force: TimeInForce::Ioc,
+            reduce_only: true,
+            level: 0,
+            purpose: Purpose::Flatten,
+            made,
+        };
+        let view = InstrumentView {
+            rules: Some(rules),
+            touch: Some((price, price)),
+            last_mid_x2: price.0 * 2,
+            mark: rules.price(price),
+            position: lots,
+            ..InstrumentView::EMPTY
+        };
+        let params = Params::defaults(Profile::Wide);
+        let (account, instruments) = (AccountView::EMPTY, [InstrumentView::EMPTY, view]);
+        let view = View { params: &params, account: &account, instruments: &instruments };
+        let client = ClientId { epoch: 3, number: 1 };
+        let order = submit(&mut FlattenGate, intent, client, &view, made).expect("let through");
+        let dispatch = Dispatch { command: Command::Place(order), stamps: Stamps::default() };
+        assert!(self.commands.as_mut().unwrap().push(dispatch).is_ok());
+    }
+
+    /// How the gateway has answered for orders.
+    fn outcomes(&mut self) -> Vec<Outcome> {
+        let events = std::iter::from_fn(|| self.events.pop());
+        let outcome = |arrival: Arrival| match arrival.event {
+            Event::Reply(reply) => Some(reply.outcome),
+            _ => None,
+        };
+        events.filter_map(outcome).collect()
     }
 
     /// What the gateway has said of the stream.
@@ -273,6 +318,28 @@ fn single_cancels_wait_until_all_orders_of_their_contract_have_ended() {
     rig.step();
     rig.command(cancel(1));
     assert_eq!(rig.swept(8), ["BTCUSDT", "one order"]);
+}
+
+/// The gate looks at an intent's age, but its order may wait in the link: on the socket one was
+/// sent however old it had become.
+#[test]
+fn an_order_that_has_become_too_old_on_its_way_is_not_sent_by_either_way() {
+    for (way, late, outcomes) in [
+        (Way::Socket, 0, &[][..]),
+        (Way::Socket, 1, &[Outcome::NotSent]),
+        (Way::Rest, 1, &[Outcome::NotSent]),
+    ] {
+        let mut rig = Rig::subscribed(false);
+        rig.gateway.way = way;
+        rig.sent();
+        let made = rig.now;
+        rig.now = made.after(INTENT_TTL_NS + late);
+        rig.place(made);
+        rig.step();
+        assert_eq!(rig.outcomes(), outcomes, "{way:?} {late}");
+        assert_eq!(rig.sent().is_empty(), late > 0, "{way:?} {late}");
+        assert!(rig.order.transmit().is_empty(), "{way:?} {late}");
+    }
 }
 
 #[test]
