@@ -451,7 +451,7 @@ impl<'m, G: Gate> Engine<'m, G> {
                 self.account.contradiction = false;
                 self.account.reject_streak = 0;
                 self.ledger.rearm();
-                out.record(Record::Day(self.ledger.day(false)));
+                self.record_day(out);
                 (Ruling::Done, 0)
             }
             Err(RearmError::NotStopped) => (Ruling::NotStopped, 0),
@@ -480,11 +480,12 @@ impl<'m, G: Gate> Engine<'m, G> {
 
     /// Does what is due without an event: the day's turn, overdue orders, reconciliation, the stop.
     fn settle(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
-        self.turn_day(now, out);
         self.outwait_zombies(now);
         self.chase_orders(now, out);
         self.cancel_orphans(now, out);
         self.poll_reconcile(now, out);
+        self.begin_ledger();
+        self.turn_day(now, out);
         self.wind_countdown(now, out);
         self.watch_quiet_books(now, out);
         self.advance_stop(now, out);
@@ -546,7 +547,6 @@ impl<'m, G: Gate> Engine<'m, G> {
 
     /// Brings the account view up to date with ledger, orders and reconciliation.
     fn refresh_account(&mut self) {
-        self.begin_ledger();
         let account = &mut self.account;
         self.ledger.observe();
         account.equity = self.ledger.equity();

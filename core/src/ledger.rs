@@ -29,6 +29,8 @@ pub struct Ledger<'m> {
     unmarked: u32,
     fees_missing: u32,
     today: Option<Today>,
+    /// The day is that of an earlier run and may be over: nothing is measured from it.
+    stale: bool,
     /// Day-open equities of the last days by `day % 7`.
     week: [Option<(i64, Quote)>; 7],
     high_water: Option<Quote>,
@@ -127,6 +129,7 @@ impl<'m> Ledger<'m> {
             unmarked: 0,
             fees_missing: 0,
             today: None,
+            stale: false,
             week: [None; 7],
             high_water: None,
         }
@@ -174,12 +177,18 @@ impl<'m> Ledger<'m> {
         }
     }
 
-    /// Remembers the day that an earlier run ended in.
+    /// Remembers the day that an earlier run ended in. Nothing is measured from it before
+    /// [`Ledger::roll`] has found it to be the day still. Zero is no day: that of a stop which came
+    /// before the first one.
     pub fn restore_day(&mut self, day: &RestoreDay) {
+        if day.day == 0 {
+            return;
+        }
         self.remember_open(day.day, day.equity_open);
         if self.today.is_some_and(|today| today.day > day.day) {
             return;
         }
+        self.stale = true;
         self.high_water = Some(day.high_water);
         self.today = Some(Today {
             day: day.day,
@@ -221,6 +230,7 @@ impl<'m> Ledger<'m> {
         let unit = i128::from(rules.quote_per_tick_lot());
         let value = i128::from(fill.price.0) * i128::from(fill.lots.0);
         let notional = money(value, unit).ok_or(LedgerError::Range)?;
+        self.recent.make_room();
         let weighed = self.recent.weigh(fill, line.position);
         let (position, tick_lots) = weighed.ok_or(LedgerError::Range)?;
         let realized = money(tick_lots, unit).ok_or(LedgerError::Range)?;
@@ -267,7 +277,12 @@ impl<'m> Ledger<'m> {
                 }
             }
             BillKind::Transfer => self.transfer(bill.amount),
-            BillKind::Other => self.flow.other += bill.amount,
+            BillKind::Other => {
+                self.flow.other += bill.amount;
+                // What a conversion, a loan or a gift brings in is no profit either; what such a
+                // bill costs is a loss.
+                self.move_marks(bill.amount.max(Quote::ZERO));
+            }
         }
         Ok(true)
     }
@@ -284,14 +299,19 @@ impl<'m> Ledger<'m> {
     /// the process was away, and never backwards. Gives the new day's record.
     pub fn roll(&mut self, utc: UnixNanos) -> Option<Day> {
         let day = utc.day();
-        if utc.0 <= 0 || self.today.is_some_and(|today| today.day >= day) {
+        if utc.0 <= 0 {
+            return None;
+        }
+        if self.today.is_some_and(|today| today.day >= day) {
+            self.stale = false;
             return None;
         }
         let open = self.equity()?;
+        self.stale = false;
         self.today = Some(Today::begin(day, open));
         self.remember_open(day, open);
         self.observe();
-        Some(self.day(true))
+        self.day(true)
     }
 
     /// Notes equity for the day's peak and the high-water mark; call it after events that move
@@ -320,12 +340,17 @@ impl<'m> Ledger<'m> {
 
     /// Creates today.
     pub fn creates(&self) -> u32 {
-        self.today.map_or(0, |today| today.creates)
+        self.running_day().map_or(0, |today| today.creates)
     }
 
     /// Cancel episodes today.
     pub fn cancel_episodes(&self) -> u32 {
-        self.today.map_or(0, |today| today.cancel_episodes)
+        self.running_day().map_or(0, |today| today.cancel_episodes)
+    }
+
+    /// The day, unless it may be over.
+    fn running_day(&self) -> Option<Today> {
+        self.today.filter(|_| !self.stale)
     }
 
     /// Sets the high-water mark to the equity of now, at an operator's rearm.
@@ -335,10 +360,10 @@ impl<'m> Ledger<'m> {
         }
     }
 
-    /// The durable day; zeros before the first has begun.
-    pub fn day(&self, rolled: bool) -> Day {
-        let today = self.today.unwrap_or(Today::begin(0, Quote::ZERO));
-        Day {
+    /// The durable day; `None` before the first has begun.
+    pub fn day(&self, rolled: bool) -> Option<Day> {
+        let today = self.today?;
+        Some(Day {
             day: today.day,
             equity_open: today.open,
             equity_peak: today.peak,
@@ -352,7 +377,7 @@ impl<'m> Ledger<'m> {
             creates: (today.creates / CREATES_BLOCK).saturating_add(2) * CREATES_BLOCK,
             rolled,
             week: self.opens_before(today.day),
-        }
+        })
     }
 
     fn opens_before(&self, day: i64) -> [Quote; 6] {
@@ -392,12 +417,12 @@ impl<'m> Ledger<'m> {
 
     /// Equity when the UTC day began, transfers since added, so that a loss is only ever trading's.
     pub fn day_open(&self) -> Option<Quote> {
-        self.today.map(|today| today.open)
+        self.running_day().map(|today| today.open)
     }
 
     /// The oldest known day-open equity of the last seven days, transfers since added.
     pub fn week_open(&self) -> Option<Quote> {
-        let first = self.today?.day - 6;
+        let first = self.running_day()?.day - 6;
         let days = self.week.iter().flatten().filter(|(day, _)| *day >= first);
         days.min_by_key(|(day, _)| *day).map(|&(_, open)| open)
     }
@@ -409,7 +434,7 @@ impl<'m> Ledger<'m> {
 
     /// Traded today.
     pub fn traded(&self) -> Quote {
-        self.today.map_or(Quote::ZERO, |today| today.traded)
+        self.running_day().map_or(Quote::ZERO, |today| today.traded)
     }
 
     /// Value at mark of all positions, each without its sign.
@@ -449,14 +474,15 @@ impl<'m> Ledger<'m> {
         for money in [start, realized, fees, funding, transfers, other, high] {
             digest.fold_signed(money.0);
         }
-        let day = self.day(false);
-        digest.fold_signed(day.day);
-        for money in [day.equity_open, day.equity_peak, day.traded, day.fees, day.funding] {
-            digest.fold_signed(money.0);
+        if let Some(day) = self.day(false) {
+            digest.fold_signed(day.day);
+            for money in [day.equity_open, day.equity_peak, day.traded, day.fees, day.funding] {
+                digest.fold_signed(money.0);
+            }
+            day.week.iter().for_each(|open| digest.fold_signed(open.0));
+            digest.fold(u64::from(day.fills) << 32 | u64::from(day.cancel_episodes));
         }
-        day.week.iter().for_each(|open| digest.fold_signed(open.0));
-        digest.fold(u64::from(day.fills) << 32 | u64::from(day.cancel_episodes));
-        digest.fold(u64::from(self.creates()));
+        digest.fold(u64::from(self.creates()) << 1 | u64::from(self.stale));
         digest.fold(u64::from(self.fees_missing) << 32 | self.bills_len as u64);
     }
 
@@ -469,6 +495,11 @@ impl<'m> Ledger<'m> {
 
     fn transfer(&mut self, amount: Quote) {
         self.flow.transfers += amount;
+        self.move_marks(amount);
+    }
+
+    /// Moves what losses are measured from with money that is no profit and no loss.
+    fn move_marks(&mut self, amount: Quote) {
         if let Some(today) = &mut self.today {
             today.open += amount;
             today.peak += amount;
@@ -749,6 +780,99 @@ mod tests {
         });
     }
 
+    /// An hour after a conversion had brought 1,000 in, the daily limit allowed 1,000 more to be
+    /// lost.
+    #[test]
+    fn what_comes_in_by_another_bill_hides_no_loss_and_what_goes_out_is_one() {
+        with_ledger(|mut ledger| {
+            ledger.start(Quote::usdt(100));
+            ledger.roll(day(10));
+            let lost = |ledger: &Ledger<'_>| {
+                ledger.day_open().expect("a day") - ledger.equity().expect("known")
+            };
+            ledger.bill(&bill(BillKind::Other, Quote::usdt(900).0, 1)).expect("booked");
+            assert_eq!(lost(&ledger), Quote::ZERO);
+            ledger.bill(&bill(BillKind::Other, -Quote::usdt(7).0, 2)).expect("booked");
+            assert_eq!(lost(&ledger), Quote::usdt(7));
+            assert_eq!(ledger.flow().other, Quote::usdt(893));
+        });
+    }
+
+    /// A run that began on the day after a bad one took yesterday's open for today's until the
+    /// first turn: a loss of yesterday stopped today, and three episodes of cancels did.
+    #[test]
+    fn nothing_is_measured_from_a_restored_day_before_it_is_known_to_be_the_day() {
+        let restored = |number: i64| RestoreDay {
+            day: number,
+            equity_open: Quote::usdt(100),
+            high_water: Quote::usdt(100),
+            traded: Quote::usdt(700),
+            realized: Quote::ZERO,
+            fees: Quote::ZERO,
+            funding: Quote::ZERO,
+            fills: 3,
+            cancel_episodes: 3,
+            creates: 128,
+            latched: false,
+            incident: 0,
+            reasons: 0,
+            equity_peak: Quote::usdt(100),
+        };
+        let figures = |ledger: &Ledger<'_>| {
+            let counts = (ledger.cancel_episodes(), ledger.creates());
+            (ledger.day_open(), ledger.week_open(), ledger.traded(), counts)
+        };
+        let unknown = (None, None, Quote::ZERO, (0, 0));
+        with_ledger(|mut ledger| {
+            ledger.restore_day(&restored(10));
+            ledger.start(Quote::usdt(90));
+            assert_eq!(figures(&ledger), unknown);
+            assert_eq!(ledger.roll(day(10)), None, "it is the day");
+            let open = Some(Quote::usdt(100));
+            assert_eq!(figures(&ledger), (open, open, Quote::usdt(700), (3, 128)));
+        });
+        with_ledger(|mut ledger| {
+            ledger.restore_day(&restored(10));
+            assert_eq!(ledger.roll(day(11)), None, "equity is not known");
+            assert_eq!(figures(&ledger), unknown);
+            ledger.start(Quote::usdt(90));
+            assert!(ledger.roll(day(11)).is_some());
+            let (open, week) = (Some(Quote::usdt(90)), Some(Quote::usdt(100)));
+            assert_eq!(figures(&ledger), (open, week, Quote::ZERO, (0, 0)));
+        });
+        with_ledger(|mut ledger| {
+            ledger.restore_day(&restored(0));
+            assert_eq!((ledger.day(false), ledger.high_water()), (None, None), "zero is no day");
+        });
+    }
+
+    /// With a full list the oldest left it between weighing and keeping, so that the second of two
+    /// late executions was booked on another chain than the first.
+    #[test]
+    fn late_executions_are_booked_in_their_places_when_the_list_is_full() {
+        let at = |ts: i64, side, price| Fill {
+            trade_id: ts.unsigned_abs(),
+            ts: UnixNanos(ts),
+            ..fill(BTC, side, price, 1, 0)
+        };
+        with_ledger(|mut ledger| {
+            ledger.fill(&Fill { lots: Lots(2), ..at(10, Side::Buy, 100) }).expect("booked");
+            ledger.fill(&at(30, Side::Sell, 120)).expect("booked");
+            for n in 0..63 {
+                let other = Fill { ts: UnixNanos(40 + n), ..fill(ETH, Side::Buy, 1, 1, 0) };
+                ledger.fill(&other).expect("booked");
+            }
+            for (ts, price) in [(20, 130), (15, 140)] {
+                ledger.fill(&at(ts, Side::Buy, price)).expect("booked");
+                let Position { lots, entry_value } = ledger.position(BTC);
+                let unit = btcusdt().quote_per_tick_lot();
+                let paid = if lots == Lots(2) { 200 + 130 - 120 } else { 200 + 130 + 140 - 120 };
+                let told = entry_value - paid;
+                assert_eq!(ledger.flow().realized, Quote(i64::try_from(told).unwrap() * unit));
+            }
+        });
+    }
+
     #[test]
     fn a_day_rolls_once_a_date_also_after_days_away_and_when_time_goes_backwards() {
         with_ledger(|mut ledger| {
@@ -776,7 +900,7 @@ mod tests {
             ledger.observe();
             ledger.mark(BTC, Price(77_000 * crate::units::E8));
             assert_eq!(ledger.cancel_episode(), 1);
-            let record = ledger.day(false);
+            let record = ledger.day(false).expect("a day");
             assert_eq!((record.fills, record.fees, record.funding), (1, Quote(500), Quote(30)));
             assert_eq!(record.traded, Quote::usdt(1_544));
             let high = record.high_water;
@@ -799,7 +923,8 @@ mod tests {
             let mut durable = ledger.roll(day(10)).expect("a day").creates;
             for sent in 1..=1_000 {
                 // The worst: a record becomes durable only once half a block more was sent.
-                let written = ledger.create_sent().then(|| ledger.day(false).creates);
+                let written =
+                    ledger.create_sent().then(|| ledger.day(false).expect("a day").creates);
                 assert!(durable >= sent + CREATES_BLOCK / 2, "{durable} of {sent}");
                 assert!(durable <= sent + 2 * CREATES_BLOCK, "{durable} of {sent}");
                 durable = written.unwrap_or(durable);
@@ -818,7 +943,7 @@ mod tests {
             ledger.start(Quote::usdt(10_000));
             ledger.roll(day(10));
             ledger.fill(&fill(BTC, Side::Buy, 772_000, 200, 500)).expect("booked");
-            record = Some((ledger.day(false), ledger.equity(), ledger.balance()));
+            record = Some((ledger.day(false).expect("a day"), ledger.equity(), ledger.balance()));
         });
         let (record, equity, balance) = record.expect("ran");
         with_ledger(|mut ledger| {
@@ -873,7 +998,7 @@ mod tests {
                 };
                 ledger.bill(&bill).expect("booked");
             }
-            record = Some((ledger.day(false), ledger.week_open()));
+            record = Some((ledger.day(false).expect("a day"), ledger.week_open()));
         });
         let (record, week_open) = record.expect("ran");
         assert_eq!(week_open, Some(Quote::usdt(150)), "what was put in is no profit");
@@ -895,8 +1020,10 @@ mod tests {
                 reasons: 0,
                 equity_peak: record.equity_peak,
             });
+            assert_eq!(ledger.week_open(), None, "which day it is, is not known yet");
+            ledger.roll(day(14));
             assert_eq!(ledger.week_open(), week_open);
-            assert_eq!(ledger.day(false), record);
+            assert_eq!(ledger.day(false), Some(record));
             ledger.start(Quote::usdt(150));
             ledger.roll(day(17));
             assert_eq!(ledger.week_open(), Some(Quote::usdt(150)), "day 11 is the oldest of seven");

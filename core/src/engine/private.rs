@@ -198,7 +198,7 @@ impl<G: Gate> Engine<'_, G> {
         desk.markout.on_fill(markout::Fill { side, price, fee, regime }, now);
         self.warn_of(fill, mid_x2, own, out);
         self.apply(effect, fill.instrument, fill.client, now, out);
-        out.record(Record::Day(self.ledger.day(false)));
+        self.record_day(out);
     }
 
     /// Fills far from mid, of nobody's order, or of a post-only order as taker.
@@ -300,7 +300,7 @@ impl<G: Gate> Engine<'_, G> {
             return;
         }
         match self.ledger.bill(bill) {
-            Ok(true) => out.record(Record::Day(self.ledger.day(false))),
+            Ok(true) => self.record_day(out),
             Ok(false) => {}
             Err(_) => self.account.capacity = true,
         }

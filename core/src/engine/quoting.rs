@@ -175,7 +175,7 @@ impl<G: Gate> Engine<'_, G> {
             self.account.cancel_pause_until = now.after(self.params.cancel_pause_s());
             self.unfinished = true;
             self.notice(NoticeKind::CancelEpisode, id, [i64::from(episode), 0], out);
-            out.record(Record::Day(self.ledger.day(false)));
+            self.record_day(out);
         }
     }
 
@@ -226,7 +226,7 @@ impl<G: Gate> Engine<'_, G> {
     /// Counts a create against the day's; the one that uses it up moves the guard at once.
     fn count_create(&mut self, out: &mut Outbox<'_>) {
         if self.ledger.create_sent() {
-            out.record(Record::Day(self.ledger.day(false)));
+            self.record_day(out);
         }
         self.account.creates_today = self.ledger.creates();
         self.unfinished |=

@@ -79,7 +79,7 @@ impl<G: Gate> Engine<'_, G> {
         self.report.next = None;
         if self.peak_has_risen() || self.report.closes_minute {
             // The day's peak and the high-water mark move with the marks alone.
-            out.record(Record::Day(self.ledger.day(false)));
+            self.record_day(out);
         }
         self.report.due = self.next_round(utc, now);
     }
@@ -231,7 +231,6 @@ impl<G: Gate> Engine<'_, G> {
     }
 
     fn describe_account(&self, row: &mut Row) {
-        let day = self.ledger.day(false);
         let equity = self.account.equity.unwrap_or_default();
         let share = |part: Quote, whole: Option<Quote>| {
             whole.and_then(|whole| part.share_of(whole)).unwrap_or_default().0
@@ -239,12 +238,14 @@ impl<G: Gate> Engine<'_, G> {
         row.set(Key::equity_quote, equity.0);
         row.set(Key::quote_balance, self.ledger.balance().unwrap_or_default().0);
         row.set(Key::turnover_today_x, share(self.account.turnover, self.account.equity));
-        row.set(Key::fills_count_today, i64::from(day.fills));
-        row.set(Key::fees_paid_today_quote, day.fees.0);
-        row.set(Key::realized_pnl_today_quote, day.realized.0);
-        row.set(Key::funding_cost_today_quote, day.funding.0);
-        row.set(Key::equity_open_quote, day.equity_open.0);
-        row.set(Key::equity_peak_quote, day.equity_peak.0);
+        if let Some(day) = self.ledger.day(false) {
+            row.set(Key::fills_count_today, i64::from(day.fills));
+            row.set(Key::fees_paid_today_quote, day.fees.0);
+            row.set(Key::realized_pnl_today_quote, day.realized.0);
+            row.set(Key::funding_cost_today_quote, day.funding.0);
+            row.set(Key::equity_open_quote, day.equity_open.0);
+            row.set(Key::equity_peak_quote, day.equity_peak.0);
+        }
         let lost = |from: Option<Quote>| share(from.unwrap_or_default() - equity, from);
         row.set(Key::daily_loss_pct, lost(self.account.day_open));
         row.set(Key::drawdown_pct, lost(self.account.high_water));
@@ -273,6 +274,13 @@ impl<G: Gate> Engine<'_, G> {
     }
 
     /// Begins a new UTC day once, and records the durable day.
+    /// Makes the day durable as it is, once there is one.
+    pub(super) fn record_day(&self, out: &mut Outbox<'_>) {
+        if let Some(day) = self.ledger.day(false) {
+            out.record(Record::Day(day));
+        }
+    }
+
     pub(super) fn turn_day(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
         let Some(utc) = self.utc(now) else { return };
         if let Some(day) = self.ledger.roll(utc) {

@@ -51,12 +51,17 @@ impl Recent {
         Some((after, changed))
     }
 
-    /// Puts what was weighed in its place, and those behind it on what it leaves.
-    pub(super) fn remember(&mut self, fill: &Fill, position: Position) {
+    /// Forgets the oldest when there is no place for another: before that is weighed, for what is
+    /// weighed and what is remembered must stand on the same ones.
+    pub(super) fn make_room(&mut self) {
         if self.len == KEPT {
             self.kept.copy_within(1.., 0);
             self.len -= 1;
         }
+    }
+
+    /// Puts what was weighed in its place, and those behind it on what it leaves.
+    pub(super) fn remember(&mut self, fill: &Fill, position: Position) {
         let own = Kept::of(fill);
         let behind = self.kept[..self.len].iter().position(|kept| kept.is_behind(&own));
         let place = behind.unwrap_or(self.len);

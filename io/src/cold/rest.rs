@@ -82,6 +82,10 @@ struct Job {
     asked: MonoNanos,
     tries: u32,
     items: u32,
+    /// What happened from then on, of bills; the same for all its pages.
+    since: UnixNanos,
+    /// The newest bill that it has brought.
+    newest: Option<UnixNanos>,
     cursor: Option<String>,
     pager: Pager,
 }
@@ -403,6 +407,9 @@ impl Rest {
             }
         };
         let Some(mut job) = job else { return false };
+        if job.cursor.is_none() {
+            job.since = self.bills_since();
+        }
         let call = self.call(&job);
         let utc = self.venue.utc(now);
         if call.send(client, &self.host, self.credentials.as_ref(), utc, now).is_err() {
@@ -438,7 +445,7 @@ impl Rest {
                 let window = Window { from: None, to: None };
                 Call::candles(self.symbols[id.index()], Bars::Recent, window, CANDLES)
             }
-            Ask::Bills => Call::bills(from(self.bills_since()), cursor),
+            Ask::Bills => Call::bills(from(job.since), cursor),
             Ask::Evidence(query) => match query.topic {
                 Topic::OpenOrders => Call::open_orders(symbol(query.instrument), cursor),
                 Topic::Positions => Call::positions(symbol(query.instrument)),
@@ -446,7 +453,7 @@ impl Rest {
                 Topic::Account => Call::assets(),
                 Topic::Order => Call::order(&self.instance, query.client),
                 Topic::Touch => Call::order_book(self.symbols[query.instrument.index()]),
-                Topic::Bills => Call::bills(from(self.bills_since()), cursor),
+                Topic::Bills => Call::bills(from(job.since), cursor),
                 Topic::Rules => Call::instruments(),
             },
         }
@@ -533,7 +540,7 @@ impl Rest {
                 job.items += events.len() as u32;
                 for event in &events {
                     if let Event::Bill(bill) = event {
-                        self.newest_bill = self.newest_bill.max(Some(bill.ts));
+                        job.newest = job.newest.max(Some(bill.ts));
                     }
                 }
                 self.out.extend(events);
@@ -556,6 +563,8 @@ impl Rest {
             job.cursor = Some(cursor);
             return self.front(job);
         }
+        // Only now: a page that fails has the next question begin where this one did.
+        self.newest_bill = self.newest_bill.max(job.newest);
         if let Ask::Evidence(query) = job.ask {
             self.out.push_back(evidence(&query, Phase::End, &job));
         }
@@ -657,7 +666,16 @@ impl Rest {
 impl Job {
     fn new(ask: Ask) -> Self {
         let asked = MonoNanos::ZERO;
-        Self { ask, asked, tries: 0, items: 0, cursor: None, pager: Pager::default() }
+        Self {
+            ask,
+            asked,
+            tries: 0,
+            items: 0,
+            since: UnixNanos(0),
+            newest: None,
+            cursor: None,
+            pager: Pager::default(),
+        }
     }
 }
 
