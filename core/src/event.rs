@@ -339,6 +339,15 @@ impl ClientId {
     /// An order of somebody else: another instance, a person, the venue.
     pub const FOREIGN: Self = Self { epoch: 0, number: 0 };
 
+    /// Orders that close positions in an engine's stead (`keel kill --flatten`, a guardian, the end
+    /// of a run) are numbered from here, in whatever epoch; no engine counts that far.
+    pub const CLOSING_FROM: u64 = 36u64.pow(9);
+
+    /// True for an order that closes positions in the engine's stead.
+    pub const fn is_closing(self) -> bool {
+        self.is_own() && self.number >= Self::CLOSING_FROM
+    }
+
     /// True for an order that this instance made, in this run or an earlier one.
     pub const fn is_own(self) -> bool {
         self.epoch != 0

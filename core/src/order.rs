@@ -131,6 +131,8 @@ pub enum Whose {
     Forgotten,
     /// Ours of an earlier run.
     Older,
+    /// Ours, sent in the engine's stead to close a position.
+    Closing,
     /// Somebody else's.
     Foreign,
 }
@@ -256,10 +258,11 @@ impl<'m> OrderTable<'m> {
     ///
     /// # Panics
     /// When its client id is not [`OrderTable::next_client`]'s, so that no id is ever used twice;
-    /// when its level is no bit of a mask.
+    /// when its level is no bit of a mask; when its number is one of closing orders.
     pub fn placed(&mut self, spec: &OrderSpec, now: MonoNanos) {
         assert_eq!(Some(spec.client), self.next_client(), "client ids are given in order, once");
         assert!(spec.intent.level < 32, "a level is a bit of a mask");
+        assert!(!spec.client.is_closing(), "numbers from there are those of closing orders");
         let at = self.place(spec.client.number);
         self.next_number = spec.client.number + 1;
         let fresh = Slot {
@@ -764,6 +767,10 @@ impl OrderTable<'_> {
 /// Orders that are not of this run.
 impl OrderTable<'_> {
     fn not_in_table(&self, client: ClientId) -> Effect {
+        // Sent beside the engine, which learns of it by its executions.
+        if client.is_closing() {
+            return Effect { whose: Whose::Closing, ..Effect::default() };
+        }
         let this_run = client.is_own() && client.epoch == self.epoch;
         let whose = match client {
             _ if this_run => Whose::Forgotten,
@@ -800,6 +807,8 @@ impl OrderTable<'_> {
             None if self.planted.has(Defect::OrphansNotScanned) && effect.whose == Whose::Older => {
                 effect
             }
+            // It takes at once or not at all; what a query still shows is canceled.
+            None if effect.whose == Whose::Closing && update.source != Source::Query => effect,
             // Nothing to name it by, so nothing to cancel: the next list has its id.
             None if update.order_id == 0 && !update.client.is_own() => effect,
             None if self.orphans_len == self.orphans.len() => Effect { full: true, ..effect },

@@ -711,6 +711,33 @@ fn an_id_of_this_epoch_that_was_never_given_is_a_contradiction() {
     assert_eq!(effect.contradiction, Some(Contradiction::NeverIssued));
 }
 
+/// After a stop for loss the engine took the orders that closed its position for those of a second
+/// engine on its epoch: a contradiction, an orphan and a foreign execution.
+#[test]
+fn an_order_that_closes_a_position_in_the_engine_s_stead_is_no_contradiction_in_any_epoch() {
+    for epoch in [1, 7, 9] {
+        let mut table = table_of(8);
+        let closing = ClientId { epoch, number: ClientId::CLOSING_FROM + 1 };
+        let whose = Effect { whose: Whose::Closing, ..Effect::default() };
+        let received = reply(closing, RequestKind::Place, Outcome::Received);
+        assert_eq!(table.on_reply(&received, ms(1)), whose);
+        assert_eq!(table.on_update(&push(closing, OrderStatus::New, 0), ms(1), ms(1)), whose);
+        assert_eq!(table.on_fill(&fill(closing, 1, 10), ms(2)), whose);
+        assert_eq!(table.open_orders(), 0);
+        let rests = table.on_update(&query(closing, OrderStatus::Live, 0), ms(3), ms(4));
+        assert_eq!(rests, Effect { appeared: true, ..whose }, "what rests is to be canceled");
+        assert_eq!(table.older_orders(), 1);
+    }
+}
+
+#[test]
+#[should_panic(expected = "closing orders")]
+fn an_engine_never_uses_the_number_of_a_closing_order() {
+    let mut table = table_of(8);
+    table.next_number = ClientId::CLOSING_FROM;
+    place(&mut table, 10, ms(0));
+}
+
 #[test]
 fn best_price_and_levels_follow_the_orders_that_may_be_live() {
     let mut table = table_of(8);

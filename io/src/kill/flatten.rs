@@ -89,7 +89,7 @@ impl Flatten {
             positions: Vec::new(),
             tickers: Vec::new(),
             orders: Vec::new(),
-            number: NUMBERS_FROM + utc.millis().unsigned_abs(),
+            number: ClientId::CLOSING_FROM + utc.millis().unsigned_abs(),
             status: None,
             belief: None,
             disagree: None,
@@ -301,7 +301,3 @@ fn approve(
         .map_err(|refusal| format!("refused by our gate: {refusal}"))?;
     Ok(Call::place(&place.instance, rules, approved))
 }
-
-/// Client ids of a flatten begin here; an engine counts from 1.
-const NUMBERS_FROM: u64 = 36u64.pow(9);
-const _: () = assert!(NUMBERS_FROM > 100_000_000_000_000);
