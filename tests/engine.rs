@@ -1116,6 +1116,28 @@ fn an_order_of_a_later_boot_says_that_the_state_is_an_old_copy() {
     assert!(bench.engine.account().state_behind);
 }
 
+/// Executions of an earlier run's orders, and of those that close a position in the engine's stead,
+/// were told as foreign; the latter were a contradiction besides.
+#[test]
+fn an_execution_of_any_order_of_ours_is_booked_and_is_nobody_else_s() {
+    let older = ClientId { epoch: 2, number: 9 };
+    let closing = ClientId { epoch: 3, number: ClientId::CLOSING_FROM + 1 };
+    for (client, foreign) in [(older, 0), (closing, 0), (ClientId::FOREIGN, 1)] {
+        let mut bench = Bench::running();
+        bench.held = Lots(1);
+        bench.step(Event::Fill(Fill { client, lots: Lots(1), ..by_hand(&bench) }));
+        bench.quiet_seconds(2);
+        let count = |matching: fn(&&CommandView) -> bool| bench.said.iter().filter(matching).count();
+        let kind = |view: &&CommandView| match view {
+            CommandView::Notice(notice) => notice.kind == NoticeKind::ForeignFill,
+            _ => false,
+        };
+        assert_eq!(count(kind), foreign, "{client:?}");
+        assert_eq!(count(|view| matches!(view, CommandView::Booked(_))), 1, "{client:?}");
+        assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+    }
+}
+
 #[test]
 fn a_disk_that_has_refused_a_write_stops_for_good() {
     let mut bench = Bench::running();

@@ -170,7 +170,6 @@ impl<G: Gate> Engine<'_, G> {
 
     fn booked(&mut self, fill: &Fill, booking: Booking, now: MonoNanos, out: &mut Outbox<'_>) {
         let effect = self.orders.on_fill(fill, now);
-        let own = effect.whose == Whose::Own;
         let view = &self.views[fill.instrument.index()];
         let desk = &mut self.desks[fill.instrument.index()];
         let regime = desk.signals.regime();
@@ -196,13 +195,13 @@ impl<G: Gate> Engine<'_, G> {
         let fee = if fill.maker { view.maker } else { view.taker };
         let (side, price) = (fill.side, fill.price);
         desk.markout.on_fill(markout::Fill { side, price, fee, regime }, now);
-        self.warn_of(fill, mid_x2, own, out);
+        self.warn_of(fill, mid_x2, effect.whose, out);
         self.apply(effect, fill.instrument, fill.client, now, out);
         self.record_day(out);
     }
 
     /// Fills far from mid, of nobody's order, or of a post-only order as taker.
-    fn warn_of(&mut self, fill: &Fill, mid_x2: i64, own: bool, out: &mut Outbox<'_>) {
+    fn warn_of(&mut self, fill: &Fill, mid_x2: i64, whose: Whose, out: &mut Outbox<'_>) {
         let (instrument, client, order_id) = (fill.instrument, fill.client, fill.order_id);
         let away = i128::from((fill.price.0 * 2 - mid_x2).abs()) * i128::from(crate::units::E8);
         let tell = |kind, a, b, out: &mut Outbox<'_>| {
@@ -212,14 +211,14 @@ impl<G: Gate> Engine<'_, G> {
             let share = i64::try_from(away / i128::from(mid_x2)).unwrap_or(i64::MAX);
             tell(NoticeKind::FillDeviation, share, fill.price.0, out);
         }
-        if !own {
+        if whose == Whose::Foreign {
             tell(NoticeKind::ForeignFill, fill.lots.0, fill.price.0, out);
         }
         let post_only = self
             .orders
             .order(client)
             .is_some_and(|order| order.intent.time_in_force == TimeInForce::PostOnly);
-        if !fill.maker && own && post_only {
+        if !fill.maker && whose == Whose::Own && post_only {
             self.account.taker_fills += 1;
         }
     }
