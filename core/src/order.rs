@@ -395,6 +395,7 @@ impl<'m> OrderTable<'m> {
             false => Cause::Ended,
         };
         let effect = self.step(at, cause, now);
+        self.calm(at);
         self.await_fills(at, now);
         effect
     }
@@ -434,6 +435,7 @@ impl<'m> OrderTable<'m> {
             }
         });
         let effect = self.step(at, if whole { Cause::Filled } else { Cause::Executed }, now);
+        self.calm(at);
         Effect { contradiction: over.then_some(Contradiction::Overfill), ..effect }
     }
 
@@ -458,7 +460,7 @@ impl<'m> OrderTable<'m> {
                 missing += 1;
                 // Later lists that do not have it either leave it to its schedule: asking for it
                 // brings such a list, and a venue that answers at once would be asked without end.
-                if first {
+                if first || table.slots[at].due == MonoNanos::NEVER {
                     table.set_due(at, now);
                 }
             }
@@ -729,6 +731,15 @@ impl OrderTable<'_> {
         }
     }
 
+    /// Of an order that rests, by all that is known, and whose executions have come, nothing is due.
+    fn calm(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        let missed = slot.denied[BY_LIST] > slot.known;
+        if slot.state == OrderState::Live && !missed && slot.booked >= slot.reported {
+            (slot.due, slot.tries) = (MonoNanos::NEVER, 0);
+        }
+    }
+
     fn chase(&mut self, at: usize, now: MonoNanos) -> Chase {
         let slot = &mut self.slots[at];
         slot.tries = slot.tries.saturating_add(1);
@@ -752,13 +763,12 @@ impl OrderTable<'_> {
                     (false, _) => Chase::Ask,
                 }
             }
-            OrderState::Live if slot.denied[BY_LIST] > slot.known => {
-                self.await_fills(at, now);
-                Chase::Ask
-            }
             OrderState::Live | OrderState::Done => {
+                // A question may fail: it is asked again until something says how the order is.
+                let missed = slot.denied[BY_LIST] > slot.known || slot.booked >= slot.reported;
+                let doubted = slot.state == OrderState::Live && missed;
                 self.set_due(at, again);
-                Chase::Fills
+                if doubted { Chase::Ask } else { Chase::Fills }
             }
         }
     }

@@ -608,6 +608,47 @@ fn an_order_that_vanished_in_maintenance_is_missed_by_the_list_and_ended_by_proo
     assert_eq!(effect.done.map(|done| done.status), Some(OrderStatus::NotFound));
 }
 
+/// It was asked for once: where that question failed, its level stayed believed.
+#[test]
+fn an_order_that_the_list_lacks_is_asked_for_until_something_says_how_it_is() {
+    let mut table = table_of(8);
+    let client = live(&mut table, 10, ms(0));
+    table.list_ended(BTC, ms(5_000), ms(5_010));
+    let mut asked = Vec::new();
+    for now in (5_010..12_000).step_by(10) {
+        for chase in overdue(&mut table, ms(now)) {
+            assert_eq!(chase, Chase::Ask);
+            asked.push(now);
+            table.list_ended(BTC, ms(now), ms(now + 1));
+        }
+    }
+    assert_eq!(asked, [5_010, 5_410, 6_210, 7_810, 9_810, 11_810]);
+    table.on_update(&query(client, OrderStatus::Live, 0), ms(12_000), ms(12_010));
+    assert_eq!(overdue(&mut table, ms(60_000)), []);
+}
+
+#[test]
+fn an_order_that_lists_lacked_before_it_was_known_is_asked_for_when_they_lack_it_later() {
+    let mut table = table_of(8);
+    let client = place(&mut table, 10, ms(0));
+    table.list_ended(BTC, ms(500), ms(510));
+    table.on_fill(&Fill { source: Source::Query, ..fill(client, 1, 4) }, ms(600));
+    assert_eq!(table.list_ended(BTC, ms(5_000), ms(5_010)), 1);
+    assert_eq!(overdue(&mut table, ms(5_010)), [Chase::Ask]);
+}
+
+/// An order push that came before its execution had fills asked for every two seconds as long as
+/// the order rested.
+#[test]
+fn executions_that_have_come_are_not_asked_for() {
+    let mut table = table_of(8);
+    let client = live(&mut table, 10, ms(0));
+    table.on_update(&push(client, OrderStatus::PartiallyFilled, 4), ms(10), ms(10));
+    assert_eq!(overdue(&mut table, ms(1_010)), [Chase::Fills]);
+    table.on_fill(&fill(client, 1, 4), ms(1_100));
+    assert_eq!(overdue(&mut table, ms(60_000)), []);
+}
+
 #[test]
 fn an_order_shown_after_the_list_was_asked_for_is_not_missing() {
     let mut table = table_of(8);
