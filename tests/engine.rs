@@ -1127,7 +1127,8 @@ fn an_execution_of_any_order_of_ours_is_booked_and_is_nobody_else_s() {
         bench.held = Lots(1);
         bench.step(Event::Fill(Fill { client, lots: Lots(1), ..by_hand(&bench) }));
         bench.quiet_seconds(2);
-        let count = |matching: fn(&&CommandView) -> bool| bench.said.iter().filter(matching).count();
+        let count =
+            |matching: fn(&&CommandView) -> bool| bench.said.iter().filter(matching).count();
         let kind = |view: &&CommandView| match view {
             CommandView::Notice(notice) => notice.kind == NoticeKind::ForeignFill,
             _ => false,

@@ -78,6 +78,8 @@ pub struct Slot {
     known: MonoNanos,
     /// When the last query that did not find it was asked: by client id, and by the list.
     denied: [MonoNanos; 2],
+    /// When the first query since `known` was asked that did not find it.
+    doubted: MonoNanos,
     due: MonoNanos,
     tries: u8,
     linked: bool,
@@ -455,7 +457,7 @@ impl<'m> OrderTable<'m> {
                 return;
             }
             let first = slot.denied[BY_LIST] <= slot.known;
-            slot.denied[BY_LIST] = slot.denied[BY_LIST].max(asked);
+            slot.deny(BY_LIST, asked);
             if slot.state != OrderState::PendingNew && slot.changed < asked {
                 missing += 1;
                 // Later lists that do not have it either leave it to its schedule: asking for it
@@ -710,12 +712,14 @@ impl OrderTable<'_> {
     }
 
     /// A source that was asked at `asked` does not have the order. Two of them, both asked when it
-    /// could no longer appear, prove that it is not there.
+    /// could no longer appear, prove that it is not there. One that has been seen may be missing
+    /// from both for a moment: it must be for as long as a create may still appear.
     fn denied(&mut self, at: usize, by: usize, asked: MonoNanos, now: MonoNanos) -> Effect {
         let slot = &mut self.slots[at];
-        slot.denied[by] = slot.denied[by].max(asked);
+        slot.deny(by, asked);
         let last = slot.sent.max(slot.known).after(self.zombie_ns);
         let mut proved = slot.denied.iter().all(|&denied| denied > last);
+        proved &= !slot.seen || asked > slot.doubted.after(self.zombie_ns);
         proved |= self.planted.has(Defect::NotFoundIsGone) && by == BY_CLIENT;
         if proved && slot.state.is_open() {
             return self.step(at, Cause::Absent, now);
@@ -731,7 +735,7 @@ impl OrderTable<'_> {
         }
     }
 
-    /// Of an order that rests, by all that is known, and whose executions have come, nothing is due.
+    /// Nothing is due of an order that rests, by all that is known, with every execution booked.
     fn calm(&mut self, at: usize) {
         let slot = &mut self.slots[at];
         let missed = slot.denied[BY_LIST] > slot.known;
@@ -1011,6 +1015,7 @@ impl Slot {
         seen: false,
         known: MonoNanos::ZERO,
         denied: [MonoNanos::ZERO; 2],
+        doubted: MonoNanos::ZERO,
         due: MonoNanos::NEVER,
         tries: 0,
         linked: false,
@@ -1030,6 +1035,14 @@ impl Slot {
         let whole = if open { self.intent.lots.max(self.reported) } else { self.reported };
         let lots = Lots((whole.0 - self.booked.0).max(0));
         Exposure { lots, open, unknown: self.state == OrderState::Unknown }
+    }
+
+    /// A query that was asked at `asked` does not have it.
+    fn deny(&mut self, by: usize, asked: MonoNanos) {
+        self.denied[by] = self.denied[by].max(asked);
+        if asked > self.known && self.doubted <= self.known {
+            self.doubted = asked;
+        }
     }
 
     fn is_described_by(&self, update: &OrderUpdate) -> bool {
