@@ -144,7 +144,7 @@ const DRIFT_MAX: f64 = 0.01;
 const HEADROOM_MIN: f64 = 0.5;
 const PERIOD: usize = 360;
 /// The engine's balance may differ from the venue's by what rounding does, in 1e-8 USDT.
-const ROUNDING: i64 = 100_000;
+pub const ROUNDING: i64 = 100_000;
 /// A day with fewer fills does not show that its counters began anew.
 const FILLS_MIN: u64 = 20;
 

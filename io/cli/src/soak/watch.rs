@@ -12,7 +12,7 @@ use keel_io::disk::{self, OsFiles};
 use keel_io::os::Figures;
 use keel_io::soak::outside::{Row, Rows};
 use keel_io::soak::record::{self, Record};
-use keel_io::soak::{Lived, instants};
+use keel_io::soak::{Lived, ROUNDING, instants};
 use serde_json::{Value, json};
 
 use super::chaos::Chaos;
@@ -314,9 +314,10 @@ impl Watch {
                 let status = self.stage.status(&run)?;
                 let (ours, truth) = (money(&status["quote_balance"]), self.truth()?);
                 (self.record.lived.balance, self.record.lived.wallet) = (ours, truth.wallet);
-                Ok(truth.most_orders == 0 && ours == Some(truth.wallet))
+                let agree = ours.is_some_and(|ours| (ours - truth.wallet).0.abs() <= ROUNDING);
+                Ok(truth.most_orders == 0 && agree)
             });
-            // The verdict says what it was, and how much may be rounding.
+            // The verdict says what it was.
             drop(equal);
         }
         let code = self.engine.stop()?;
