@@ -285,12 +285,24 @@ impl Rest {
         };
     }
 
-    /// Takes a question of the engine.
+    /// Takes a question of the engine. One that waits is not awaited any more once it is asked
+    /// anew: the new one has its turn.
     pub fn query(&mut self, query: Query) {
         match query.topic {
             // Not before the next minute's, but asked as those are: until they are known.
             Topic::Rules => self.ask(Ask::Instruments),
-            _ => self.evidence.push_back(Job::new(Ask::Evidence(query))),
+            _ => {
+                let about = |query: &Query| (query.topic, query.instrument, query.client);
+                let same = |job: &&mut Job| {
+                    let Ask::Evidence(other) = &job.ask else { return false };
+                    job.cursor.is_none() && about(other) == about(&query)
+                };
+                let job = Job::new(Ask::Evidence(query));
+                match self.evidence.iter_mut().find(same) {
+                    Some(waits) => *waits = job,
+                    None => self.evidence.push_back(job),
+                }
+            }
         }
     }
 
@@ -844,6 +856,34 @@ mod tests {
         );
         let waits = rest.reference.front().map(|job| (job.ask, job.tries));
         assert_eq!((waits, rest.out.len()), (Some((rate, 0)), 0));
+    }
+
+    /// While its line was down, each question that the engine asked again was kept: without end,
+    /// and all of them were asked once it was up.
+    #[test]
+    fn a_question_that_is_asked_anew_takes_the_turn_of_the_one_that_waits() {
+        let instance = Instance::parse("mm1").expect("a name");
+        let mut rest = Rest::new(instance, "localhost", None, &[], VenueClock::default());
+        let ask = |pass, topic, number| {
+            let (instrument, client) = (InstrumentId::ALL, ClientId { epoch: 1, number });
+            Query { pass, topic, instrument, client, since: UnixNanos(0) }
+        };
+        for pass in 1..100 {
+            rest.query(ask(pass, Topic::Order, 1));
+            rest.query(ask(pass, Topic::Order, 2));
+            rest.query(ask(pass, Topic::Fills, 0));
+            // Of this one a first page has been read.
+            rest.evidence[2].cursor = Some("77".to_owned());
+        }
+        let waiting = rest.evidence.iter().map(|job| job.ask);
+        let [first, last] = [1, 99];
+        let expected = [
+            ask(last, Topic::Order, 1),
+            ask(last, Topic::Order, 2),
+            ask(first, Topic::Fills, 0),
+            ask(last, Topic::Fills, 0),
+        ];
+        assert_eq!(waiting.collect::<Vec<_>>(), expected.map(Ask::Evidence));
     }
 
     #[test]
