@@ -139,7 +139,7 @@ impl Budget {
     /// When a request of `class` may be sent; long ago when it may be now.
     pub fn free_at(&self, class: Class, purpose: Use) -> MonoNanos {
         let window = &self.windows[class as usize];
-        let free = window.free_at(window.share(purpose));
+        let free = window.free_at(window.share(class, purpose));
         match purpose {
             Use::Trade => free,
             Use::Ordinary if self.in_minute >= MINUTE_CALLS_MAX => {
@@ -154,13 +154,7 @@ impl Budget {
         let window = &mut self.windows[class as usize];
         window.sent_at[window.sent % CALLS_MAX] = now;
         window.sent += 1;
-        if window.eases_at <= now {
-            window.allowed = (window.allowed + 1).min(class.per_s());
-            window.eases_at = now.after(window.ease_ns);
-            if window.allowed == class.per_s() {
-                (window.eases_at, window.ease_ns) = (MonoNanos::NEVER, EASE_NS_MIN);
-            }
-        }
+        window.ease(class, now);
         let used = window.used(now);
         let left = i64::from(class.per_s().saturating_sub(used)) * E8 / i64::from(class.per_s());
         // One call a second is there to be used.
@@ -186,7 +180,7 @@ impl Budget {
         let left = i64::from(remaining.min(limit)) * E8 / i64::from(limit);
         self.low = self.low.min(Rate(left));
         // Others use the same allowance.
-        if used_by_all > window.share(Use::Ordinary) {
+        if used_by_all > window.share(class, Use::Ordinary) {
             window.held_until = window.held_until.max(now.after(SECONDS));
         }
     }
@@ -214,13 +208,28 @@ impl Budget {
 }
 
 impl Window {
-    /// Calls of a window that this use may make: one at least.
-    fn share(&self, purpose: Use) -> u32 {
-        let percent = match purpose {
-            Use::Ordinary => 45,
-            Use::Trade => 90,
+    /// Calls of a window that this use may make: one at least, and two cancels where the venue took
+    /// five, so that a contract that must be asked again does not keep all others waiting.
+    fn share(&self, class: Class, purpose: Use) -> u32 {
+        let (percent, least) = match purpose {
+            Use::Ordinary => (45, 1),
+            Use::Trade if class.per_s() < 5 => (90, 1),
+            Use::Trade => (90, 2),
         };
-        (self.allowed * percent / 100).max(1)
+        (self.allowed * percent / 100).max(least)
+    }
+
+    /// Counts on one more call for each step of quiet that has passed, whether calls were made or
+    /// not.
+    fn ease(&mut self, class: Class, now: MonoNanos) {
+        while self.eases_at <= now {
+            self.allowed += 1;
+            self.eases_at = self.eases_at.after(self.ease_ns);
+            if self.allowed >= class.per_s() {
+                self.allowed = class.per_s();
+                (self.eases_at, self.ease_ns) = (MonoNanos::NEVER, EASE_NS_MIN);
+            }
+        }
     }
 
     fn free_at(&self, most: u32) -> MonoNanos {
@@ -343,6 +352,21 @@ mod tests {
         assert!((1..=4).contains(&refused[0]), "the first hour learns: {refused:?}");
         assert!(refused[1] <= 2 && refused[2] <= 2, "in an hour: {refused:?}");
         assert_eq!(budget.refusals(), refused.iter().map(|&n| u64::from(n)).sum::<u64>());
+    }
+
+    /// Each call counted on one more where a minute of quiet had passed, however many had: after a
+    /// refusal in the morning, all orders of one contract were canceled a second in the evening.
+    #[test]
+    fn what_a_refusal_has_taught_is_forgotten_by_time_and_cancels_keep_two() {
+        let mut budget = Budget::new();
+        for _ in 0..4 {
+            budget.refused(Class::CancelAll, NOW);
+        }
+        assert_eq!(burst(&mut budget, Class::CancelAll, Use::Trade, NOW), 2);
+        let quiet = (0..4).map(|step| EASE_NS_MIN << step).sum::<u64>() * 4;
+        let later = NOW.after(quiet);
+        budget.sent(Class::CancelAll, later);
+        assert_eq!(burst(&mut budget, Class::CancelAll, Use::Trade, later), 3);
     }
 
     #[test]
