@@ -248,8 +248,10 @@ pub struct AccountView {
     pub countdown_at: MonoNanos,
     /// It has refused since.
     pub countdown_refused: bool,
-    /// Foreign orders that have not been canceled yet.
+    /// Orders that are not of this run and have not been canceled yet.
     pub foreign_orders: u32,
+    /// Of these, our own of earlier runs.
+    pub older_orders: u32,
     /// Post-only orders of ours executed as taker today.
     pub taker_fills: u32,
 }
@@ -368,6 +370,7 @@ impl AccountView {
         countdown_at: MonoNanos::ZERO,
         countdown_refused: false,
         foreign_orders: 0,
+        older_orders: 0,
         taker_fills: 0,
     };
 }

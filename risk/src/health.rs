@@ -46,7 +46,9 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     hard(account.capacity, Reason::Capacity);
     hard(account.journal_failed, Reason::JournalFailed);
     hard(account.state_behind, Reason::StateBehind);
-    hard(account.foreign_orders > 0 && params.foreign_orders() == 1, Reason::ForeignOrder);
+    // Our own of an earlier run are canceled, whatever the policy.
+    let strangers = account.foreign_orders > account.older_orders;
+    hard(strangers && params.foreign_orders() == 1, Reason::ForeignOrder);
     hard(account.settings_fit == Some(false), Reason::Settings);
     opinion
 }
@@ -288,6 +290,11 @@ mod tests {
         desk.account.foreign_orders = 1;
         assert_eq!(opinion(&desk.view(), NOW).state(), GuardState::SoftPause);
         assert!(desk.params.set(keel_core::param::at::foreign_orders, 1));
+        assert_eq!(opinion(&desk.view(), NOW).state(), GuardState::HardStop);
+        // A restart under that policy stopped for good by what its own earlier run had left.
+        desk.account.older_orders = 1;
+        assert_eq!(opinion(&desk.view(), NOW).state(), GuardState::SoftPause);
+        desk.account.foreign_orders = 2;
         assert_eq!(opinion(&desk.view(), NOW).state(), GuardState::HardStop);
     }
 
