@@ -1139,6 +1139,45 @@ fn an_execution_of_any_order_of_ours_is_booked_and_is_nobody_else_s() {
     }
 }
 
+/// Each request that ended all orders counted as a repeat of every orphan's own cancel, and put the
+/// next one off by a second.
+#[test]
+fn an_order_of_an_earlier_run_is_canceled_singly_however_often_all_are() {
+    let mut bench = Bench::resting();
+    let older =
+        OrderUpdate { client: ClientId { epoch: 2, number: 9 }, order_id: 77, ..bench.open[0] };
+    bench.open.push(older);
+    bench.step(Event::OrderUpdate(older));
+    for _ in 0..12 {
+        for _ in 0..3 {
+            bench.feed(Stream::Private, FeedState::Lost);
+        }
+        bench.quiet_seconds(1);
+    }
+    let singly = |view: &&CommandView| match view {
+        CommandView::Cancel(cancel) => cancel.order_id == 77,
+        _ => false,
+    };
+    let singly = bench.said.iter().filter(singly).count();
+    assert!(singly >= 11, "{singly} cancels in twelve seconds");
+}
+
+/// Under the policy `halt` an engine stopped for good by what its own earlier run had left resting.
+#[test]
+fn under_halt_an_order_of_an_earlier_run_is_canceled_and_a_stranger_s_stops_for_good() {
+    for (epoch, state) in [(2, GuardState::SoftPause), (0, GuardState::HardStop)] {
+        let mut bench = Bench::resting();
+        let key = u16::try_from(param::at::foreign_orders).expect("a place");
+        let halt = Operator { key, value: 1, ..Operator::program(Directive::Set) };
+        bench.step(Event::Operator(halt));
+        let client = ClientId { epoch, number: if epoch == 0 { 0 } else { 9 } };
+        let other = OrderUpdate { client, order_id: 77, ..bench.open[0] };
+        bench.open.push(other);
+        bench.step(Event::OrderUpdate(other));
+        assert_eq!(bench.engine.state(), state, "{:?}", bench.engine.account());
+    }
+}
+
 #[test]
 fn a_disk_that_has_refused_a_write_stops_for_good() {
     let mut bench = Bench::running();

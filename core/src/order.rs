@@ -116,9 +116,9 @@ pub struct Orphan {
     pub lots: Lots,
     /// When it was first seen.
     pub seen: MonoNanos,
-    /// When the last cancel for it was sent; [`MonoNanos::ZERO`] for none.
+    /// When the last cancel for it alone was sent; [`MonoNanos::ZERO`] for none.
     pub cancel_sent: MonoNanos,
-    /// Cancels sent for it.
+    /// Cancels sent for it alone.
     pub cancels: u16,
     known: MonoNanos,
 }
@@ -287,14 +287,9 @@ impl<'m> OrderTable<'m> {
     }
 
     /// A cancel of every order of an instrument ([`InstrumentId::ALL`]: of all) is on its way.
+    /// Orphans are canceled singly all the same: either way may be the slow one.
     pub fn cancel_all_sent(&mut self, instrument: InstrumentId, now: MonoNanos) {
         self.for_linked(instrument, |table, at| table.cancel_sent_at(at, now));
-        for orphan in &mut self.orphans[..self.orphans_len] {
-            if covers(instrument, orphan.instrument) {
-                orphan.cancels = orphan.cancels.saturating_add(1);
-                orphan.cancel_sent = now;
-            }
-        }
     }
 
     /// Takes the answer to a request in.

@@ -22,9 +22,12 @@ impl Bucket {
         self.full_at.since(now) + cost <= depth
     }
 
-    /// Takes a token, there or not: a cancel is counted and never refused.
+    /// Takes a token, there or not: a cancel is counted and never refused. No more is owed than two
+    /// seconds' worth, and one token at least: the venue counts by the second, and forgets.
     fn take(&mut self, per_s: Rate, now: MonoNanos) {
-        self.full_at = self.full_at.max(now).after(cost_ns(per_s));
+        let cost = cost_ns(per_s);
+        let most = now.after(cost.max(2 * SECONDS));
+        self.full_at = self.full_at.max(now).after(cost).min(most);
     }
 }
 
@@ -213,6 +216,18 @@ mod tests {
         }
         assert!(!bucket.has_token(rate, start.after(SECONDS / 4 - 1)), "one nanosecond early");
         assert!(bucket.has_token(rate, start.after(SECONDS / 4)));
+    }
+
+    /// A burst of cancels was owed in full: at four a second, forty kept quotes away for 10 s.
+    #[test]
+    fn a_burst_of_cancels_is_owed_for_two_seconds_at_most() {
+        let (mut bucket, rate, start) = (Bucket::FULL, Rate(4 * E8), MonoNanos(SECONDS));
+        for _ in 0..40 {
+            bucket.take(rate, start);
+        }
+        let free = start.after(2 * SECONDS - 3 * SECONDS / 4);
+        assert!(!bucket.has_token(rate, MonoNanos(free.0 - 1)));
+        assert!(bucket.has_token(rate, free));
     }
 
     #[test]

@@ -403,8 +403,8 @@ impl<G: Gate> Engine<'_, G> {
             && !self.params.commits(Defect::ForeignOrdersCanceled);
         while Self::has_room(out) {
             let due = self.orders.orphans().find(|orphan| {
-                let again = orphan.seen.after(ORPHAN_CANCEL_NS * u64::from(orphan.cancels));
-                (orphan.client.is_own() || !halt) && now >= again
+                let again = orphan.cancel_sent.after(ORPHAN_CANCEL_NS);
+                (orphan.client.is_own() || !halt) && (orphan.cancels == 0 || now >= again)
             });
             let Some(&orphan) = due else { break };
             let first = orphan.cancels == 0;
