@@ -66,6 +66,10 @@ pub struct Gateway {
     way_told: bool,
     /// Cancels of one instrument that go out together.
     cancels: Vec<Cancel>,
+    /// When several last shared a message, on this session.
+    batch_at: Option<MonoNanos>,
+    /// The venue has refused one of those on this session: each goes by itself.
+    singly: bool,
     orders: Orders,
     sweep: Sweep,
     /// Leave to send creates.
@@ -153,6 +157,9 @@ const CHANNELS: [Channel; 4] = [Channel::Order, Channel::Fill, Channel::Position
 /// client.
 const BATCH_MIN: usize = 3;
 
+/// An error that names no request and comes this soon after such a message may be its answer.
+const BATCH_ANSWER_NS: u64 = SECONDS;
+
 /// Commands taken in a cycle.
 const QUOTA: usize = 64;
 
@@ -211,6 +218,8 @@ impl Gateway {
             way: Way::Socket,
             way_told: false,
             cancels: Vec::with_capacity(BATCH_MAX),
+            batch_at: None,
+            singly: false,
             orders: Orders::new(INTENT_TTL_NS),
             lease: Lease::unshared(),
             unsent: Vec::with_capacity(QUOTA),
@@ -261,6 +270,7 @@ impl Gateway {
         assert!(!self.held[seat], "a seat holds one session");
         self.held[seat] = true;
         self.connects += 1;
+        (self.batch_at, self.singly) = (None, false);
         self.overlap.clear();
         if self.held[1 - seat] {
             self.turn = Turn::Making;
@@ -426,10 +436,10 @@ impl Gateway {
                     Control::Probed(code) => self.probed(code, now),
                     // Without one of its channels a session is not live: the answer stays due,
                     // and the session begins anew.
-                    Control::SubscribeFailed(_)
-                    | Control::Pong
-                    | Control::Unsubscribed(..)
-                    | Control::Failed(_) => {}
+                    Control::SubscribeFailed(_) | Control::Failed(_) => {
+                        self.on_error(seat, session.state(), now);
+                    }
+                    Control::Pong | Control::Unsubscribed(..) => {}
                 },
                 Ok(Message::Events(_) | Message::Unread) => {}
                 // Nothing private may be lost.
@@ -461,6 +471,16 @@ impl Gateway {
             let channels = CHANNELS.map(Subscription::account);
             topics::subscribe(&channels, &mut self.text);
             session.subscribe(&self.text, channels.len() as u32, now);
+        }
+    }
+
+    /// An error that names no request. Soon after a message of several cancels it may mean that
+    /// one: all orders are canceled the other way in.
+    fn on_error(&mut self, seat: usize, state: State, now: MonoNanos) {
+        let soon = self.batch_at.is_some_and(|at| now.since(at) <= BATCH_ANSWER_NS);
+        if soon && seat == self.using && state == State::Live {
+            self.singly = true;
+            self.sweep.all(InstrumentId::ALL, &self.http.directory);
         }
     }
 
@@ -660,7 +680,7 @@ impl Gateway {
         } else {
             let mut left = &cancels[..];
             while !left.is_empty() {
-                let (count, text) = if left.len() >= BATCH_MIN {
+                let (count, text) = if left.len() >= BATCH_MIN && !self.singly {
                     let batch = self.encoder.cancel_batch(left);
                     (batch.count, batch.text)
                 } else {
@@ -672,6 +692,7 @@ impl Gateway {
                 if sent {
                     let class = if count > 1 { Class::CancelBatch } else { Class::Cancel };
                     self.http.budget.sent(class, now);
+                    self.batch_at = if count > 1 { Some(now) } else { self.batch_at };
                 } else {
                     asked.iter().for_each(|cancel| self.divert(cancel, now));
                 }

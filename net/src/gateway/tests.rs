@@ -259,6 +259,39 @@ fn a_cancel_that_the_session_cannot_take_goes_the_other_way_in() {
     assert!(swept.iter().all(|contract| contract == "BTCUSDT"), "{swept:?}");
 }
 
+/// A message of several cancels that was refused by an error without its id was heard of by nobody:
+/// the orders rested until each was chased.
+#[test]
+fn cancels_that_an_error_without_an_id_may_have_refused_go_the_other_way_in() {
+    for (late, swept) in [(SECONDS, &["ETHUSDT", "BTCUSDT"][..]), (SECONDS + 1, &[])] {
+        let mut rig = Rig::subscribed(false);
+        rig.sent();
+        (1..=3).for_each(|number| rig.command(cancel(number)));
+        rig.step();
+        assert_eq!(frames(&rig.sent()), 1, "they share a message");
+        rig.now = rig.now.after(late);
+        rig.receive(&peer::text(r#"{"event":"error","code":"30016","msg":"no such topic"}"#));
+        assert_eq!(rig.swept(6), swept);
+        (4..=6).for_each(|number| rig.command(cancel(number)));
+        rig.step();
+        assert_eq!(frames(&rig.sent()), if swept.is_empty() { 1 } else { 3 });
+    }
+}
+
+/// How many messages there are in what a session has sent.
+fn frames(mut bytes: &[u8]) -> usize {
+    let mut frames = 0;
+    while let Some(length) = bytes.get(1).map(|length| usize::from(length & 0x7F)) {
+        let (head, length) = match length {
+            126 => (8, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
+            length => (6, length),
+        };
+        bytes = &bytes[head + length..];
+        frames += 1;
+    }
+    frames
+}
+
 /// After a refusal for its rate two requests a second end all orders of two contracts. A single
 /// cancel was dropped in favor of such a one that stood behind those of nine other contracts.
 #[test]
