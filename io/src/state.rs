@@ -384,7 +384,9 @@ impl Recovered {
             let day = date_of(day.day);
             return Err(StateError::Future { path: dir.path.join(LEDGER), day });
         }
-        if self.known { events_of(&self.kept, self.latch, rules) } else { Ok(Vec::new()) }
+        // Before the first run only a latch can be there, which somebody has put up from outside:
+        // the account is taken as it is found then, and nothing is said of positions.
+        events_of(&self.kept, self.latch, if self.known { rules } else { &[] })
     }
 }
 
@@ -555,8 +557,13 @@ pub fn rearm_at_rest(
     if !right {
         return Err(StateError::OtherIncident { latched, named: incident });
     }
-    let identity =
-        read_identity(&*fs, dir)?.ok_or_else(|| corrupt(&dir.join(IDENTITY), "is missing"))?;
+    let lock = lock_file(&*fs, &dir.join("lock"))?.ok_or(StateError::Locked(dir.to_owned()))?;
+    let Some(identity) = read_identity(&*fs, dir)? else {
+        // No run has begun here: the latch is all there is.
+        never_began(&*fs, dir)?;
+        return Ok(disk::remove(&*fs, &dir.join(LATCH))?);
+    };
+    drop(lock);
     let (mut state, recovered) = StateDir::open(dir, &identity, utc)?;
     state.rearm(incident, utc)?;
     if recovered.dirty { Ok(()) } else { state.mark_clean() }
@@ -608,16 +615,8 @@ fn check_identity(
     dir: &Path,
     identity: &Identity,
 ) -> Result<bool, StateError> {
-    let path = dir.join(IDENTITY);
     let Some(found) = read_identity(fs, dir)? else {
-        let is_there = |name: &&str| !matches!(fs.entry(&dir.join(name)), Ok(Entry::Nothing));
-        // A latch alone is a person's who has acted from here before any run.
-        let orphaned = [DAILY, LEDGER, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
-        return if orphaned {
-            Err(corrupt(&path, "is missing, while other state is there"))
-        } else {
-            Ok(false)
-        };
+        return never_began(fs, dir).map(|()| false);
     };
     if found == *identity {
         return Ok(true);
@@ -630,6 +629,15 @@ fn check_identity(
         found: found.to_string(),
         expected: identity.to_string(),
     })
+}
+
+/// Refuses a directory without identity in which a run has begun all the same. A latch alone is a
+/// person's who has acted from here before any run.
+fn never_began(fs: &dyn FileSystem, dir: &Path) -> Result<(), StateError> {
+    let is_there = |name: &&str| !matches!(fs.entry(&dir.join(name)), Ok(Entry::Nothing));
+    let orphaned = [DAILY, LEDGER, EPOCHS[0], EPOCHS[1]].iter().any(is_there);
+    let missing = || corrupt(&dir.join(IDENTITY), "is missing, while other state is there");
+    if orphaned { Err(missing()) } else { Ok(()) }
 }
 
 /// Whose directory it is; `None` for one that was never started.
@@ -1199,8 +1207,26 @@ mod tests {
         let reasons = Reasons::NONE.with(Reason::Operator);
         let latch = Latch { incident, reasons, since: UnixNanos(5) };
         assert_eq!(latch_beside(&dir, &latch).expect("written"), latch);
-        let (_, recovered) = open(&dir).expect("a first start");
+        let (state, recovered) = open(&dir).expect("a first start");
         assert_eq!(recovered.latch, Some(latch));
+        // It was read and told to nobody: the first run traded.
+        let told = recovered.events(&state, &[rules(b"BTCUSDT", 1)], UnixNanos(6)).expect("told");
+        let [Event::RestoreDay(day)] = told[..] else { panic!("the stop, and no more: {told:?}") };
+        assert_eq!((day.latched, day.incident, day.reasons), (true, incident, reasons.0));
+    }
+
+    #[test]
+    fn a_latch_on_a_host_that_has_never_run_the_engine_is_cleared_by_its_number() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let incident = incident_beside(0, Beside::Person);
+        let reasons = Reasons::NONE.with(Reason::Operator);
+        let latch = Latch { incident, reasons, since: UnixNanos(5) };
+        latch_beside(dir.path(), &latch).expect("written");
+        let at_rest = |named| rearm_at_rest(dir.path(), named, 7, UnixNanos(6));
+        assert!(matches!(at_rest(incident + 1), Err(StateError::OtherIncident { .. })));
+        at_rest(incident).expect("rearmed, though nothing tells whose directory it is");
+        let (_, recovered) = open(dir.path()).expect("a first start");
+        assert_eq!((recovered.latch, recovered.dirty), (None, false));
     }
 
     #[test]
