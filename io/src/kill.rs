@@ -225,7 +225,7 @@ impl Kill {
 
     /// True when a flatten waits for what the engine believes.
     pub fn wants_belief(&self, now: MonoNanos) -> bool {
-        let work = self.work.as_ref().filter(|work| work.stage == Stage::Flatten);
+        let work = self.work.as_ref().filter(|work| matches!(work.stage, Stage::Flatten { .. }));
         let by_risk = work.is_some_and(|work| work.mandate.trigger == Trigger::Risk);
         by_risk && now >= self.free_at
     }
@@ -375,9 +375,7 @@ impl Kill {
                 };
                 flatten.believe(belief);
                 flatten.take(*step, answers, &context, status, body, now)?;
-                if flatten.is_over() {
-                    work.watch(now);
-                }
+                work.leave_flatten(now);
             }
         }
         Ok(())

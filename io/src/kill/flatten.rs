@@ -21,6 +21,8 @@ pub(super) struct Flatten {
     step: Step,
     wait: MonoNanos,
     round: u32,
+    /// Questions since two readings last agreed that brought nothing.
+    vain: u32,
     /// The reading before, until a second one agrees.
     first: Option<Vec<(InstrumentId, Lots)>>,
     /// What two readings agree on, without zeros.
@@ -73,6 +75,8 @@ pub(super) enum Step {
 const DISAGREE_NS_MAX: u64 = 10 * SECONDS;
 /// Rounds until it is given up.
 const ROUNDS_MAX: u32 = 5;
+/// Questions in vain until it is given up: half a minute at least, by the pauses between them.
+const VAIN_MAX: u32 = 200;
 /// Between two readings that are to agree, and between an order and its effect.
 const SETTLE_NS: u64 = 150 * MILLIS;
 
@@ -85,6 +89,7 @@ impl Flatten {
             step: Step::Positions,
             wait: MonoNanos::ZERO,
             round: 0,
+            vain: 0,
             first: None,
             positions: Vec::new(),
             tickers: Vec::new(),
@@ -116,9 +121,9 @@ impl Flatten {
         &self.orders
     }
 
-    /// What is left, as last read.
-    pub(super) fn positions(&self) -> &[(InstrumentId, Lots)] {
-        &self.positions
+    /// What is left, as last read; `None` when that cannot be told.
+    pub(super) fn positions(&self) -> Option<&[(InstrumentId, Lots)]> {
+        (self.vain < VAIN_MAX).then_some(&self.positions[..])
     }
 
     pub(super) fn next(&self, now: MonoNanos) -> Option<Step> {
@@ -174,8 +179,25 @@ impl Flatten {
 
     /// No answer came: a question is asked again, an order is not. The position will tell.
     pub(super) fn lost(&mut self, step: Step, now: MonoNanos) {
-        if step == Step::Close {
-            self.sent(now);
+        match step {
+            Step::Positions | Step::Tickers => {
+                self.wait = now.after(SETTLE_NS);
+                self.count_vain();
+            }
+            Step::Close => self.sent(now),
+        }
+    }
+
+    /// Begins its round anew with what is held.
+    pub(super) fn read_again(&mut self) {
+        (self.step, self.first) = (Step::Positions, None);
+    }
+
+    /// A question has brought nothing: so many are asked, and then a person must look.
+    fn count_vain(&mut self) {
+        self.vain += 1;
+        if self.vain >= VAIN_MAX {
+            self.status = Some(Status::Partial);
         }
     }
 
@@ -190,12 +212,12 @@ impl Flatten {
         if self.first.as_ref() != Some(&held) {
             self.first = Some(held);
             self.wait = now.after(SETTLE_NS);
-            return;
+            return self.count_vain();
         }
-        self.first = None;
+        (self.first, self.vain) = (None, 0);
         // Only the first order needs both: its own fill reaches the ledger later.
         let agreed = self.belief.as_ref().is_none_or(|belief| *belief == held);
-        if self.round == 0 && !agreed {
+        if self.orders.is_empty() && !agreed {
             let since = *self.disagree.get_or_insert(now);
             self.wait = now.after(SETTLE_NS);
             if now.since(since) > DISAGREE_NS_MAX {

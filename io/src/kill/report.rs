@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use keel_core::units::{MonoNanos, UnixNanos};
 use serde_json::{Value, json};
 
-use super::flatten::Status;
+use super::flatten::{Flatten, Status};
 use super::work::{Seen, Stage, Triggers, Work};
 use super::{Close, Kill};
 use crate::cold::daily::{grid_text, utc_text};
@@ -122,10 +122,8 @@ impl Kill {
 
     /// The position that a flatten has left, by instrument; null where none was read.
     fn positions(&self, work: &Work) -> Value {
-        let Some(flatten) = work.flatten.as_ref().filter(|flatten| flatten.is_over()) else {
-            return Value::Null;
-        };
-        let held = flatten.positions();
+        let flatten = work.flatten.as_ref().filter(|flatten| flatten.is_over());
+        let Some(held) = flatten.and_then(Flatten::positions) else { return Value::Null };
         let rows = self.place.rules.iter().enumerate().map(|(place, rules)| {
             let lots = held.iter().find(|(id, _)| id.index() == place).map_or(0, |(_, l)| l.0);
             (rules.symbol.to_string(), Value::from(grid_text(rules.lot, lots)))

@@ -71,6 +71,7 @@ impl Venue {
                 let word = if self.open.contains(&id) { "live" } else { "cancelled" };
                 format!(r#"{{"orderStatus":"{word}"}}"#)
             }
+            "current-position" => list([].into_iter()),
             other => panic!("{other} is not asked by a kill"),
         };
         (200, format!("{SUCCESS}{data}}}"))
@@ -138,16 +139,21 @@ fn run(kill: &mut Kill, venue: &mut Venue, limit: u64) -> Report {
     let mut now = START;
     while !kill.is_finished() && now < START.after(limit) {
         now = now.after(MILLIS);
-        kill.step(&mut client, &|| UnixNanos(0), now);
-        let request = String::from_utf8(client.transmit().to_vec()).expect("text");
-        if request.is_empty() {
-            continue;
-        }
-        client.sent(request.len(), now);
-        let (status, body) = venue.answer(&request, now);
-        respond(&mut client, (status, &body), now);
+        turn(kill, venue, &mut client, now);
     }
     kill.report(now).expect("a mandate was given")
+}
+
+/// One turn of a kill; what it asks is answered at once.
+fn turn(kill: &mut Kill, venue: &mut Venue, client: &mut Client, now: MonoNanos) {
+    kill.step(client, &|| UnixNanos(0), now);
+    let request = String::from_utf8(client.transmit().to_vec()).expect("text");
+    if request.is_empty() {
+        return;
+    }
+    client.sent(request.len(), now);
+    let (status, body) = venue.answer(&request, now);
+    respond(client, (status, &body), now);
 }
 
 /// Lets an answer arrive.
@@ -318,6 +324,45 @@ fn what_is_to_be_closed_of_one_instrument_is_not_widened_to_all_by_a_mandate_tha
     assert_eq!(first.close, Close::These(both.into()));
     assert!(first.widen(&Mandate { close: Close::All, ..mandate(false) }));
     assert_eq!(first.close, Close::All);
+}
+
+#[test]
+fn while_positions_cannot_be_read_what_appears_is_canceled_and_the_flatten_ends_as_partial() {
+    // Nobody read the list of open orders while positions were closed, and nothing ended that.
+    let mut venue = Venue::with(1..4);
+    venue.late = Some((77, START.after(SECONDS)));
+    venue.refuse.insert("current-position", (u32::MAX, 503));
+    let mut kill = kill();
+    kill.begin(Mandate { close: Close::All, ..mandate(false) });
+    let report = run(&mut kill, &mut venue, 60 * SECONDS);
+    assert!(report.finished && venue.over.contains(&77), "{}", report.body);
+    assert_eq!(report.body["status"], "partial");
+    assert_eq!(report.body["flatten"]["status"], "partial");
+    let asked =
+        |name: &str| venue.asked.iter().map(|path| path.ends_with(name)).collect::<Vec<_>>();
+    let second_cancel = asked("cancel-symbol-order").iter().skip(1).position(|&it| it);
+    let last_reading = asked("current-position").iter().rposition(|&it| it);
+    assert!(second_cancel < last_reading, "it was canceled while positions were asked for");
+}
+
+#[test]
+fn a_list_that_cannot_be_read_does_not_keep_positions_from_being_closed() {
+    let mut venue = Venue::with(1..4);
+    let mut kill = kill();
+    kill.begin(Mandate { close: Close::All, ..mandate(false) });
+    let mut client = kill.client();
+    let mut now = START;
+    let mut flat = false;
+    while !flat && now < START.after(5 * SECONDS) {
+        now = now.after(MILLIS);
+        if kill.work.as_ref().is_some_and(|work| work.flatten.is_some()) {
+            venue.refuse.insert("unfilled-orders", (u32::MAX, 503));
+        }
+        turn(&mut kill, &mut venue, &mut client, now);
+        let report = kill.report(now).expect("a mandate was given");
+        flat = report.body["flatten"]["status"] == "nothing_held";
+    }
+    assert!(flat);
 }
 
 #[test]

@@ -93,7 +93,10 @@ pub(super) enum Stage {
         pages: u32,
     },
     /// Positions are closed.
-    Flatten,
+    Flatten {
+        /// The next look for orders that were on their way.
+        look: MonoNanos,
+    },
     /// What was on its way is waited for.
     Watch {
         /// The next look.
@@ -184,7 +187,8 @@ impl Work {
                 }))
             }
             Stage::Elsewhere { .. } => Some(Ask::Ended),
-            Stage::Flatten => {
+            Stage::Flatten { look } if now >= look || self.cursor.is_some() => Some(Ask::Open),
+            Stage::Flatten { .. } => {
                 let ids = closing(&self.mandate.close, rules);
                 let flatten = self.flatten.get_or_insert_with(|| Flatten::new(ids, utc));
                 flatten.next(now).map(Ask::Flatten)
@@ -215,6 +219,11 @@ impl Work {
             }
             Ask::Open => {
                 self.begin_list();
+                if let Stage::Flatten { look } = &mut self.stage {
+                    // The positions do not wait for it.
+                    *look = now.after(WATCH_NS);
+                    return;
+                }
                 // What is not seen may rest all the same.
                 if failures.is_multiple_of(BLIND_LISTS) && !self.mandate.dry_run {
                     (self.zeros, self.looking) = (0, false);
@@ -245,6 +254,7 @@ impl Work {
                 if let Some(flatten) = &mut self.flatten {
                     flatten.lost(*step, now);
                 }
+                self.leave_flatten(now);
             }
             Ask::Time => {}
         }
@@ -376,12 +386,14 @@ impl Work {
             if !self.look_for_triggers() {
                 self.finish(now);
             }
-        } else if self.open.is_empty() {
+        } else if !self.open.is_empty() {
+            self.still_open();
+        } else if let Stage::Flatten { look } = &mut self.stage {
+            *look = now.after(WATCH_NS);
+        } else {
             self.zeros += 1;
             (self.acknowledged, self.rounds, self.by_ids) = (false, 0, false);
             self.zero_read(zombie_ns, now);
-        } else {
-            self.still_open();
         }
     }
 
@@ -420,14 +432,23 @@ impl Work {
             self.verified.get_or_insert(now);
             let flattened = self.flatten.as_ref().is_some_and(Flatten::is_over);
             if self.mandate.close != Close::Nothing && !flattened {
-                self.stage = Stage::Flatten;
+                // Orders that appeared may have filled: what was read before them is old.
+                self.flatten.iter_mut().for_each(Flatten::read_again);
+                self.stage = Stage::Flatten { look: now.after(WATCH_NS) };
             } else {
                 self.watch(now);
             }
         }
     }
 
-    pub(super) fn watch(&mut self, now: MonoNanos) {
+    /// Goes on to watch once the flatten is over.
+    pub(super) fn leave_flatten(&mut self, now: MonoNanos) {
+        if self.flatten.as_ref().is_some_and(Flatten::is_over) {
+            self.watch(now);
+        }
+    }
+
+    fn watch(&mut self, now: MonoNanos) {
         self.zeros = 0;
         self.stage = Stage::Watch { next: now.after(WATCH_NS) };
     }
