@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crossbeam::channel;
+use crossbeam::channel::{self, TrySendError};
 use keel_core::command::{Ruled, Ruling};
 use keel_core::event::{Directive, Operator};
 use keel_core::guard::{Reason, Reasons};
@@ -37,6 +37,8 @@ pub struct KillBoard {
     reports: AtomicU64,
     /// A hot thread turns no more; the process cannot end in order.
     hung: AtomicBool,
+    /// The engine has not heard a person's kill.
+    unheard: AtomicBool,
 }
 
 impl KillBoard {
@@ -55,6 +57,12 @@ impl KillBoard {
     pub fn has_hung(&self) -> bool {
         // Relaxed: a flag that only rises.
         self.hung.load(Ordering::Relaxed)
+    }
+
+    /// True once a person's kill has not stopped the engine in time: somebody else must latch.
+    pub fn is_unheard(&self) -> bool {
+        // Relaxed: a flag that only rises.
+        self.unheard.load(Ordering::Relaxed)
     }
 
     /// Puts a report up, unless somebody is reading just now.
@@ -102,8 +110,11 @@ pub struct KillAgent {
     /// Who waits for an answer.
     waiting: Vec<Waiting>,
     tickets: u32,
-    /// The incident that has been acted upon.
+    /// A person's kill that the engine has not acted upon yet.
+    pressed: Option<Pressed>,
+    /// The incident that has been acted upon, and whether positions are closed for it.
     incident: u64,
+    closes: bool,
     /// The engine is gone or hangs, and that has been acted upon since then.
     lost: Option<MonoNanos>,
     /// How far the kill was when that was told last.
@@ -118,6 +129,14 @@ struct Waiting {
     client: u64,
     until: MonoNanos,
     what: Awaited,
+}
+
+/// A person's kill on its way to the engine.
+struct Pressed {
+    operator: Operator,
+    since: MonoNanos,
+    /// The engine's channel has taken it.
+    sent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +177,9 @@ impl KillAgent {
             guardian_still_ns: 0,
             waiting: Vec::new(),
             tickets: 0,
+            pressed: None,
             incident: 0,
+            closes: false,
             lost: None,
             told: (false, false),
             alone: None,
@@ -218,10 +239,29 @@ impl KillAgent {
                 if !dry_run {
                     // First our own request, then the engine, whose gateway cancels as well.
                     self.parts.hand.step(now, poller);
-                    // A full channel holds what stops the engine too; the fence is up.
-                    let _ = self.directives.try_send(directive(Directive::Kill));
+                    let operator = directive(Directive::Kill);
+                    self.pressed = Some(Pressed { operator, since: now, sent: false });
+                    self.press(now);
                 }
             }
+        }
+    }
+
+    /// Tells the engine to stop for good until it has: only that latches, and the fence and our own
+    /// cancels end with this process.
+    fn press(&mut self, now: MonoNanos) {
+        let Some(pressed) = &mut self.pressed else { return };
+        let mut gone = false;
+        if !pressed.sent {
+            let sent = self.directives.try_send(pressed.operator);
+            pressed.sent = sent.is_ok();
+            gone = matches!(sent, Err(TrySendError::Disconnected(_)));
+        }
+        if self.parts.vitals.stopped().is_some() {
+            self.pressed = None;
+        } else if gone || now.since(pressed.since) > RULING_NS_MAX * self.parts.speed {
+            // Relaxed: a flag that only rises.
+            self.parts.board.unheard.store(true, Ordering::Relaxed);
         }
     }
 
@@ -271,16 +311,19 @@ impl KillAgent {
     fn watch(&mut self, now: MonoNanos) {
         let vitals = self.parts.vitals;
         match vitals.stopped() {
-            Some((incident, reasons)) if incident != self.incident => {
-                self.incident = incident;
+            // Reasons are added to a stop: money may be lost only after it.
+            Some((incident, reasons))
+                if incident != self.incident || is_for_money(reasons) && !self.closes =>
+            {
+                (self.incident, self.closes) = (incident, is_for_money(reasons));
                 vitals.lease().revoke(Revoker::Kill);
                 let words: Vec<_> = reasons.iter().map(|reason| reason.text()).collect();
-                let close = if is_for_money(reasons) { Close::All } else { Close::Nothing };
+                let close = if self.closes { Close::All } else { Close::Nothing };
                 self.act(words.join("|"), close, now);
             }
             None if self.incident != 0 && !self.parts.hand.is_at_work() => {
                 // Rearmed, and nothing is left of the kill.
-                self.incident = 0;
+                (self.incident, self.closes) = (0, false);
                 vitals.tell_phase(Phase::Idle);
                 vitals.lease().restore(Revoker::Kill);
             }
@@ -400,12 +443,29 @@ impl KillAgent {
     }
 }
 
-/// True for a stop after which positions are closed: for money, and for nothing else. Where the
-/// truth itself is in doubt nothing is traded.
+/// True for a stop after which positions are closed: money is lost, and whatever else is beyond its
+/// limit. Where the truth itself is in doubt, or a person has stopped it, nothing is traded.
 fn is_for_money(reasons: Reasons) -> bool {
-    let money = [Reason::DailyLoss, Reason::WeeklyLoss, Reason::Drawdown, Reason::MarginRatio];
-    !reasons.is_empty() && reasons.iter().all(|reason| money.contains(&reason))
+    let any = |of: &[Reason]| of.iter().any(|&reason| reasons.contains(reason));
+    any(&FOR_MONEY) && !any(&IN_DOUBT)
 }
+
+/// Reasons to close positions.
+const FOR_MONEY: [Reason; 4] =
+    [Reason::DailyLoss, Reason::WeeklyLoss, Reason::Drawdown, Reason::MarginRatio];
+
+/// Reasons to close none.
+const IN_DOUBT: [Reason; 9] = [
+    Reason::PositionDrift,
+    Reason::Contradiction,
+    Reason::ForeignOrder,
+    Reason::Settings,
+    Reason::Capacity,
+    Reason::Operator,
+    Reason::JournalFailed,
+    Reason::StateBehind,
+    Reason::EngineLost,
+];
 
 /// What the engine said, for the person who asked.
 fn answer(ruled: &Ruled, adjustable: &Adjustable) -> Value {
@@ -434,6 +494,7 @@ impl Agent for KillAgent {
         self.parts.vitals.turned(Turning::Kill);
         let guardian_turns = self.parts.vitals.turns(Turning::Guardian);
         self.guardian_still_ns = self.guardian.look(guardian_turns, now);
+        self.press(now);
         self.watch(now);
         let mut work = self.parts.hand.step(now, poller);
         self.hear(now);
@@ -469,6 +530,7 @@ mod tests {
     use crate::cold::door::Target;
     use crate::cold::line::Line;
     use crate::cold::names::Addresses;
+    use crate::control::client::Conversation;
     use crate::kill::tests::kill_at;
     use keel_core::command::GuardChanged;
     use keel_core::guard::GuardState;
@@ -484,9 +546,10 @@ mod tests {
         agent: KillAgent,
         pulse: Arc<Pulse>,
         rulings: Option<Sender<Ruled>>,
+        engine: Option<channel::Receiver<Operator>>,
         poller: Poller,
         now: MonoNanos,
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
     }
 
     impl Bench {
@@ -508,14 +571,14 @@ mod tests {
                 hang_ns: HANG_NS,
                 speed: 1,
             };
-            let (directives, _) = channel::bounded(1);
+            let (directives, engine) = channel::bounded(1);
             let (rulings, heard) = link("rulings", 4, WhenFull::DropAndCount);
             let pulse = Arc::new(Pulse::default());
             let hot = vec![pulse.clone()];
             let agent = KillAgent::new(parts, directives, heard, Arc::default(), hot);
             let poller = Poller::new(4).expect("a poller");
             let (rulings, now) = (Some(rulings), MonoNanos(SECONDS));
-            Self { agent, pulse, rulings, poller, now, _dir: dir }
+            Self { agent, pulse, rulings, engine: Some(engine), poller, now, dir }
         }
 
         /// Lets time pass, with a thread that turns or does not.
@@ -531,6 +594,13 @@ mod tests {
 
         fn vitals(&self) -> Vitals {
             self.agent.parts.vitals
+        }
+
+        /// The engine stops for good.
+        fn stop(&self, reasons: Reasons) {
+            let (from, to) = (GuardState::Running, GuardState::HardStop);
+            let (soft, hard, incident) = (0, reasons.0, 7);
+            self.vitals().guard(&GuardChanged { from, to, soft, hard, incident });
         }
 
         fn kills(&mut self) -> bool {
@@ -585,14 +655,82 @@ mod tests {
         ] {
             let mut bench = Bench::new();
             bench.pass(SECONDS, true);
-            let hard = Reasons::NONE.with(reason).0;
-            let (from, to) = (GuardState::Running, GuardState::HardStop);
-            bench.vitals().guard(&GuardChanged { from, to, soft: 0, hard, incident: 7 });
+            bench.stop(Reasons::NONE.with(reason));
             bench.pass(20 * MILLIS, true);
             assert!(!bench.vitals().lease().holds() && bench.kills(), "{reason}");
-            assert_eq!(is_for_money(Reasons(hard)), close == Close::All, "{reason}");
+            assert_eq!(bench.agent.closes, close == Close::All, "{reason}");
         }
-        let mixed = Reasons::NONE.with(Reason::DailyLoss).with(Reason::PositionDrift);
-        assert!(!is_for_money(mixed), "what is held is in doubt");
+    }
+
+    #[test]
+    fn a_loss_closes_positions_beside_any_limit_of_exposure_and_beside_no_doubt() {
+        let of = |reasons: &[Reason]| {
+            reasons.iter().fold(Reasons::NONE, |reasons, &reason| reasons.with(reason))
+        };
+        for &reason in Reason::ALL {
+            let with_loss = is_for_money(of(&[Reason::DailyLoss, reason]));
+            assert_eq!(with_loss, !IN_DOUBT.contains(&reason), "{reason}");
+            assert_eq!(is_for_money(of(&[reason])), FOR_MONEY.contains(&reason), "{reason}");
+        }
+        assert!(!is_for_money(Reasons::NONE));
+    }
+
+    #[test]
+    fn a_loss_that_comes_after_another_limit_closes_positions_in_the_same_incident() {
+        // The position's value went over its limit first, and the loss that followed within the
+        // same incident was not looked at: the position stayed open.
+        let mut bench = Bench::new();
+        bench.pass(SECONDS, true);
+        let mut hard = Reasons::NONE.with(Reason::PositionNotional);
+        bench.stop(hard);
+        bench.pass(20 * MILLIS, true);
+        assert!(bench.kills() && !bench.agent.closes);
+        hard = hard.with(Reason::DailyLoss);
+        bench.stop(hard);
+        bench.pass(20 * MILLIS, true);
+        assert!(bench.agent.closes);
+        let report = bench.agent.parts.hand.report(bench.now).expect("a mandate");
+        assert_eq!(report.body["reasons"], "position_notional|daily_loss|position_notional");
+    }
+
+    /// Presses the button, as a person does by the socket.
+    fn press(bench: &mut Bench) {
+        let kill = Request::Kill { dry_run: false, flatten: false, instrument: None };
+        let _talk = Conversation::begin(bench.dir.path(), &kill).expect("a conversation");
+        bench.pass(50 * MILLIS, true);
+        assert!(bench.kills());
+    }
+
+    #[test]
+    fn a_kill_that_finds_the_engines_channel_full_is_told_when_there_is_room() {
+        let mut bench = Bench::new();
+        bench.pass(SECONDS, true);
+        let pause = Operator::program(Directive::Pause);
+        bench.agent.directives.try_send(pause).expect("room for one");
+        press(&mut bench);
+        let engine = bench.engine.clone().expect("a channel");
+        assert_eq!(engine.try_recv().map(|it| it.directive), Ok(Directive::Pause));
+        bench.pass(20 * MILLIS, true);
+        assert_eq!(engine.try_recv().map(|it| it.directive), Ok(Directive::Kill));
+        bench.pass(SECONDS, true);
+        assert!(engine.is_empty(), "once is enough");
+        bench.stop(Reasons::NONE.with(Reason::Operator));
+        bench.pass(5 * SECONDS, true);
+        assert!(!bench.agent.parts.board.is_unheard());
+    }
+
+    #[test]
+    fn a_kill_that_stops_no_engine_is_for_the_process_to_latch() {
+        for gone in [false, true] {
+            let mut bench = Bench::new();
+            bench.pass(SECONDS, true);
+            if gone {
+                bench.engine = None;
+            }
+            press(&mut bench);
+            assert_eq!(bench.agent.parts.board.is_unheard(), gone);
+            bench.pass(RULING_NS_MAX, true);
+            assert!(bench.agent.parts.board.is_unheard());
+        }
     }
 }

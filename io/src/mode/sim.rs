@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossbeam::channel::TrySendError;
 use keel_core::event::{Boot, Directive, Event, Operator, Parameter, Rules};
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
@@ -50,6 +51,10 @@ pub struct Running {
     board: Arc<KillBoard>,
     /// Reports of the kill that have been written.
     reported: u64,
+    /// The incident that this process has latched itself.
+    latched: Option<u64>,
+    /// A stop that was asked for and has found no room yet.
+    stop_owed: AtomicBool,
     home: Home,
     clock: Clock,
 }
@@ -137,9 +142,18 @@ impl Running {
 
     /// Asks for an ordered stop.
     pub fn stop(&self) {
-        let operator = Operator::program(Directive::Stop);
-        // A full channel already holds what ends the run.
-        let _ = self.threads.directives.try_send(operator);
+        // Relaxed: the flag carries nothing but itself.
+        self.stop_owed.store(true, Ordering::Relaxed);
+        self.tell_stop();
+    }
+
+    /// Tells the engine of a stop that it has not been told of: its channel may have been full.
+    fn tell_stop(&self) {
+        // Relaxed: as above.
+        if self.stop_owed.load(Ordering::Relaxed) {
+            let sent = self.threads.directives.try_send(Operator::program(Directive::Stop));
+            self.stop_owed.store(matches!(sent, Err(TrySendError::Full(_))), Ordering::Relaxed);
+        }
     }
 
     /// True once every thread has ended.
@@ -151,6 +165,10 @@ impl Running {
     /// latches where the engine cannot. To be called now and then. Gives whether zero is verified,
     /// once a hot thread has been found to hang: the process cannot end in order then.
     pub fn attend(&mut self) -> Option<bool> {
+        self.tell_stop();
+        if self.board.is_unheard() && self.latched.is_none() {
+            self.latch(Reason::Operator);
+        }
         let reports = self.board.reports();
         if reports != self.reported
             && let Some(report) = self.board.report()
@@ -160,8 +178,8 @@ impl Running {
         }
         let now = self.clock.now();
         if self.guardian.as_mut().is_some_and(|guardian| guardian.is_lost(now)) {
-            eprintln!("the guardian is lost, and without one nothing is traded: the run ends");
             self.stop();
+            eprintln!("the guardian is lost, and without one nothing is traded: the run ends");
         }
         if !self.board.has_hung() {
             return None;
@@ -171,21 +189,27 @@ impl Running {
     }
 
     /// Writes the kill's report, after the latch where only this process can write it.
-    fn write(&self, report: &Report) {
-        let utc = Clock::start().utc();
-        let Home { run_dir, state_dir, instance, epoch } = &self.home;
-        let mut incident = self.vitals.stopped().map_or(0, |(incident, _)| incident);
+    fn write(&mut self, report: &Report) {
         if self.board.has_hung() {
-            let own = state::incident_beside(*epoch, Beside::Process);
-            let reasons = Reasons::NONE.with(Reason::EngineLost);
-            let latch = Latch { incident: own, reasons, since: utc };
-            match state::latch_beside(state_dir, &latch) {
-                Ok(latched) => incident = latched.incident,
-                Err(error) => eprintln!("the latch could not be written: {error}"),
-            }
+            self.latch(Reason::EngineLost);
         }
-        if let Err(error) = report::write(run_dir, report, instance, incident, utc) {
+        let stopped = self.vitals.stopped().map(|(incident, _)| incident);
+        let incident = self.latched.or(stopped).unwrap_or(0);
+        let (run_dir, instance) = (&self.home.run_dir, &self.home.instance);
+        if let Err(error) = report::write(run_dir, report, instance, incident, Clock::start().utc())
+        {
             eprintln!("the kill's report could not be written: {error}");
+        }
+    }
+
+    /// Latches in the engine's place. What is latched already stays.
+    fn latch(&mut self, reason: Reason) {
+        let incident = state::incident_beside(self.home.epoch, Beside::Process);
+        let (reasons, since) = (Reasons::NONE.with(reason), Clock::start().utc());
+        let latch = Latch { incident, reasons, since };
+        match state::latch_beside(&self.home.state_dir, &latch) {
+            Ok(latched) => self.latched = Some(latched.incident),
+            Err(error) => eprintln!("the latch could not be written: {error}"),
         }
     }
 
@@ -243,8 +267,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
 
     let kill = kill_parts(&setup, &side, &rules, epoch, &clock, &venue, vitals)?;
     let (orders, targets, exchange) = side.orders(&rules, &recovered, &restored, clock.now());
-    let boot = boot(&setup, &rules, &recovered);
-    let boot = first_events(boot, &setup.params, &rules, restored);
+    let boot = first_events(boot(&setup, &rules, &recovered), &setup.params, &rules, restored);
     let recorder = Recorder::open(run_of(&setup), state, anchor)?;
     let stop_at = stop_at(&setup, clock.now());
     let home = Home {
@@ -278,6 +301,8 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         vitals,
         board,
         reported: 0,
+        latched: None,
+        stop_owed: AtomicBool::new(false),
         home,
         clock: watch_clock,
     })
