@@ -62,7 +62,9 @@ impl Latency {
     pub fn new() -> Self {
         let empty =
             || Histogram::new_with_bounds(1, SLOWEST_NS, 3).expect("constant bounds are good");
-        Self { stages: std::array::from_fn(|_| empty()), incomplete: 0 }
+        let mut stages = std::array::from_fn(|_| empty());
+        stages.iter_mut().for_each(touch);
+        Self { stages, incomplete: 0 }
     }
 
     /// Counts one order. Incomplete stamps are counted apart and measure nothing; a time beyond 10
@@ -113,6 +115,18 @@ impl Default for Latency {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Makes a histogram's memory resident: each rare time would bring a page of it otherwise, for
+/// days.
+fn touch(histogram: &mut Histogram<u64>) {
+    let mut nanos = 1;
+    while nanos < SLOWEST_NS {
+        // A page holds the counts from 1,024 to 1,536 or from there to 2,048 of any unit.
+        histogram.saturating_record(nanos);
+        nanos += (nanos / 4).max(1);
+    }
+    histogram.reset();
 }
 
 /// Fewer samples than this say nothing of the slowest hundredth.

@@ -32,8 +32,8 @@ pub struct Tables {
     fills: Table,
     minutes: Table,
     days: Table,
-    /// Every execution that `fills.csv` has a row for.
-    known: BTreeSet<u64>,
+    /// Executions that `fills.csv` has a row for, until no run before can have any more.
+    known: Option<BTreeSet<u64>>,
     /// The newest minute that `minute.csv` may not have again.
     last_minute: i64,
 }
@@ -126,7 +126,13 @@ impl Tables {
             last_minute = last_minute.max(minute.unwrap_or(i64::MIN));
         })?;
         let days = Table::open(fs, dir.join("daily.csv"), DAYS, now, |_| {})?;
-        Ok(Self { labels, fills, minutes, days, known, last_minute })
+        Ok(Self { labels, fills, minutes, days, known: Some(known), last_minute })
+    }
+
+    /// Forgets which executions have rows: those of a run come once. They would be kept for as long
+    /// as it lasts.
+    pub fn forget(&mut self) {
+        self.known = None;
     }
 
     /// Appends the row of an execution; false when it already has one.
@@ -134,7 +140,7 @@ impl Tables {
     /// # Errors
     /// What the system says.
     pub fn fill(&mut self, booked: &Booked, context: &FillContext) -> Result<bool, Refused> {
-        if self.known.contains(&booked.trade_id) {
+        if self.known.as_mut().is_some_and(|known| !known.insert(booked.trade_id)) {
             return Ok(false);
         }
         let rules = &context.rules;
@@ -157,7 +163,6 @@ impl Tables {
         row.text(client_text(&self.labels.instance, booked.client));
         row.optional(context.latency_ns.map(micros));
         self.fills.append(row)?;
-        self.known.insert(booked.trade_id);
         Ok(true)
     }
 

@@ -366,6 +366,7 @@ fn write_missing_rows(
             }
         }
     }
+    tables.iter_mut().for_each(Tables::forget);
     Ok(tables.iter_mut().try_for_each(Tables::sync)?)
 }
 

@@ -1,6 +1,6 @@
 //! The tally: what durable records add up to, for the files and for the desk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use keel_core::book::Fault;
 use keel_core::command::{
@@ -41,8 +41,8 @@ pub struct Tally {
     pub total: Latency,
     /// What this minute's orders took.
     pub minute: Latency,
-    /// What each of the newest orders took, for its fills.
-    by_order: BTreeMap<ClientId, u64>,
+    /// What each of the newest orders took, for its fills: each where its number says.
+    by_order: Vec<(ClientId, u64)>,
     clock: Option<(ClockSync, MonoNanos)>,
     anchor: Anchor,
     /// Of questions, and of orders.
@@ -120,7 +120,7 @@ impl Tally {
             anchor,
             total: Latency::new(),
             minute: Latency::new(),
-            by_order: BTreeMap::new(),
+            by_order: vec![(ClientId::FOREIGN, 0); ORDERS_KEPT],
             clock: None,
             headroom: [None; 2],
             rejected: None,
@@ -153,10 +153,8 @@ impl Tally {
                 self.total.record(&tap.stamps);
                 self.minute.record(&tap.stamps);
                 if let (CommandView::Place(order), true) = (order, tap.stamps.is_complete()) {
-                    self.by_order.insert(order.client, tap.stamps.tx.since(tap.stamps.rx));
-                    if self.by_order.len() > ORDERS_KEPT {
-                        self.by_order.pop_first();
-                    }
+                    let took_ns = tap.stamps.tx.since(tap.stamps.rx);
+                    self.by_order[place_of(order.client)] = (order.client, took_ns);
                 }
             }
             TapKind::Digest => {}
@@ -326,7 +324,9 @@ impl Tally {
 
     fn booked(&mut self, booked: &Booked, news: &mut Vec<News>) {
         self.fills += 1;
-        let latency_ns = self.by_order.get(&booked.client).copied();
+        let (client, took_ns) = self.by_order[place_of(booked.client)];
+        let measured = client == booked.client && client != ClientId::FOREIGN;
+        let latency_ns = measured.then_some(took_ns);
         let Some(tracked) = self.tracked.get_mut(booked.instrument.index()) else { return };
         if let Some(rules) = &tracked.rules {
             let realized = booked.tick_lots(rules);
@@ -403,6 +403,11 @@ impl Tally {
         let end = (place + 1).min(self.tracked.len());
         &mut self.tracked[place..end]
     }
+}
+
+/// Where what an order took is kept until so many later ones have been sent.
+fn place_of(client: ClientId) -> usize {
+    (client.number % ORDERS_KEPT as u64) as usize
 }
 
 /// Reasons as they stand in the files.
@@ -509,9 +514,14 @@ mod tests {
     use super::*;
     use crate::journal::Tap;
     use keel_core::command::Notice;
-    use keel_core::event::RequestKind;
+    use keel_core::event::{RequestKind, Rules};
+    use keel_core::gate::{Intent, OrderSpec, Purpose, TimeInForce};
+    use keel_core::instrument::btcusdt;
     use keel_core::layout::SLOT_BYTES;
+    use keel_core::regime::Regime;
+    use keel_core::units::{Lots, Side, Ticks};
     use keel_core::words::Words;
+    use keel_net::stamps::Stamps;
 
     const BTC: InstrumentId = InstrumentId(0);
     const CLIENT: ClientId = ClientId { epoch: 3, number: 17 };
@@ -542,6 +552,71 @@ mod tests {
 
     fn notice(kind: NoticeKind, client: ClientId, a: i64, b: i64) -> Notice {
         Notice { kind, instrument: BTC, client, order_id: 0, a, b }
+    }
+
+    /// An order that took so long on its way out.
+    fn sent(client: ClientId, took_ns: u64) -> Tap {
+        let intent = Intent {
+            instrument: BTC,
+            side: Side::Buy,
+            price: Ticks(800_000),
+            lots: Lots(1),
+            time_in_force: TimeInForce::PostOnly,
+            reduce_only: false,
+            level: 0,
+            purpose: Purpose::Quote,
+            made: MonoNanos(1),
+        };
+        let mut slot = [0; SLOT_BYTES];
+        CommandView::Place(OrderSpec { client, intent }).encode(&mut slot);
+        let (rx, tx) = (MonoNanos(1), MonoNanos(1).after(took_ns));
+        Tap::stamps(slot, Stamps { rx, decoded: rx, dequeued: rx, decided: rx, tx })
+    }
+
+    #[test]
+    fn a_fill_tells_what_its_order_took_while_that_is_among_the_newest() {
+        let (mut tally, mut news) = (tally(), Vec::new());
+        tally.event(&Event::Rules(Rules { id: BTC, instrument: btcusdt() }), MonoNanos(1));
+        let last = CLIENT.number + ORDERS_KEPT as u64;
+        for number in [CLIENT.number, last - 1, last] {
+            tally
+                .take(&sent(ClientId { number, ..CLIENT }, number * 10), &mut news)
+                .expect("a tap");
+        }
+        for (number, expected) in [
+            (0, None),
+            (CLIENT.number, None),
+            (CLIENT.number + 1, None),
+            (last - 1, Some((last - 1) * 10)),
+            (last, Some(last * 10)),
+        ] {
+            news.clear();
+            let client = ClientId { epoch: CLIENT.epoch * u32::from(number != 0), number };
+            tally.booked(&booked(client), &mut news);
+            let [News::Fill(_, _, context)] = &news[..] else { panic!("a fill: {news:?}") };
+            assert_eq!(context.latency_ns, expected, "order {number}");
+        }
+    }
+
+    fn booked(client: ClientId) -> Booked {
+        Booked {
+            instrument: BTC,
+            client,
+            order_id: 5,
+            trade_id: client.number,
+            side: Side::Buy,
+            maker: true,
+            price: Ticks(800_000),
+            lots: Lots(1),
+            fee: Quote::ZERO,
+            realized: Quote::ZERO,
+            mid_x2: 0,
+            spread: Rate::ZERO,
+            drift: Rate::ZERO,
+            regime: Regime::ALL[0],
+            state: GuardState::Running,
+            ts: UnixNanos(0),
+        }
     }
 
     #[test]
