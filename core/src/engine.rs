@@ -218,6 +218,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         }
         if matches!(touched, Touched::Account | Touched::Orders(_)) || now >= self.due {
             self.settle(now, out);
+            self.gate.settled();
         }
         let turned = self.judge(event, now, out) || self.become_ready(out);
         match touched {

@@ -91,6 +91,10 @@ pub trait Gate {
     /// Looks at an event after the engine has taken it in, and says what the guard should do.
     fn observe(&mut self, event: &Event, view: &View<'_>, now: MonoNanos) -> Opinion;
 
+    /// Tells that figures of the account may have changed by more than the next event says: the
+    /// opinion before it does not hold any longer.
+    fn settled(&mut self);
+
     /// Says whether `intent` may be sent.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ impl Gate for FlattenGate {
         Opinion::FINE
     }
 
+    fn settled(&mut self) {}
+
     fn check(&mut self, intent: &Intent, view: &View<'_>, now: MonoNanos) -> Result<(), Refusal> {
         let instrument = view.instruments.get(intent.instrument.index()).ok_or(Refusal::Rules)?;
         let rules = instrument.rules.ok_or(Refusal::Rules)?;

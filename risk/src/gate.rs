@@ -135,6 +135,10 @@ impl Gate for RiskGate<'_> {
         opinion.union(Self::position_opinion(view, event))
     }
 
+    fn settled(&mut self) {
+        self.deadline = MonoNanos::ZERO;
+    }
+
     fn check(&mut self, intent: &Intent, view: &View<'_>, now: MonoNanos) -> Result<(), Refusal> {
         let instrument = view.instruments.get(intent.instrument.index()).ok_or(Refusal::Rules)?;
         let rules = instrument.rules.ok_or(Refusal::Rules)?;
@@ -589,6 +593,28 @@ mod tests {
             let opinion = RiskGate::new(&mut memory).observe(&ticker, &desk.view(), NOW);
             assert_eq!(opinion.hard.contains(Reason::PositionNotional), stops, "L{below:+}");
         }
+    }
+
+    #[test]
+    fn market_data_is_judged_anew_only_after_the_account_has_settled() {
+        let mut desk = Desk::fine();
+        let mut memory = [InstrumentRisk::default(); 1];
+        let mut gate = RiskGate::new(&mut memory);
+        gate.observe(&Event::Timer(Timer { deadline: NOW }), &desk.view(), NOW);
+        desk.account.cancel_episodes = 3;
+        let trade = Event::Trade(keel_core::event::Trade {
+            instrument: InstrumentId(0),
+            taker: Side::Buy,
+            price: Ticks(MID),
+            lots: Lots(1),
+            trade_id: 1,
+            ts: UnixNanos(0),
+        });
+        let before = gate.observe(&trade, &desk.view(), NOW);
+        assert!(!before.hard.contains(Reason::CancelBudget));
+        gate.settled();
+        let opinion = gate.observe(&trade, &desk.view(), NOW);
+        assert!(opinion.hard.contains(Reason::CancelBudget));
     }
 
     #[test]
