@@ -714,6 +714,57 @@ fn after_a_crash_nothing_is_quoted_until_what_was_on_its_way_can_no_longer_appea
 }
 
 #[test]
+fn a_stop_right_after_a_crash_waits_for_what_may_still_appear() {
+    // A list of none, asked for while creates of the run before were on their way, marked the state
+    // clean; what appeared a second later rested without an engine.
+    let mut bench = Bench::waiting(true);
+    bench.settings(5);
+    bench.connect();
+    bench.step(Event::Operator(Operator::program(Directive::Stop)));
+    let zero = CommandView::Stopped(keel_core::command::Stopped { open: 0 });
+    // The window is three seconds.
+    bench.quiet_seconds(2);
+    assert!(!bench.said.contains(&zero));
+    bench.quiet_seconds(3);
+    assert!(bench.said.contains(&zero), "it ends");
+}
+
+#[test]
+fn a_stop_right_after_a_crash_has_all_of_its_time_after_the_window() {
+    let mut bench = Bench::waiting(true);
+    bench.step(Event::Health(Health { measure: Measure::OrderEntry, value: 1 }));
+    bench.settings(5);
+    bench.connect();
+    bench.step(Event::Operator(Operator::program(Directive::Stop)));
+    // By REST the window is 35 s, and a stop has 15 s.
+    bench.quiet_seconds(34);
+    let stopped = |view: &CommandView| matches!(view, CommandView::Stopped(_));
+    assert!(!bench.said.iter().any(stopped));
+    bench.quiet_seconds(3);
+    let zero = keel_core::command::Stopped { open: 0 };
+    let end = bench.said.iter().find(|view| stopped(view));
+    assert_eq!(end, Some(&CommandView::Stopped(zero)));
+}
+
+#[test]
+fn what_time_alone_has_changed_is_judged_with_the_book_that_shows_it() {
+    // Market data was taken to change no figure of the account, also in a step that had settled
+    // orders whose time was up: the pause came with the next ticker, quotes before it.
+    let mut bench = Bench::running();
+    let key = param::at::max_unknown_orders as u16;
+    bench.step(Event::Parameter(Parameter { key, value: 0 }));
+    assert!(!bench.placed().is_empty());
+    bench.answers = false;
+    let end = bench.now.after(5 * SECONDS);
+    while bench.engine.account().unknown_orders == 0 && bench.now < end {
+        bench.now = bench.now.after(MILLIS);
+        bench.book(MID);
+    }
+    assert!(bench.engine.account().unknown_orders > 0, "nobody has answered");
+    assert_eq!(bench.engine.state(), GuardState::SoftPause);
+}
+
+#[test]
 fn a_latch_that_was_restored_is_told_to_the_files() {
     let mut bench = Bench::waiting(false);
     bench.step(Event::RestoreDay(RestoreDay {

@@ -420,7 +420,7 @@ impl<'m, G: Gate> Engine<'m, G> {
     fn operator(&mut self, operator: &Operator, now: MonoNanos, out: &mut Outbox<'_>) {
         let (ruling, found) = match operator.directive {
             Directive::Stop => {
-                self.stage.begin_stop(now);
+                self.begin_stop(now);
                 (Ruling::Done, 0)
             }
             Directive::Pause => {

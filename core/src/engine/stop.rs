@@ -13,12 +13,12 @@ pub(super) enum Stage {
     Working,
     /// Orders are being canceled.
     Canceling {
-        /// When the stop was asked for.
+        /// From when on its time counts.
         since: MonoNanos,
     },
     /// No order may be live by our table; the venue is asked.
     Verifying {
-        /// When the stop was asked for.
+        /// From when on its time counts.
         since: MonoNanos,
         /// When the table became empty: only a list asked for later proves anything.
         empty: MonoNanos,
@@ -31,9 +31,10 @@ pub(super) enum Stage {
 const LOOK_NS: u64 = 20 * MILLIS;
 
 impl Stage {
-    pub(super) fn begin_stop(&mut self, now: MonoNanos) {
+    /// Begins the end, whose time counts from `since` on.
+    fn begin(&mut self, since: MonoNanos) {
         if *self == Self::Working {
-            *self = Self::Canceling { since: now };
+            *self = Self::Canceling { since };
         }
     }
 
@@ -46,6 +47,12 @@ impl Stage {
 }
 
 impl<G: Gate> Engine<'_, G> {
+    /// Begins the ordered stop. What an earlier run may have left on its way is waited for first.
+    pub(super) fn begin_stop(&mut self, now: MonoNanos) {
+        let gone = self.dirty_since.map_or(now, |since| since.after(self.zombie_ns()));
+        self.stage.begin(now.max(gone));
+    }
+
     pub(super) fn advance_stop(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
         let (Stage::Canceling { since } | Stage::Verifying { since, .. }) = self.stage else {
             return;
@@ -62,6 +69,8 @@ impl<G: Gate> Engine<'_, G> {
                 self.stage = Stage::Verifying { since, empty: now };
                 self.reconcile.want_orders(now);
             }
+            // An order of the run before may still appear: zero proves nothing yet.
+            Stage::Verifying { .. } if self.dirty_since.is_some() => {}
             Stage::Verifying { empty, .. } => match self.reconcile.open_at_venue() {
                 Some((0, asked)) if asked >= empty => self.end(0, out),
                 Some((_, asked)) if asked >= empty => {
