@@ -324,7 +324,7 @@ impl Oracles<'_> {
             Note::Spoiled { .. } => {}
             Note::Ended { route } => {
                 self.calm[*route as usize] = None;
-                self.sync.reset(*route);
+                self.sync.ended(*route, at);
                 if *route == Route::Public {
                     self.whole.clear();
                 }

@@ -147,7 +147,7 @@ impl Oracles<'_> {
         let Some(id) = venue.find(word("symbol")) else {
             return self.fail("I-01", format!("{name} is for no contract"), world);
         };
-        if let Some(missing) = self.sync.missing(word("symbol")) {
+        if let Some(missing) = self.sync.missing(word("symbol"), at) {
             self.fail("I-20", format!("{name} comes without {missing}"), world);
         }
         let grids = venue.instrument(id).rules.grids;
