@@ -70,7 +70,14 @@ fn files_that_are_missing_or_cannot_be_read_are_named() {
 #[test]
 fn modes_that_are_not_open_say_so() {
     let dir = tempfile::tempdir().expect("a directory");
-    ended(dir.path(), &["run", "--mode", "live"]).refused(8, &["live mode", "Nothing was started"]);
+    ended(dir.path(), &["run", "--mode", "live"]).refused(2, &["venue.uid is missing"]);
+    let live = |more: &[&str]| {
+        let mut command = program::keel(dir.path());
+        command.args(["run", "--mode", "live"]).args(more).env("KEEL_VENUE_UID", "7");
+        program::Ended::from(command.output().expect("started"))
+    };
+    live(&[]).refused(8, &["live mode is closed, and nothing was started"]);
+    live(&["--planted", "NotFoundIsGone"]).refused(2, &["never for live mode"]);
     ended(dir.path(), &["run", "--mode", "demo"]).refused(2, &["venue.uid is missing"]);
     ended(dir.path(), &["run", "--for", "soon"]).refused(2, &["--for", "such as 60s or 1h30m"]);
     ended(dir.path(), &["run", "--speed", "2"]).refused(2, &["--speed"]);

@@ -123,6 +123,31 @@ fn the_gate_is_implemented_in_risk_and_tests_only() {
 }
 
 #[test]
+fn who_may_trade_for_real_is_decided_in_one_place_and_who_needs_no_permission_is_named() {
+    // What is called, and the only files that call it.
+    const PLACES: &[(&str, &[&str])] = &[
+        ("live::permit(", &["io/cli/src/golive/gate.rs"]),
+        ("Reach::Live", &["io/src/mode/access.rs"]),
+        (
+            "ToCancel::of(",
+            &["io/src/guardian.rs", "io/src/kill/direct.rs", "io/src/mode/access.rs"],
+        ),
+        ("ToRead::of(", &["io/src/mode/survey.rs"]),
+    ];
+    let mut found = Vec::new();
+    for (call, places) in PLACES {
+        let of_call = sources(&["io/"])
+            .into_iter()
+            .filter(|(_, text)| code_lines(text).any(|(_, line)| line.contains(call)));
+        let files: Vec<String> = of_call.map(|(path, _)| path).collect();
+        if !files.iter().eq(*places) {
+            found.push(format!("{call} in {files:?}, planned in {places:?}"));
+        }
+    }
+    fail_on(&found, "live mode (docs/decisions/0029)");
+}
+
+#[test]
 fn pure_crates_know_no_clock_no_randomness_and_no_random_order() {
     let mut found = Vec::new();
     for (path, text) in

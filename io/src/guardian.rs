@@ -29,7 +29,7 @@ use crate::clock::{Clock, VenueClock};
 use crate::cold::line::Line;
 use crate::kill::report::{self, Report};
 use crate::kill::{self, Close, Kill, Mandate, Trigger};
-use crate::mode::access::Access;
+use crate::mode::access::ToCancel;
 use crate::mode::sim::StartError;
 use crate::os::{self, Process};
 use crate::setup::Setup;
@@ -144,7 +144,7 @@ pub fn run(setup: &Setup, fd: &impl AsFd) -> Result<Outcome, StartError> {
     // Had it ended in between, its number could be another's by now.
     let orphaned = parent_id() != parent;
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
-    let access = Access::of(setup, clock.utc())?;
+    let access = ToCancel::of(setup, clock.utc())?;
     let epoch = state::epoch(&setup.state_dir)?;
     let place = access.place(setup, epoch, Vec::new());
     let kill = Kill::new(place, VenueClock::default(), false);

@@ -18,6 +18,7 @@ pub use keel_sim::queue::Cancels;
 
 use crate::affinity::{Idle, Threading};
 use crate::cold::daily::{grid_text, trimmed};
+use crate::mode::live::LiveTrading;
 use crate::secrets::ApiKey;
 
 /// Everything that a run needs to know. Made by the command line, trusted from here on.
@@ -43,6 +44,8 @@ pub struct Setup {
     pub cores: Vec<usize>,
     /// Against whom.
     pub venue: Venue,
+    /// Permission to trade for real; without it live mode does not begin.
+    pub live: Option<LiveTrading>,
     /// Where this run writes; new and its own.
     pub run_dir: PathBuf,
     /// What outlives runs.

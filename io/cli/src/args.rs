@@ -23,7 +23,7 @@ use keel_core::param::Profile;
         keel run --config keel.toml     trade with a configuration\n  \
         keel replay RUN_DIR             step a run again and compare every byte\n\n\
         Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory, 4 venue,\n\
-        5 hard stop, 6 open orders not verified, 7 replay differs, 8 mode not open,\n\
+        5 hard stop, 6 open orders not verified, 7 replay differs, 8 live is closed,\n\
         9 go-live refused, 70 panic\n\
         (docs/exit-codes.md)."
 )]
@@ -287,6 +287,18 @@ pub struct CheckArgs {
     /// Only these items; may be given several times [default: all].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24))]
     pub item: Vec<u8>,
+    /// Where: a venue of this machine for each drill, or demo trading with the key of the
+    /// configuration, for what a venue without an administration lets be drilled.
+    #[arg(long, value_enum, default_value_t = VenueArg::Embedded)]
+    pub venue: VenueArg,
+    /// Take the items that are not run here from this bundle, where they passed: one of this
+    /// program and these rules.
+    #[arg(long, value_name = "BUNDLE")]
+    pub join: Option<PathBuf>,
+    /// Instead of drills, read what the venue says of the live account, its key and its contracts,
+    /// with GETs only, and write part B of the evidence.
+    #[arg(long, conflicts_with_all = ["item", "venue", "join", "soak", "planted", "withheld"])]
+    pub account: bool,
     /// Configuration file that the evidence is bound to [default: keel.toml in this directory, if
     /// there is one].
     #[arg(long, value_name = "FILE")]
@@ -303,6 +315,25 @@ pub struct CheckArgs {
     /// Where bundles are written, each in a directory named by its time.
     #[arg(long, value_name = "DIR", default_value = "reports/go_live")]
     pub out: PathBuf,
+}
+
+/// Where drills are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VenueArg {
+    /// `keel exchange`, as a process of its own for each drill.
+    Embedded,
+    /// Demo trading.
+    Demo,
+}
+
+impl VenueArg {
+    /// Its word.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Demo => "demo",
+        }
+    }
 }
 
 /// Flags of `golive sign`.

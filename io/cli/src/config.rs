@@ -23,8 +23,9 @@ use std::path::{Path, PathBuf};
 use keel_core::event::Mode;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
+use keel_core::units::Rate;
 use keel_io::affinity::{Idle, Threading};
-use keel_io::mode::access::DEMO;
+use keel_io::mode::access::{DEMO, LIVE};
 use keel_io::setup::{Envelope, Terms};
 use keel_net::bitget::client::Instance;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub venue: VenueConfig,
     /// `[paper]`: the account and the venue that paper mode plays.
     pub paper: PaperConfig,
+    /// `[live]`: what trading for real rests on.
+    pub live: LiveConfig,
     /// `[envelope]`: what may be set while an engine runs.
     pub envelope: Vec<Envelope>,
     /// A guardian is to be started.
@@ -96,6 +99,21 @@ pub struct PaperConfig {
     pub manual_fees: bool,
 }
 
+/// `[live]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveConfig {
+    /// Part A.
+    pub drills: Option<PathBuf>,
+    /// Part B.
+    pub account: Option<PathBuf>,
+    /// The public key of whoever may sign; empty for nobody.
+    pub reviewer: String,
+    /// Hours of quoting that begin small.
+    pub canary_hours: u64,
+    /// What is left of the limits of value in them.
+    pub canary_share: Rate,
+}
+
 /// Addresses of a venue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Urls {
@@ -110,7 +128,16 @@ pub struct Urls {
 impl Urls {
     /// The venue's demo trading.
     pub fn demo() -> Self {
-        let [rest, ws_public, ws_private] = DEMO.map(str::to_owned);
+        Self::of(DEMO)
+    }
+
+    /// The venue.
+    pub fn live() -> Self {
+        Self::of(LIVE)
+    }
+
+    fn of(addresses: [&str; 3]) -> Self {
+        let [rest, ws_public, ws_private] = addresses.map(str::to_owned);
         Self { rest, ws_public, ws_private }
     }
 }

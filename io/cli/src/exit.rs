@@ -23,7 +23,7 @@ pub enum Exit {
     OpenOrders = 6,
     /// A replay gave something else than the journal holds.
     Different = 7,
-    /// The mode is not open: live waits for its gate, demo for its part.
+    /// Live mode is closed: its evidence is not whole, fresh and signed. Nothing was started.
     NotOpen = 8,
     /// The go-live gate says no: an item did not pass, a bundle was changed or is not signed.
     Gate = 9,

@@ -1,10 +1,14 @@
 //! The go-live gate: drills judged by a machine, a bundle that cannot be changed unseen, and a
 //! signature under it.
 
+mod account;
 pub mod bundle;
+mod demo;
 pub mod drill;
 pub mod evidence;
+pub(crate) mod gate;
 pub mod item;
+mod join;
 pub mod key;
 mod page;
 pub mod stage;
@@ -20,23 +24,27 @@ use std::time::{Duration, Instant};
 use keel_core::units::UnixNanos;
 use keel_io::clock::Clock;
 use keel_io::cold::daily::{hex, utc_text};
+use keel_io::mode::live;
 use serde_json::{Value, json};
 
 use self::bundle::{Bundle, Decision};
-use self::drill::Drill;
-use self::evidence::{Evidence, Verdict};
+use self::demo::Demo;
+use self::evidence::{Evidence, Label, Verdict};
 use self::item::{ITEMS, Item};
+use self::join::Join;
 use self::key::SigningKey;
 use self::stage::{Bound, Sabotage, Stage, Trouble};
-use crate::args::{CheckArgs, DecisionArg, GoliveCommand, SignArgs};
+use crate::args::{CheckArgs, DecisionArg, GoliveCommand, SignArgs, VenueArg};
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::{complain, configuration, print};
 
 /// Drills that go on at the same time: most of the time they wait.
 const AT_ONCE: usize = 2;
-/// Evidence older than this signs no GO.
-pub(crate) const FRESH: Duration = Duration::from_secs(7 * 86_400);
+/// Drills older than this sign no GO.
+pub(crate) const FRESH: Duration = Duration::from_nanos(live::DRILLS_NS_MAX);
+/// Nor does a reading of the account that is older than this.
+const FRESH_ACCOUNT: Duration = Duration::from_nanos(live::ACCOUNT_NS_MAX);
 
 /// `keel golive`.
 pub(crate) fn run(command: GoliveCommand) -> Exit {
@@ -51,31 +59,73 @@ pub(crate) fn run(command: GoliveCommand) -> Exit {
 /// How one item went.
 struct Judged {
     item: &'static Item,
-    drill: Option<&'static Drill>,
+    /// Where its drill runs and what it does; `None` where there is none.
+    drill: Option<(Label, &'static str)>,
+    /// Of which venue the evidence is, as live mode judges it.
+    venue: String,
+    made: UnixNanos,
     evidence: Option<Evidence>,
+    /// Only what can be read is judged: boxes that need something to happen are left out.
+    reads: bool,
+    /// Why it was not run.
+    not_run: Option<String>,
+    /// As it stands in another bundle, with that one's name, when it was taken from there.
+    joined: Option<(Value, String)>,
     trouble: Option<String>,
     took: Duration,
 }
 
 impl Judged {
+    /// An item that was not run, for a reason.
+    fn not_run(item: &'static Item, why: &str, made: UnixNanos) -> Self {
+        Self {
+            item,
+            drill: None,
+            venue: live::EMBEDDED.to_owned(),
+            made,
+            evidence: None,
+            reads: false,
+            not_run: Some(why.to_owned()),
+            joined: None,
+            trouble: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// An item of part B.
+    fn read(item: &'static Item, evidence: Evidence, venue: &str, made: UnixNanos) -> Self {
+        let drill = Some((Label::Wire, "reads what the venue says"));
+        let (venue, evidence) = (venue.to_owned(), Some(evidence));
+        Self { drill, venue, evidence, reads: true, ..Self::not_run(item, "", made) }
+    }
+
     fn verdict(&self) -> Verdict {
         match (&self.evidence, &self.trouble) {
+            // What did not pass there is not taken.
+            (None, _) if self.joined.is_some() => Verdict::Pass,
             (None, _) => Verdict::NotRun,
             (Some(_), Some(_)) => Verdict::Fail,
+            (Some(evidence), None) if self.reads => evidence.read(),
             (Some(evidence), None) => evidence.verdict(),
         }
     }
 
     fn json(&self) -> Value {
+        if let Some((json, _)) = &self.joined {
+            return json.clone();
+        }
         let evidence = self.evidence.as_ref();
         json!({
             "number": self.item.number,
             "title": self.item.title,
             "verdict": self.verdict().text(),
-            "label": self.drill.map(|drill| drill.label.text()),
-            "why": self.drill.map(|drill| drill.why),
+            "venue": self.venue,
+            "made_ns": self.made.0.to_string(),
+            "label": self.drill.map(|(label, _)| label.text()),
+            "why": self.drill.map(|(_, why)| why),
             "findings": evidence.map(Evidence::json),
             "records": evidence.map(Evidence::records),
+            "not_run": self.not_run.as_ref().filter(|_| evidence.is_none()),
             "trouble": self.trouble,
             "took_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
         })
@@ -83,18 +133,22 @@ impl Judged {
 
     /// The findings that do not hold, or why there are none.
     fn remark(&self) -> String {
+        if let Some((_, from)) = &self.joined {
+            return format!("from {from}");
+        }
         if let Some(trouble) = &self.trouble {
             return trouble.clone();
         }
         let Some(evidence) = &self.evidence else {
-            return if self.drill.is_some() { "not asked for" } else { "no drill in this build" }
-                .to_owned();
+            return self.not_run.clone().unwrap_or_default();
         };
         let failed = evidence.findings().iter().find(|finding| !finding.holds);
         match (failed, evidence.unproved().next()) {
             (Some(finding), _) => format!("{}: {}", finding.claim, finding.seen.trim()),
-            (None, Some(unproved)) => format!("the drill does not prove the box \"{unproved}\""),
-            (None, None) => format!("{} findings", evidence.findings().len()),
+            (None, Some(unproved)) if !self.reads => {
+                format!("the drill does not prove the box \"{unproved}\"")
+            }
+            (None, _) => format!("{} findings", evidence.findings().len()),
         }
     }
 }
@@ -107,7 +161,20 @@ fn check(args: &CheckArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    match carry_out(args, &config) {
+    if args.account {
+        return account::check(args, &config);
+    }
+    let demo = match args.venue {
+        VenueArg::Embedded => None,
+        VenueArg::Demo => match Demo::of(&config) {
+            Ok(demo) => Some(demo),
+            Err((exit, what)) => {
+                complain(&what);
+                return exit;
+            }
+        },
+    };
+    match carry_out(args, &config, demo.as_ref()) {
         Ok((dir, judged)) => tell(args, &dir, &judged),
         Err(what) => {
             complain(&what);
@@ -117,10 +184,15 @@ fn check(args: &CheckArgs) -> Exit {
 }
 
 /// Runs the drills that are asked for and seals the bundle.
-fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>), String> {
+fn carry_out(
+    args: &CheckArgs,
+    config: &Config,
+    demo: Option<&Demo>,
+) -> Result<(PathBuf, Vec<Judged>), String> {
     let keel = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-    let binary = fs::read(&keel).map_err(|error| format!("{}: {error}", keel.display()))?;
     let made = Clock::start().utc();
+    let mut body = head(config, made)?;
+    let join = args.join.as_deref().map(|dir| Join::open(dir, &body)).transpose()?;
     let dir = args.out.join(stamp(made));
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let sabotage = match &args.planted {
@@ -131,29 +203,39 @@ fn carry_out(args: &CheckArgs, config: &Config) -> Result<(PathBuf, Vec<Judged>)
     let scratch = std::env::temp_dir().join(format!("keel-golive-{}", std::process::id()));
     let asked = |item: &Item| args.item.is_empty() || args.item.contains(&item.number);
     let policy = policy_hash(&config::canonical(config));
-    let bound = Bound { policy: policy.clone(), soak: args.soak.clone(), now: made };
-    let with = With { keel: &keel, sabotage: &sabotage, bound: &bound };
-    let judged = all_judged(|item| judge(item, asked(item), &with, &scratch, &dir));
+    let bound = Bound { policy, soak: args.soak.clone(), now: made };
+    let with = With { keel: &keel, sabotage: &sabotage, bound: &bound, demo };
+    let mut judged = all_judged(|item| judge(item, asked(item), &with, &scratch, &dir));
     // Best effort: what is left lies in the system's temporary directory.
     let _ = fs::remove_dir_all(&scratch);
-    let body = json!({
+    if let Some(join) = &join {
+        join.take(&mut judged, &dir)?;
+    }
+    body["kind"] = live::DRILLS.into();
+    body["venue"] = demo.map_or(live::EMBEDDED, |demo| &*demo.venue).into();
+    body["sabotage"] = sabotage.text().into();
+    body["items"] = judged.iter().map(Judged::json).collect::<Vec<_>>().into();
+    write(&dir.join("checklist.md"), &page::checklist(&body))?;
+    write(&dir.join("index.html"), &page::html(&body, &[]))?;
+    let bundle = bundle::seal(&dir, body).map_err(|error| error.to_string())?;
+    let latest = json!({ "bundle": dir, "bundle_blake3": bundle.hash(), "items": bundle.items() });
+    write(&args.out.join("latest.json"), &text_of(&latest))?;
+    Ok((dir, judged))
+}
+
+/// What every bundle begins with: when, by which program, under which configuration.
+fn head(config: &Config, made: UnixNanos) -> Result<Value, String> {
+    let keel = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let binary = fs::read(&keel).map_err(|error| format!("{}: {error}", keel.display()))?;
+    Ok(json!({
         "made_utc": utc_text(made),
         "made_ns": made.0.to_string(),
         "keel": env!("CARGO_PKG_VERSION"),
         "binary_blake3": bundle::hash(&binary),
         "config_blake3": hex(&config.hash()),
-        "policy_blake3": policy,
-        "venue": "embedded",
+        "policy_blake3": policy_hash(&config::canonical(config)),
         "mode": config.mode.to_string(),
-        "sabotage": sabotage.text(),
-        "items": judged.iter().map(Judged::json).collect::<Vec<_>>(),
-    });
-    write(&dir.join("checklist.md"), &page::checklist(&body))?;
-    write(&dir.join("index.html"), &page::html(&body))?;
-    let bundle = bundle::seal(&dir, body).map_err(|error| error.to_string())?;
-    let latest = json!({ "bundle": dir, "bundle_blake3": bundle.hash(), "items": bundle.items() });
-    write(&args.out.join("latest.json"), &text_of(&latest))?;
-    Ok((dir, judged))
+    }))
 }
 
 /// Judges every item, some at the same time; gives them in order.
@@ -180,14 +262,24 @@ struct With<'c> {
     keel: &'c Path,
     sabotage: &'c Sabotage,
     bound: &'c Bound,
+    demo: Option<&'c Demo>,
 }
 
 /// Carries out the drill of an item, if it is asked for and there is one.
 fn judge(item: &'static Item, asked: bool, with: &With<'_>, scratch: &Path, dir: &Path) -> Judged {
-    let drill = drill::drill(item.number);
-    let began = Instant::now();
-    let mut judged = Judged { item, drill, evidence: None, trouble: None, took: Duration::ZERO };
-    let Some(drill) = drill.filter(|_| asked) else { return judged };
+    let (began, made) = (Instant::now(), with.bound.now);
+    if !asked {
+        return Judged::not_run(item, "not asked for", made);
+    }
+    let Some(drill) = drill::drill(item.number) else {
+        return Judged::not_run(item, "no drill in this build", made);
+    };
+    let at_demo = match with.demo.map(|demo| drill::demo::part(item.number).map(|run| (demo, run)))
+    {
+        Some(Err(why)) => return Judged::not_run(item, why, made),
+        Some(Ok(found)) => Some(found),
+        None => None,
+    };
     say(&format!("{:>2} {}: {}", item.number, item.title, drill.why));
     let mut evidence = Evidence::new(dir, item);
     let own = scratch.join(format!("{:02}", item.number));
@@ -195,15 +287,27 @@ fn judge(item: &'static Item, asked: bool, with: &With<'_>, scratch: &Path, dir:
         Stage::new(with.keel, &own, with.sabotage).map_err(Into::into).and_then(|mut stage| {
             // A report tells nothing of a system that is broken on purpose.
             stage.bound = (*with.sabotage == Sabotage::None).then(|| with.bound.clone());
-            let done = (drill.run)(&stage, &mut evidence);
+            let at_demo = at_demo.map_or(Ok(()), |(demo, run)| {
+                demo.alone(&stage, |stage| run(demo, stage, &mut evidence))
+            });
+            let done = at_demo.and_then(|()| (drill.run)(&stage, &mut evidence));
             if done.is_err() && !matches!(done, Err(Trouble::NotMade(_))) {
                 drill::keep_logs(&mut evidence, &stage.dir, "broken off")?;
             }
             done
         });
-    let made = !matches!(done, Err(Trouble::NotMade(_)));
-    judged.trouble = done.err().map(|trouble| trouble.to_string());
-    judged.evidence = made.then_some(evidence);
+    let mut judged = Judged::not_run(item, "", made);
+    judged.drill = Some((drill.label, drill.why));
+    if let Some(demo) = with.demo {
+        judged.venue.clone_from(&demo.venue);
+    }
+    match done {
+        Err(Trouble::NotMade(why)) => judged.not_run = Some(why.to_owned()),
+        done => {
+            judged.trouble = done.err().map(|trouble| trouble.to_string());
+            judged.evidence = Some(evidence);
+        }
+    }
     judged.took = began.elapsed();
     let (number, verdict) = (item.number, judged.verdict());
     say(&format!("{number:>2} {} after {:.1} s", verdict.text(), judged.took.as_secs_f64()));
@@ -227,7 +331,8 @@ fn tell(args: &CheckArgs, dir: &Path, judged: &[Judged]) -> Exit {
     let passed = |row: &&Judged| row.verdict() == Verdict::Pass;
     let (all, good) =
         (judged.iter().filter(asked).count(), judged.iter().filter(asked).filter(passed).count());
-    let _ = writeln!(out, "\n{good} of {all} PASS (embedded)\nbundle: {}", dir.display());
+    let venue = args.venue.text();
+    let _ = writeln!(out, "\n{good} of {all} PASS ({venue})\nbundle: {}", dir.display());
     let printed = print(&out);
     if all == good { printed } else { Exit::Gate }
 }
@@ -296,13 +401,19 @@ fn go_refusal(bundle: &Bundle, now: UnixNanos) -> Option<String> {
         let items = short.join("; ");
         return Some(format!("GO is refused: not every item is PASS. Missing: {items}"));
     }
-    let made = bundle.json["made_ns"].as_str().and_then(|text| text.parse::<i64>().ok());
-    let age = made.map(|made| now.0 - made);
-    let limit = i64::try_from(FRESH.as_nanos()).unwrap_or(i64::MAX);
-    match age {
-        Some(0..) if age <= Some(limit) => None,
-        Some(..0) => Some("GO is refused: the bundle is from the future; set the clock".to_owned()),
-        _ => Some("GO is refused: the bundle is older than 7 days; run the check again".to_owned()),
+    let (fresh, words) = match bundle.is_account() {
+        true => (FRESH_ACCOUNT, "24 hours"),
+        false => (FRESH, "7 days"),
+    };
+    let age = bundle.oldest().map(|made| i128::from(now.0) - i128::from(made.0));
+    match age.map(u128::try_from) {
+        Some(Ok(age)) if age <= fresh.as_nanos() => None,
+        Some(Err(_)) => {
+            Some("GO is refused: the bundle is from the future; set the clock".to_owned())
+        }
+        _ => Some(format!(
+            "GO is refused: something in the bundle is older than {words}; run the check again"
+        )),
     }
 }
 
@@ -330,15 +441,16 @@ fn verify(dir: &Path) -> Exit {
     }
 }
 
-/// What `[strategy] [risk] [order] [kill]` say, as one hash: what the drills are bound to.
+/// What `[strategy] [risk] [order] [kill] [envelope]` say, as one hash: what evidence is bound to.
+/// Where a key lies is no rule: demo and live have keys of their own.
 pub(crate) fn policy_hash(canonical: &str) -> String {
     let mut inside = false;
     let mut policy = String::new();
     for line in canonical.lines() {
         if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            inside = ["strategy", "risk", "order", "kill"].contains(&section);
+            inside = ["strategy", "risk", "order", "kill", "envelope"].contains(&section);
         }
-        if inside {
+        if inside && !line.starts_with("key_file = ") {
             policy.push_str(line);
             policy.push('\n');
         }
@@ -372,11 +484,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_is_four_sections_and_nothing_else() {
+    fn the_policy_is_five_sections_without_key_files_and_nothing_else() {
         let text = "[run]\nx = 1\n[strategy]\na = 1\n[risk]\nb = 2\n[venue]\ny = 1\n";
         let hash = policy_hash(text);
         assert_eq!(hash, policy_hash("[strategy]\na = 1\n[risk]\nb = 2\n"));
         assert_ne!(hash, policy_hash("[strategy]\na = 1\n[risk]\nb = 3\n"));
+        for more in ["[order]\nc = 1\n", "[kill]\nd = 1\n", "[envelope]\ne = [1, 2]\n"] {
+            assert_ne!(hash, policy_hash(&format!("{text}{more}")), "{more}");
+        }
+        let key = |file: &str| policy_hash(&format!("[kill]\nkey_file = \"{file}\"\nd = 1\n"));
+        assert_eq!(key("demo.key"), key("live.key"));
     }
 
     #[test]
@@ -399,6 +516,21 @@ mod tests {
         bundle::seal(dir, body).expect("sealed")
     }
 
+    fn part_b_needs_its_own_items_and_a_day(dir: &Path, now: UnixNanos) {
+        let day = i64::try_from(FRESH_ACCOUNT.as_nanos()).expect("a day");
+        let account = |numbers: &[u8], made: i64| {
+            let item = |number: &u8| json!({ "number": number, "verdict": "PASS" });
+            let items: Vec<Value> = numbers.iter().map(item).collect();
+            let made = made.to_string();
+            let body = json!({ "kind": live::ACCOUNT, "made_ns": made, "items": items });
+            go_refusal(&bundle::seal(dir, body).expect("sealed"), now)
+        };
+        assert_eq!(account(&[1, 2, 14], now.0 - day), None);
+        assert!(account(&[1, 2], now.0).expect("refused").contains("14 Exchange-Specific"));
+        let old = account(&[1, 2, 14], now.0 - day - 1).expect("refused");
+        assert!(old.contains("older than 24 hours"), "{old}");
+    }
+
     #[test]
     fn go_needs_every_item_and_a_bundle_of_the_last_seven_days() {
         let dir = tempfile::tempdir().expect("a directory");
@@ -414,6 +546,11 @@ mod tests {
         assert_eq!(refusal(true, UnixNanos(now.0 - limit)), None);
         let old = refusal(true, UnixNanos(now.0 - limit - 1)).expect("refused");
         assert!(old.contains("older than 7 days"), "{old}");
+        let mut part = bundle(dir.path(), true, now).json;
+        part["items"][5]["made_ns"] = (now.0 - limit - 1).to_string().into();
+        let part = bundle::seal(dir.path(), part).expect("sealed");
+        assert!(go_refusal(&part, now).expect("refused").contains("older than 7 days"));
+        part_b_needs_its_own_items_and_a_day(dir.path(), now);
         let future = refusal(true, UnixNanos(now.0 + 1)).expect("refused");
         assert!(future.contains("from the future"), "{future}");
     }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod canary;
 pub mod config;
 mod doctor;
 pub mod exit;

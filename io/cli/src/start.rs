@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use keel_core::event::Mode;
+use keel_core::guard::GuardState;
 use keel_core::param::Profile;
 use keel_core::planted::Planted;
 use keel_core::status::Key;
@@ -14,8 +15,10 @@ use keel_core::units::UnixNanos;
 use keel_desk::console::{Console, summary};
 use keel_io::clock::Clock;
 use keel_io::cold::daily::{hex, utc_text};
-use keel_io::disk::{self, OsFiles};
+use keel_io::disk::{self, OsFiles, Refused};
 use keel_io::exchange::{self, ExchangeConfig, ExchangeFile, ExchangeOptions};
+use keel_io::mode::access::LIVE;
+use keel_io::mode::live::LiveTrading;
 use keel_io::mode::replay::{self, EngineStepper, ReplayError, ReplayReport};
 use keel_io::mode::sim::{self, Outcome, StartError};
 use keel_io::secrets;
@@ -25,8 +28,10 @@ use keel_io::snapshot::Snapshot;
 use keel_io::state::{RunDir, StateError};
 
 use crate::args::{ExchangeArgs, RunArgs};
-use crate::config::{self, Config};
+use crate::canary::Canary;
+use crate::config::{self, Config, LiveConfig};
 use crate::exit::Exit;
+use crate::golive::gate;
 use crate::{complain, configuration, print};
 
 /// `keel run`.
@@ -38,17 +43,27 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    if let Some(refusal) = refusal(config.mode) {
-        complain(&refusal);
-        return Exit::NotOpen;
+    let now = Clock::start().utc();
+    let (live, terms) = (config.mode == Mode::Live, config.live.clone());
+    if live && args.planted.is_some() {
+        complain(&"--planted is for drills, and never for live mode");
+        return Exit::Usage;
     }
-    let mut setup = match setup(config, args, Clock::start().utc()) {
+    let permit = match live.then(|| gate::permit(&config, now)).transpose() {
+        Ok(permit) => permit,
+        Err(refusals) => {
+            complain(&refusals);
+            return Exit::NotOpen;
+        }
+    };
+    let mut setup = match setup(config, args, now) {
         Ok(setup) => setup,
         Err((exit, what)) => {
             complain(&what);
             return exit;
         }
     };
+    let canary = permit.map(|permit| begin_live(&mut setup, permit, &terms));
     if setup.guardian.is_some() {
         setup.guardian = Some(guardian_args(args, &setup));
     }
@@ -63,7 +78,26 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
         complain(&what);
         return exit;
     }
-    launch(setup)
+    launch(setup, canary)
+}
+
+/// Gives a run its permission to trade for real, and makes its limits small while they must be.
+fn begin_live(setup: &mut Setup, permit: LiveTrading, terms: &LiveConfig) -> Canary {
+    let canary = Canary::load(&setup.state_dir, permit.drills(), terms.canary_hours);
+    canary.cap(&mut setup.params, terms.canary_share);
+    setup.live = Some(permit);
+    let Venue::Remote(remote) = &setup.venue else { return canary };
+    let what = match remote.rest == LIVE[0] {
+        true => "Trades real money of",
+        false => "Rehearses live mode with",
+    };
+    print(&format!(
+        "{what} account {} at {}. {}\n",
+        remote.uid,
+        remote.rest,
+        canary.text(&setup.params)
+    ));
+    canary
 }
 
 /// The command line of a guardian of this run.
@@ -135,8 +169,12 @@ fn outside(config: &Config) -> Option<String> {
         let [rest, _] = config.venue.public();
         return Some(format!("paper-{}", venue_label(rest)));
     }
-    let demo = if config.mode == Mode::Demo { "demo-" } else { "" };
-    config.venue.urls.as_ref().map(|urls| format!("{demo}{}", venue_label(&urls.rest)))
+    let kind = match config.mode {
+        Mode::Demo => "demo-",
+        Mode::Live => "live-",
+        _ => "",
+    };
+    config.venue.urls.as_ref().map(|urls| format!("{kind}{}", venue_label(&urls.rest)))
 }
 
 /// Remembers where this run is.
@@ -150,18 +188,6 @@ fn remember(setup: &Setup) -> Result<(), (Exit, String)> {
     let state_dir = place(&setup.state_dir).map_err(|error| failed(&error))?;
     let text = format!("{run_dir}\n{state_dir}\n");
     disk::replace(&OsFiles, path, text.as_bytes()).map_err(|error| failed(&error))
-}
-
-/// Why a mode is not open; `None` for one that is.
-fn refusal(mode: Mode) -> Option<&'static str> {
-    match mode {
-        Mode::Sim | Mode::Paper | Mode::Demo => None,
-        Mode::Live => Some(
-            "live mode trades real money and waits for the go-live gate, which this build does not have. \
-             Nothing was started. Use --mode sim, paper or demo.",
-        ),
-        Mode::World => Some("world is no mode of a run."),
-    }
 }
 
 /// Everything that a run needs to know, with its directories and its key.
@@ -219,6 +245,7 @@ pub(crate) fn setup(
         idle: config.idle,
         cores: config.cores.clone(),
         venue,
+        live: None,
         run_dir,
         state_dir,
         claims_dir,
@@ -279,7 +306,7 @@ pub(crate) fn state_dir_of(run_dir: &Path) -> Option<PathBuf> {
 const STATE_PATH: &str = "state.path";
 
 /// Runs until the run ends, showing it, and says how it ended.
-fn launch(setup: Setup) -> Exit {
+fn launch(setup: Setup, mut canary: Option<Canary>) -> Exit {
     let stop = match signals::stop_flag(i32::from(Exit::OpenOrders as u8)) {
         Ok(stop) => stop,
         Err(error) => {
@@ -312,13 +339,30 @@ fn launch(setup: Setup) -> Exit {
         }
         let Some(snapshot) = running.snapshot() else { continue };
         let figures = newest(&snapshot);
+        if figures != shown.0 && is_quoting(&snapshot) {
+            lived(&mut canary, Canary::quoted);
+        }
         // New figures are shown at once, and the uptime goes on when there are none.
         if figures != shown.0 || shown.1.elapsed() >= SHOW_EVERY {
             shown = (figures, Instant::now());
             console.show(&snapshot);
         }
     }
+    lived(&mut canary, Canary::keep);
     tell_end(running.finish())
+}
+
+/// Keeps what a live run has lived.
+fn lived(canary: &mut Option<Canary>, how: fn(&mut Canary) -> Result<(), Refused>) {
+    if let Some(Err(error)) = canary.as_mut().map(how) {
+        complain(&format!("{error}; this time counts for nothing at the next start"));
+    }
+}
+
+/// Whether the guard lets anything be quoted. Figures come once a second.
+fn is_quoting(snapshot: &Snapshot) -> bool {
+    let mut rows = snapshot.instruments.iter().filter_map(|seen| seen.row.as_ref());
+    rows.any(|row| row.value(Key::state) == GuardState::Running as i64)
 }
 
 /// What may rest at the venue when this host is lost, guardian and all; `None` with the embedded
@@ -369,6 +413,7 @@ pub(crate) fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::State(_) => Exit::State,
         StartError::Venue(_) | StartError::Clock { .. } => Exit::Venue,
+        StartError::Unpermitted => Exit::NotOpen,
         StartError::Url { .. } | StartError::Authority { .. } | StartError::Placement(_) => {
             Exit::Usage
         }

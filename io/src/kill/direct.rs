@@ -12,7 +12,7 @@ use super::{Close, Kill, Mandate, Trigger};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::line::Line;
 use crate::cold::rest::Rest;
-use crate::mode::access::Access;
+use crate::mode::access::ToCancel;
 use crate::mode::sim::StartError;
 use crate::setup::Setup;
 use crate::state;
@@ -46,7 +46,7 @@ pub fn run(
     mut each: impl FnMut(&Report),
 ) -> Result<Report, StartError> {
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
-    let access = Access::of(setup, clock.utc())?;
+    let access = ToCancel::of(setup, clock.utc())?;
     let mut poller = Poller::new(READY_MAX)?;
     let epoch = state::epoch(&setup.state_dir).unwrap_or(0);
     let place = access.place(setup, epoch, Vec::new());
@@ -104,7 +104,7 @@ pub fn run(
 /// The rules of the configured instruments, over a connection that is closed again.
 fn rules(
     setup: &Setup,
-    access: &Access,
+    access: &ToCancel,
     clock: &Clock,
     poller: &mut Poller,
 ) -> Result<Vec<Instrument>, StartError> {

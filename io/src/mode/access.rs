@@ -3,8 +3,9 @@
 //! What a mode may reach is decided here and nowhere else. In `sim` that is this machine. In
 //! `demo` it is the venue's demo trading: addresses are constants, and the key is made into
 //! [`Credentials::demo`], which mark every request; the venue takes no live order from them. On
-//! paper it is a public market, and there is no key. Nothing here makes a connection that trades
-//! for real.
+//! paper it is a public market, and there is no key. In `live` it is the venue itself, or a
+//! rehearsal of it on this machine, and orders go there by the permission of [`super::live`] only;
+//! what cancels ([`ToCancel`]) and what reads ([`ToRead`]) need none.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +32,7 @@ use crate::state;
 use crate::topology::Targets;
 
 /// The venue of a run: where it is and with which key.
-pub(crate) struct Access {
+pub(super) struct Access {
     /// What the state calls the venue.
     pub(super) label: String,
     /// The account that must answer.
@@ -48,11 +49,17 @@ pub(crate) struct Access {
 type Seal = fn(String, Secret, Secret) -> Credentials;
 
 impl Access {
-    pub(crate) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
+    pub(super) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
         match (setup.mode, &setup.venue) {
             (Mode::Sim, Venue::Embedded(market)) => Self::embedded(*market, setup, now),
             (Mode::Sim, Venue::Remote(remote)) => Self::remote(remote, Reach::ThisMachine),
             (Mode::Demo, Venue::Remote(remote)) => Self::remote(remote, Reach::Demo),
+            (Mode::Live, Venue::Remote(remote)) => match &setup.live {
+                Some(permit) if permit.covers(&remote.rest, remote.uid) => {
+                    Self::remote(remote, Reach::Live)
+                }
+                _ => Err(StartError::Unpermitted),
+            },
             (mode, _) => {
                 Err(StartError::Venue(format!("mode {mode} has no account and no key there")))
             }
@@ -64,6 +71,7 @@ impl Access {
         let (targets, private) = targets(urls.map(String::as_str), remote.ca.as_deref(), reach)?;
         let (label, seal): (_, Seal) = match reach {
             Reach::Demo => (format!("demo at {}", targets.host), Credentials::demo),
+            Reach::Live => (format!("live at {}", targets.host), Credentials::live),
             Reach::ThisMachine | Reach::Public => (targets.host.clone(), Credentials::live),
         };
         let (uid, key) = (remote.uid, parts(&remote.key));
@@ -93,13 +101,8 @@ impl Access {
         Ok(Self { label, uid, targets, private, exchange: Some(exchange), key, seal })
     }
 
-    /// Where its connections lead.
-    pub(crate) fn targets(&self) -> &Targets {
-        &self.targets
-    }
-
     /// Where and as whom a kill acts.
-    pub(crate) fn place(&self, setup: &Setup, epoch: u32, rules: Vec<Instrument>) -> Place {
+    pub(super) fn place(&self, setup: &Setup, epoch: u32, rules: Vec<Instrument>) -> Place {
         Place {
             host: self.targets.host.clone(),
             credentials: self.kill_credentials(setup),
@@ -123,6 +126,48 @@ impl Access {
 
     fn seal(&self, [key, secret, passphrase]: [String; 3]) -> Credentials {
         (self.seal)(key, Secret::new(secret), Secret::new(passphrase))
+    }
+}
+
+/// Access for what cancels: no evidence is asked for, whatever the mode.
+pub(crate) struct ToCancel(Access);
+
+impl ToCancel {
+    pub(crate) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
+        match (setup.mode, &setup.venue) {
+            (Mode::Live, Venue::Remote(remote)) => Access::remote(remote, Reach::Live).map(Self),
+            _ => Access::of(setup, now).map(Self),
+        }
+    }
+
+    /// Where its connections lead.
+    pub(crate) fn targets(&self) -> &Targets {
+        &self.0.targets
+    }
+
+    /// Where and as whom a kill acts.
+    pub(crate) fn place(&self, setup: &Setup, epoch: u32, rules: Vec<Instrument>) -> Place {
+        self.0.place(setup, epoch, rules)
+    }
+}
+
+/// Access for what reads: see [`super::survey`], which can ask nothing but GETs.
+pub(super) struct ToRead {
+    pub(super) host: String,
+    pub(super) rest: Target,
+    pub(super) credentials: Credentials,
+}
+
+impl ToRead {
+    pub(super) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
+        if !matches!(setup.venue, Venue::Remote(_)) {
+            let what = format!("mode {} has no account to be read", setup.mode);
+            return Err(StartError::Venue(what));
+        }
+        let ToCancel(access) = ToCancel::of(setup, now)?;
+        let credentials = access.credentials();
+        let Targets { host, rest, .. } = access.targets;
+        Ok(Self { host, rest, credentials })
     }
 }
 
@@ -175,6 +220,8 @@ pub(super) enum Reach {
     ThisMachine,
     /// There, or to the venue's demo trading at [`DEMO`].
     Demo,
+    /// There, or to the venue's live trading at [`LIVE`].
+    Live,
     /// There, or anywhere with TLS, without a key.
     Public,
 }
@@ -187,6 +234,13 @@ pub const DEMO: [&str; 3] = [
     "wss://wspap.bitget.com/v3/ws/private",
 ];
 
+/// The venue's live trading: REST, public and private stream (reference §1).
+pub const LIVE: [&str; 3] = [
+    "https://api.bitget.com",
+    "wss://ws.bitget.com/v3/ws/public",
+    "wss://ws.bitget.com/v3/ws/private",
+];
+
 impl Reach {
     /// Why `url`, which leads to `found`, is too far.
     fn refuses(self, url: &str, secure: bool, found: &Addresses) -> Option<&'static str> {
@@ -195,6 +249,10 @@ impl Reach {
             Self::ThisMachine => Some("sim mode talks to this machine only"),
             Self::Demo if DEMO.contains(&url) => None,
             Self::Demo => Some("demo mode talks to the venue's demo trading and this machine only"),
+            Self::Live if LIVE.contains(&url) => None,
+            Self::Live => {
+                Some("live mode talks to the venue's own addresses and this machine only")
+            }
             Self::Public if secure => None,
             Self::Public => Some("beyond this machine paper mode talks over TLS only"),
         }
@@ -205,7 +263,7 @@ impl Reach {
         let (name, value) = sign::DEMO;
         match self {
             Self::Demo => vec![(name.to_owned(), value.to_owned())],
-            Self::ThisMachine | Self::Public => Vec::new(),
+            Self::ThisMachine | Self::Live | Self::Public => Vec::new(),
         }
     }
 }
@@ -276,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_venue_elsewhere_is_refused_in_sim_and_demo_and_without_tls_on_paper() {
+    fn a_venue_elsewhere_is_refused_in_sim_demo_and_live_and_without_tls_on_paper() {
         for (url, here, public) in [
             ("https://127.0.0.1:8443", true, true),
             ("wss://[::1]:8443/v3/ws/public", true, true),
@@ -288,9 +346,12 @@ mod tests {
             ("https://user@127.0.0.1:8443", false, false),
             ("127.0.0.1:8443", false, false),
         ] {
-            for (reach, fine) in
-                [(Reach::ThisMachine, here), (Reach::Demo, here), (Reach::Public, public)]
-            {
+            for (reach, fine) in [
+                (Reach::ThisMachine, here),
+                (Reach::Demo, here),
+                (Reach::Live, here),
+                (Reach::Public, public),
+            ] {
                 let resolved = Url::parse(url).and_then(|parsed| parsed.resolve(url, reach));
                 assert_eq!(resolved.is_ok(), fine, "{url} {reach:?}");
             }
@@ -298,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn demo_reaches_its_own_addresses_and_no_other_of_the_venue() {
+    fn demo_and_live_reach_their_own_addresses_and_no_other_of_the_venue() {
         let elsewhere = Addresses::fixed(([192, 0, 2, 1], 443).into());
         for url in DEMO {
             assert_eq!(Reach::Demo.refuses(url, true, &elsewhere), None, "{url}");
@@ -306,6 +367,13 @@ mod tests {
         }
         for url in ["wss://ws.bitget.com/v3/ws/private", "https://api.bitget.com:443", ""] {
             assert!(Reach::Demo.refuses(url, true, &elsewhere).is_some(), "{url}");
+        }
+        for url in LIVE {
+            assert_eq!(Reach::Live.refuses(url, true, &elsewhere), None, "{url}");
+            assert!(Reach::ThisMachine.refuses(url, true, &elsewhere).is_some(), "{url}");
+        }
+        for url in ["wss://wspap.bitget.com/v3/ws/private", "https://vip-api.bitget.com"] {
+            assert!(Reach::Live.refuses(url, true, &elsewhere).is_some(), "{url}");
         }
     }
 

@@ -96,6 +96,9 @@ pub enum StartError {
     /// The venue cannot be reached, is not trusted, or was not understood.
     #[error("the venue is not usable: {0}")]
     Venue(String),
+    /// Live mode, without the permission of the go-live gate for this venue and account.
+    #[error("live mode trades by the permission of the go-live gate only")]
+    Unpermitted,
     /// The clocks are too far apart to sign and to judge freshness.
     #[error(
         "this host's clock is {offset_ms} ms off the venue's; more than {max_ms} ms is refused: \

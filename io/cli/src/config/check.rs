@@ -116,25 +116,17 @@ impl Check<'_> {
         if mode == Mode::Paper {
             return self.paper(venue);
         }
-        if mode == Mode::Demo {
-            return self.demo(venue);
+        match mode {
+            Mode::Demo => self.named(venue, Urls::demo()),
+            Mode::Live => self.named(venue, Urls::live()),
+            _ if venue.urls.is_some() => self.remote(venue),
+            _ => self.embedded(venue),
         }
-        if mode != Mode::Sim && venue.urls.is_some() {
-            let what = format!("{mode} mode trades at addresses of its own; [venue] names others");
-            self.say(
-                &["venue.rest"],
-                None,
-                what,
-                "leave rest, ws_public and ws_private empty".into(),
-            );
-            return;
-        }
-        if venue.urls.is_some() { self.remote(venue) } else { self.embedded(venue) }
     }
 
-    /// Demo trading at the venue's own addresses, or rehearsed on this machine.
-    fn demo(&mut self, venue: &VenueConfig) {
-        if venue.urls == Some(Urls::demo()) {
+    /// Demo trading, or the venue, at `own` addresses, or rehearsed on this machine.
+    fn named(&mut self, venue: &VenueConfig, own: Urls) {
+        if venue.urls == Some(own) {
             self.account(venue);
         } else {
             self.remote(venue);
@@ -213,9 +205,6 @@ impl Check<'_> {
             ("venue.key_file", venue.key_file.is_some()),
             ("venue.uid", venue.uid != 0),
         ];
-        if self.config.mode != Mode::Sim {
-            return;
-        }
         for (path, _) in given.iter().filter(|(_, given)| *given) {
             let what = format!("{path} is set, and no venue is named");
             let help =
@@ -312,6 +301,7 @@ fn check_address(url: &str, schemes: [&str; 2], mode: Mode) -> Result<(), String
         Mode::Demo => {
             Err("is not on loopback; leave all three empty for the venue's demo trading".into())
         }
+        Mode::Live => Err("is not on loopback; leave all three empty for the venue's own".into()),
         _ => Err("is not on loopback; sim trades on this machine only".into()),
     }
 }

@@ -153,7 +153,8 @@ pub const KEYS: &[Key] = &[
         doc: "https://host:port of another venue's REST interface. In sim the three addresses are empty (the\n\
               embedded venue is used) or name a venue on loopback, which may also serve http and ws. In paper\n\
               rest and ws_public are empty (Bitget's public interfaces) or name another public venue. In demo all\n\
-              three are empty (Bitget's demo trading) or name a venue on loopback, for a rehearsal.",
+              three are empty (Bitget's demo trading) or name a venue on loopback, for a rehearsal; in live they are\n\
+              empty (Bitget) or name a venue on loopback, for a rehearsal.",
     },
     Key {
         path: "venue.ws_public",
@@ -256,6 +257,39 @@ pub const KEYS: &[Key] = &[
         doc: "Latencies are drawn from this number.",
     },
     Key {
+        path: "live.drills",
+        kind: Kind::Text,
+        default: "\"\"",
+        doc: "Directory of the signed drills (part A), made by keel golive check --venue demo and signed by\n\
+              keel golive sign.",
+    },
+    Key {
+        path: "live.account",
+        kind: Kind::Text,
+        default: "\"\"",
+        doc: "Directory of the signed reading of the account (part B), made by keel golive check --account.",
+    },
+    Key {
+        path: "live.reviewer",
+        kind: Kind::Text,
+        default: "\"\"",
+        doc: "The public key of whoever may sign, as keel golive keygen tells it.",
+    },
+    Key {
+        path: "live.canary_hours",
+        kind: Kind::Whole { min: 1, max: 720 },
+        default: "24",
+        doc: "So many hours of quoting under the same drills begin small; a run that began small stays so to\n\
+              its end. Pauses and stops do not count.",
+    },
+    Key {
+        path: "live.canary_share",
+        kind: Kind::Number { unit: Unit::Fraction, min: 100_000, max: 50_000_000 },
+        default: "0.2",
+        doc: "What is left in those hours of max_order_notional_quote, max_position_quote and\n\
+              max_total_notional_quote.",
+    },
+    Key {
         path: "kill.guardian",
         kind: Kind::Word(&["on", "off"]),
         default: "\"on\"",
@@ -286,6 +320,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("risk", "What must never happen. The value given is the last one allowed."),
     ("order", "How orders are sent, confirmed and counted."),
     ("paper", "The account and the venue that paper mode plays. Other modes have no use for it."),
+    ("live", "What trading for real rests on. Other modes have no use for it."),
     ("kill", "The last hand on the switch."),
     (
         ENVELOPE,

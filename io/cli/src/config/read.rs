@@ -18,7 +18,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::shown;
 use super::keys::{self, KEYS, Key, Kind, SECTIONS, Value};
-use super::{Config, Issue, Issues, Origin, PaperConfig, Sources, Urls, VenueConfig};
+use super::{Config, Issue, Issues, LiveConfig, Origin, PaperConfig, Sources, Urls, VenueConfig};
 
 /// A reading in progress.
 pub(super) struct Reading<'s> {
@@ -287,12 +287,33 @@ impl<'s> Reading<'s> {
         }
     }
 
-    /// `[paper]`.
-    fn paper(&self) -> PaperConfig {
-        let number = |name: &str| match self.values.get(format!("paper.{name}").as_str()) {
+    fn number(&self, path: &str) -> i64 {
+        match self.values.get(path) {
             Some(&Value::Number(_, number)) => number,
             _ => 0,
-        };
+        }
+    }
+
+    /// The path at a key; `None` for none. Relative ones are beside the file.
+    fn path(&self, path: &str) -> Option<PathBuf> {
+        let base = self.sources.file.as_ref().and_then(|(path, _)| path.parent());
+        beside(base, self.text(path))
+    }
+
+    /// `[live]`.
+    fn live(&self) -> LiveConfig {
+        LiveConfig {
+            drills: self.path("live.drills"),
+            account: self.path("live.account"),
+            reviewer: self.text("live.reviewer").to_owned(),
+            canary_hours: self.whole("live.canary_hours"),
+            canary_share: Rate(self.number("live.canary_share")),
+        }
+    }
+
+    /// `[paper]`.
+    fn paper(&self) -> PaperConfig {
+        let number = |name: &str| self.number(&format!("paper.{name}"));
         let latency = |name: &str| number(&format!("latency_{name}_ms")).unsigned_abs();
         let terms = Terms {
             balance: Quote(number("balance_quote")),
@@ -336,10 +357,9 @@ impl<'s> Reading<'s> {
         let none = urls.rest.is_empty() && urls.ws_public.is_empty() && urls.ws_private.is_empty();
         let urls = match mode {
             Mode::Demo if none => Some(Urls::demo()),
+            Mode::Live if none => Some(Urls::live()),
             _ => (!none).then_some(urls),
         };
-        let base = self.sources.file.as_ref().and_then(|(path, _)| path.parent());
-        let path = |name: &str| beside(base, self.text(name));
         Some(Config {
             params,
             profile,
@@ -361,20 +381,21 @@ impl<'s> Reading<'s> {
             cores: cores.iter().filter_map(|&core| usize::try_from(core).ok()).collect(),
             venue: VenueConfig {
                 urls,
-                ca: path("venue.ca"),
-                key_file: path("venue.key_file"),
+                ca: self.path("venue.ca"),
+                key_file: self.path("venue.key_file"),
                 uid: whole("venue.uid"),
                 clock_speed: u32::try_from(whole("venue.clock_speed")).ok()?,
                 seed: whole("venue.seed"),
             },
             paper: self.paper(),
+            live: self.live(),
             envelope: self
                 .envelope
                 .iter()
                 .map(|(&at, &(min, max))| Envelope { at, min, max })
                 .collect(),
             guardian: text("kill.guardian") == "on",
-            kill_key_file: path("kill.key_file"),
+            kill_key_file: self.path("kill.key_file"),
             hang_ms: whole("kill.hang_ms"),
             origins: self.origins.clone(),
             values: self.values.clone(),

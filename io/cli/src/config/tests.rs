@@ -32,7 +32,7 @@ fn an_empty_file_is_the_defaults_of_touch_in_sim_and_of_wide_elsewhere() {
     assert_eq!(sim.params, Params::defaults(Profile::Touch));
     assert_eq!(sim.instruments.len(), 2);
     assert!(sim.venue.urls.is_none() && sim.origins.is_empty());
-    let live = good("[run]\nmode = \"live\"\n");
+    let live = good("[run]\nmode = \"live\"\n[venue]\nuid = 7\n");
     assert_eq!((live.profile, live.params), (Profile::Wide, Params::defaults(Profile::Wide)));
 }
 
@@ -276,7 +276,7 @@ fn a_named_venue_is_on_loopback_with_an_account() {
 }
 
 #[test]
-fn demo_is_at_the_venue_s_demo_trading_or_on_this_machine_and_names_its_account() {
+fn demo_and_live_have_addresses_of_their_own_or_this_machine_and_name_their_account() {
     let config = good("[run]\nmode = \"demo\"\n[venue]\nuid = 7\n");
     assert_eq!(config.venue.urls, Some(Urls::demo()));
     assert_eq!(good(&canonical(&config)).hash(), config.hash());
@@ -287,6 +287,13 @@ fn demo_is_at_the_venue_s_demo_trading_or_on_this_machine_and_names_its_account(
         )
     };
     good(&at("https://127.0.0.1:8443", 7));
+    let live = good("[run]\nmode = \"live\"\n[venue]\nuid = 7\n");
+    assert_eq!(live.venue.urls, Some(Urls::live()));
+    assert_eq!(good(&canonical(&live)).hash(), live.hash());
+    let rehearsal = at("https://127.0.0.1:8443", 7).replace("\"demo\"", "\"live\"");
+    good(&rehearsal);
+    let said = bad(&rehearsal.replace("127.0.0.1:8443", "api.bitget.com"));
+    assert!(said.contains("leave all three empty for the venue's own"), "{said}");
     for (text, part) in [
         ("[run]\nmode = \"demo\"\n".to_owned(), "uid is missing"),
         (at("https://127.0.0.1:8443", 0), "uid is missing"),

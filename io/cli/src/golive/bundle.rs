@@ -9,7 +9,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use keel_core::units::UnixNanos;
 use keel_io::disk::OsFiles;
+use keel_io::mode::live;
 use serde_json::{Value, json};
 
 use super::key::{PublicKey, SigningKey};
@@ -20,7 +22,7 @@ pub const BUNDLE_FILE: &str = "bundle.json";
 /// The signature beside it.
 pub const SIGNATURE_FILE: &str = "signature.json";
 /// Version of the layout.
-pub const SCHEMA: u64 = 1;
+pub const SCHEMA: u64 = 2;
 
 /// What is wrong with a bundle.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,8 @@ pub struct SignOff {
     pub decision: String,
     /// When, UTC.
     pub date_utc: String,
+    /// The public key.
+    pub key: String,
     /// Fingerprint of the key.
     pub fingerprint: String,
 }
@@ -115,12 +119,28 @@ impl Bundle {
         &self.hash
     }
 
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The items, in order.
     pub fn items(&self) -> &[Value] {
         self.json["items"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// The items of the whole checklist that did not pass, with their verdicts.
+    /// When the oldest of it was made: its items may come from an earlier one.
+    pub fn oldest(&self) -> Option<UnixNanos> {
+        let parts = self.items().iter().filter_map(made);
+        made(&self.json).map(|whole| parts.fold(whole, std::cmp::min))
+    }
+
+    /// Whether it is part B.
+    pub fn is_account(&self) -> bool {
+        self.json["kind"] == live::ACCOUNT
+    }
+
+    /// The items that its kind asks for and that did not pass.
     pub fn short_of_go(&self) -> Vec<String> {
         let passed: BTreeSet<u64> = self
             .items()
@@ -128,7 +148,8 @@ impl Bundle {
             .filter(|item| item["verdict"] == "PASS")
             .filter_map(|item| item["number"].as_u64())
             .collect();
-        let known = super::item::ITEMS.iter();
+        let asked = |number| !self.is_account() || live::OF_ACCOUNT.contains(&number);
+        let known = super::item::ITEMS.iter().filter(|item| asked(item.number));
         known
             .filter(|item| !passed.contains(&u64::from(item.number)))
             .map(|item| format!("{} {}", item.number, item.title))
@@ -192,7 +213,8 @@ impl Bundle {
         if !public.verifies(&message, &text("signature")?) {
             return Err(BundleError::Forged("it was not made with the key it names".to_owned()));
         }
-        Ok(SignOff { reviewer, decision, date_utc, fingerprint: public.fingerprint() })
+        let (key, fingerprint) = (public.text(), public.fingerprint());
+        Ok(SignOff { reviewer, decision, date_utc, key, fingerprint })
     }
 
     fn check_chain(&self) -> Result<(), BundleError> {
@@ -255,6 +277,11 @@ pub fn seal(dir: &Path, mut body: Value) -> Result<Bundle, BundleError> {
     keel_io::disk::replace(&OsFiles, &dir.join(BUNDLE_FILE), text_of(&body).as_bytes())
         .map_err(|error| malformed(&error))?;
     Bundle::open(dir)
+}
+
+/// When a bundle or an item was made, by its own words.
+pub fn made(json: &Value) -> Option<UnixNanos> {
+    json["made_ns"].as_str()?.parse().ok().map(UnixNanos)
 }
 
 /// A BLAKE3 hash in hexadecimal.

@@ -6,6 +6,7 @@
 mod account;
 mod cancels;
 mod clock;
+pub(super) mod demo;
 mod disk;
 mod exchange_gone;
 mod feeds;

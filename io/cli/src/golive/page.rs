@@ -19,8 +19,11 @@ pub(super) fn checklist(body: &Value) -> String {
         text(&body["venue"])
     );
     for (item, judged) in ITEMS.iter().zip(items(body)) {
-        let verdict = text(&judged["verdict"]);
+        let (verdict, venue) = (text(&judged["verdict"]), text(&judged["venue"]));
         let _ = writeln!(out, "\n### {}. {} — {verdict}", item.number, item.title);
+        if verdict != "NOT RUN" {
+            let _ = writeln!(out, "- Ran on: {venue}");
+        }
         for (at, line) in item.boxes.iter().enumerate() {
             let tick = if is_proved(judged, at + 1) { 'x' } else { ' ' };
             let _ = writeln!(out, "- [{tick}] {line}");
@@ -40,23 +43,28 @@ pub(super) fn checklist(body: &Value) -> String {
         if let Some(trouble) = judged["trouble"].as_str() {
             let _ = writeln!(out, "  - could not be carried out: {trouble}");
         }
+        if let Some(reason) = judged["not_run"].as_str() {
+            let _ = writeln!(out, "  - not run: {reason}");
+        }
     }
     out
 }
 
-/// One page with everything that was found; it asks for nothing from outside.
-pub(super) fn html(body: &Value) -> String {
+/// One page with everything that was found, and the `raw` answers by their names; it asks for
+/// nothing from outside.
+pub(super) fn html(body: &Value, raw: &[(String, String)]) -> String {
     let mut rows = String::new();
     for judged in items(body) {
         let verdict = text(&judged["verdict"]);
         let class = verdict.to_lowercase().replace(' ', "-");
         let _ = writeln!(
             rows,
-            "<tr class=\"{class}\"><td>{}</td><td>{}</td><td><b>{verdict}</b></td><td>{}</td>\
+            "<tr class=\"{class}\"><td>{}</td><td>{}</td><td><b>{verdict}</b></td><td>{}, {}</td>\
              <td>{:.1}</td></tr>",
             judged["number"],
             escaped(&judged["title"]),
             escaped(&judged["label"]),
+            escaped(&judged["venue"]),
             judged["took_ms"].as_f64().unwrap_or(0.0) / 1_000.0
         );
         let _ = writeln!(rows, "<tr><td></td><td colspan=\"4\">{}", escaped(&judged["why"]));
@@ -66,16 +74,22 @@ pub(super) fn html(body: &Value) -> String {
             let (claim, seen) = (escaped(&finding["claim"]), escaped(&finding["seen"]));
             let _ = writeln!(rows, "<li>{mark} {claim}<br><code>{seen}</code></li>");
         }
-        if judged["trouble"].is_string() {
-            let _ = writeln!(rows, "<li>✗ {}</li>", escaped(&judged["trouble"]));
+        for key in ["trouble", "not_run"] {
+            if judged[key].is_string() {
+                let _ = writeln!(rows, "<li>✗ {}</li>", escaped(&judged[key]));
+            }
         }
         rows.push_str("</ul></td></tr>\n");
     }
+    let answers = raw.iter().map(|(name, text)| {
+        format!("<h2>{}</h2>\n<pre>{}</pre>\n", page::escaped(name), page::escaped(text))
+    });
+    let answers: String = answers.collect();
     let body = format!(
         "<h1>Go-live check</h1>\n\
          <p>Made {} by keel {} on the {} venue. Binary <code>{}</code>, configuration \
          <code>{}</code>.</p>\n<table>\n<tr><th>Item<th><th>Verdict<th>Ran on<th>Seconds</tr>\n\
-         {rows}</table>\n",
+         {rows}</table>\n{answers}",
         escaped(&body["made_utc"]),
         escaped(&body["keel"]),
         escaped(&body["venue"]),
@@ -141,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_page_shows_text_as_text_and_asks_for_nothing_from_outside() {
-        let page = html(&body(false));
+        let page = html(&body(false), &[("info".to_owned(), "{ \"a\": \"<i>\" }".to_owned())]);
+        assert!(page.contains("&lt;i&gt;") && !page.contains("<i>"));
         assert!(page.contains("a &lt;title&gt;") && page.contains("<code>&lt;b&gt;</code>"));
         for outside in ["http:", "https:", "src=", "href="] {
             assert!(!page.contains(outside), "{outside}");

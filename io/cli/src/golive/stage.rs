@@ -269,14 +269,26 @@ impl Stage {
 
     fn start_by(
         &self,
-        mut command: Command,
+        command: Command,
         venue: &Venue,
         account: &Value,
         run: &str,
         more: &str,
     ) -> Result<Engine, Trouble> {
+        self.launch(command, &venue.configuration(account, run, more)?, run)
+    }
+
+    /// Starts an engine with a whole configuration of its own.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn engine_with(&self, text: &str, run: &str) -> Result<Engine, Trouble> {
+        self.launch(self.command(), text, run)
+    }
+
+    fn launch(&self, mut command: Command, text: &str, run: &str) -> Result<Engine, Trouble> {
         let config = format!("{run}.toml");
-        fs::write(self.dir.join(&config), venue.configuration(account, run, more)?)?;
+        fs::write(self.dir.join(&config), text)?;
         let out = fs::File::create(self.dir.join(format!("{run}.out")))?;
         let errors = fs::File::create(self.dir.join(format!("{run}.err")))?;
         command.args(["run", "--config", &config, "--run-dir", run, "--state-dir", "state"]);

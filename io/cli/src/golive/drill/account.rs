@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     Evidence, SOON, Stage, Trouble, ends, hard, keep, most_resting, nothing_rests, quoting,
 };
+use crate::golive::account::judged;
 use crate::golive::stage::Venue;
 
 /// An account as it should be.
@@ -45,9 +46,10 @@ fn fit(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.tapped(1, Some(FIT))?.0;
     let info = read(&venue, venue.account(), &Call::key())?;
     let settings = read(&venue, venue.account(), &Call::settings())?;
+    let names = ["BTCUSDT", "ETHUSDT"].map(str::to_owned);
     evidence.keep("account/info.json", info.to_string().as_bytes())?;
     evidence.keep("account/settings.json", settings.to_string().as_bytes())?;
-    for (place, (claim, holds, seen)) in judged(&info, &settings).into_iter().enumerate() {
+    for (place, (claim, holds, seen)) in judged(&info, &settings, &names).into_iter().enumerate() {
         evidence.proves(place + 1, claim, holds, seen);
     }
     let mut engine = stage.engine(&venue, "run", "")?;
@@ -72,44 +74,11 @@ fn fit(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         key["account"] = venue.name().into();
         let key = venue.ask("/admin/key", &key)?;
         let info = read(&venue, &key, &Call::key())?;
-        let (_, holds, seen) = judged(&info, &settings).swap_remove(place);
+        let (_, holds, seen) = judged(&info, &settings, &names).swap_remove(place);
         evidence.claim(&format!("a key that {what} is told apart"), !holds, seen);
     }
     Ok(())
 }
-
-/// The four boxes by the venue's answers: claim, whether it holds, what was seen.
-fn judged(info: &Value, settings: &Value) -> Vec<(&'static str, bool, String)> {
-    let (key, account) = (&info["data"], &settings["data"]);
-    let may: Vec<&str> =
-        key["permissions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let trades = key["permType"] == "read-and-write" && !may.is_empty();
-    let ips = key["ips"].as_str().unwrap_or_default();
-    let modes: Vec<&str> = account["symbolConfigList"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|row| row["marginMode"].as_str())
-        .collect();
-    let hold = account["holdMode"].as_str().unwrap_or_default();
-    vec![
-        (
-            "the key may read and trade, and neither withdraw nor manage",
-            trades && may.iter().all(|word| TRADING.contains(word)),
-            format!("{} {may:?}", key["permType"]),
-        ),
-        ("the key is bound to addresses", !ips.is_empty(), format!("ips {ips:?}")),
-        (
-            "every contract is in cross margin",
-            !modes.is_empty() && modes.iter().all(|mode| *mode == "crossed"),
-            format!("{} contracts: {modes:?}", modes.len()),
-        ),
-        ("positions are held one way", hold == "one_way_mode", hold.to_owned()),
-    ]
-}
-
-/// Permissions that a key for trading has.
-const TRADING: [&str; 1] = ["uta_trade"];
 
 /// An account that is otherwise: the engine stops and quotes nothing.
 fn unfit(

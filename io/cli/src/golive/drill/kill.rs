@@ -8,7 +8,7 @@ use super::{Evidence, SOON, Stage, Trouble, acted, keep, keep_truth, wait};
 use crate::golive::stage::{Engine, Venue};
 
 /// How many orders rest at least before each kill.
-const ORDERS: u64 = 20;
+pub(super) const ORDERS: u64 = 20;
 /// Five levels a side of two contracts, too far from the market to be taken.
 const FAR: &str = "[strategy]\nsides = \"both\"\nlevels_min = 5\nlevels_max = 5\n\
     spread_min = 0.02\nspread_max = 0.02\nlevel_step = 0.01\nrequote_tolerance = 1\n\
@@ -24,7 +24,7 @@ const TRIES: u32 = 5;
 
 /// What happens to the engine before a person kills, or the guardian.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Case {
+pub(super) enum Case {
     Healthy,
     Stopped,
     Killed,
@@ -33,7 +33,7 @@ enum Case {
 }
 
 impl Case {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Healthy => "a healthy engine",
             Self::Stopped => "an engine that is stopped (SIGSTOP)",
@@ -177,7 +177,7 @@ fn happen(stage: &Stage, venue: &Venue, engine: &Engine, case: Case) -> Result<I
 }
 
 /// The report, once it is finished.
-fn report(engine: &Engine, case: Case) -> Result<Value, Trouble> {
+pub(super) fn report(engine: &Engine, case: Case) -> Result<Value, Trouble> {
     let path = engine.run.join("reports/kill_switch/latest.json");
     let mut found = Value::Null;
     wait(SOON, "the report of the kill is finished", || {

@@ -153,7 +153,7 @@ fn fitting(venue: &Venue, symbols: &[&str]) -> Result<(bool, String), Trouble> {
 
 /// Whether one order has tick, lot and least value. What is left of a partly executed one may be
 /// worth less than the whole was.
-fn fits(order: &Value, rule: &Value) -> bool {
+pub(super) fn fits(order: &Value, rule: &Value) -> bool {
     let (price, size) = (number(&order["price"]), number(&order["size"]));
     is_on(price, number(&rule["priceMultiplier"]))
         && is_on(size, number(&rule["quantityMultiplier"]))
