@@ -150,3 +150,35 @@ fn a_kill_without_an_engine_cancels_flattens_and_latches() {
     assert_eq!(report["position_after"]["ETHUSDT"], "0.00", "{report}");
     assert!(path.join("state/latch.json").exists());
 }
+
+#[test]
+fn a_run_that_is_refused_its_start_does_not_hide_the_one_at_work() {
+    // It took the place by which commands find a run: `keel kill` found nobody, canceled without an
+    // engine, and told of a success while the engine traded on.
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    venue.configure(path, venue.authority(), "");
+    let run = Working::start(path, &["run", "--state-dir", "state", "--run-dir", "run"]);
+    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let second = ended(path, &["run", "--state-dir", "state", "--run-dir", "second"]);
+    assert_eq!(second.code, Some(3), "{}", second.said());
+    ended(path, &["status"]).done();
+    run.signal("TERM");
+    run.end(Duration::from_secs(30)).done();
+}
+
+#[test]
+fn a_kill_that_finds_no_socket_ends_whoever_holds_the_state() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    venue.configure(path, venue.authority(), "[order]\norder_entry = \"websocket\"\n");
+    let run = Working::start(path, &["run", "--state-dir", "state", "--run-dir", "run"]);
+    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let killed = ended(path, &["kill", "--run-dir", "elsewhere", "--state-dir", "state"]);
+    killed.done();
+    assert_eq!(venue.open_orders(), 0);
+    assert_eq!(run.end(Duration::from_secs(5)).code, None, "it has been killed");
+    assert!(path.join("state/latch.json").exists());
+}

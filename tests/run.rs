@@ -3,9 +3,11 @@
 mod program;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
 use keel_core::param::Profile;
@@ -376,6 +378,23 @@ fn output_that_nobody_reads_does_not_end_a_run() {
     let err = fs::read_to_string(dir.path().join("err")).expect("standard error");
     assert_eq!(output.status.code(), Some(0), "{err}");
     assert_eq!(err, "");
+}
+
+#[test]
+fn output_that_is_held_up_holds_up_no_stop() {
+    // As after Ctrl-S: what hears signals and looks after the guardian wrote to the terminal
+    // itself, and waited there.
+    let dir = tempfile::tempdir().expect("a directory");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut filler = writer.try_clone().expect("a second end");
+    let filling = thread::spawn(move || while filler.write_all(&[b'x'; 4_096]).is_ok() {});
+    let run = Working::start_onto(dir.path(), &["--run-dir", "run"], writer);
+    program::wait(Duration::from_secs(15), "quotes", || has_quoted(&dir.path().join("run")));
+    run.signal("TERM");
+    run.end(Duration::from_secs(20)).done();
+    assert!(dir.path().join("run/state/clean").exists());
+    drop(reader);
+    filling.join().expect("a pipe that nobody reads ends it");
 }
 
 fn has_quoted(run_dir: &Path) -> bool {

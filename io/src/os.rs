@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use keel_net::sync::atomic::AtomicU64;
 
@@ -136,6 +138,25 @@ impl Process {
         let error = io::Error::last_os_error();
         if code == 0 || error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
     }
+}
+
+/// The process that has locked a file, by the system's table of locks.
+///
+/// # Errors
+/// What the system says; `NotFound` when the table does not tell, as across containers.
+pub fn lock_holder(path: &Path) -> io::Result<u32> {
+    let file = path.metadata()?;
+    let (major, minor) = (libc::major(file.dev()), libc::minor(file.dev()));
+    let name = format!("{major:02x}:{minor:02x}:{}", file.ino());
+    // number, FLOCK, ADVISORY, WRITE, process, file, from, to; one that waits has an arrow first.
+    let holder = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let flock = words.next()? == "FLOCK";
+        let process = words.nth(2)?.parse().ok().filter(|&id| id > 0);
+        if flock && words.next()? == name { process } else { None }
+    };
+    let table = std::fs::read_to_string("/proc/locks")?;
+    table.lines().find_map(holder).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
 /// Leaves the terminal's session, so that its signals end the others and not this process. A

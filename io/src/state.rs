@@ -29,6 +29,7 @@ use serde_json::{Map, Value, json};
 use crate::cold::csv::FillContext;
 use crate::cold::daily::{DailyState, date_of};
 use crate::disk::{self, Entry, FileSystem, Fs, Lock, Opening, OsFiles, Refused, refused};
+use crate::os;
 use ledger::{Kept, LedgerFile, Record};
 
 /// A state directory, locked until it is dropped.
@@ -530,6 +531,21 @@ pub fn latched(dir: &Path) -> Result<Option<Latch>, StateError> {
 /// As [`StateError`] says.
 pub fn epoch(dir: &Path) -> Result<u32, StateError> {
     Ok(last_epoch(&*disk::os(), dir)?.epoch)
+}
+
+/// The process that holds a state directory; `None` while nobody does.
+///
+/// # Errors
+/// [`StateError::Io`], also when the system does not say which process it is.
+pub fn holder(dir: &Path) -> Result<Option<u32>, StateError> {
+    let (fs, path) = (disk::os(), dir.join("lock"));
+    if refused("read", &path, fs.entry(&path))? == Entry::Nothing {
+        return Ok(None);
+    }
+    match lock_file(&*fs, &path)? {
+        Some(_) => Ok(None),
+        None => Ok(Some(refused("find the holder of", &path, os::lock_holder(&path))?)),
+    }
 }
 
 /// Clears the latch of a state directory that no run holds. Who asked, when, and what came of it is
@@ -1232,7 +1248,9 @@ mod tests {
     #[test]
     fn a_latch_from_outside_of_a_run_stops_the_next_one_and_is_cleared_only_by_its_number() {
         let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(holder(&dir.path().join("nowhere")).expect("asked"), None);
         let (state, _) = open(dir.path()).expect("a first start");
+        assert_eq!(holder(dir.path()).expect("asked"), Some(std::process::id()));
         assert_eq!(epoch(dir.path()).expect("read"), 1);
         let incident = incident_beside(1, Beside::Guardian);
         let reasons = Reasons::NONE.with(Reason::EngineLost);

@@ -101,6 +101,12 @@ impl Working {
         Self(Some(command.spawn().expect("the program starts")))
     }
 
+    /// Starts `keel args` in `dir`, writing to `out`.
+    pub(crate) fn start_onto(dir: &Path, args: &[&str], out: impl Into<Stdio>) -> Self {
+        let child = keel(dir).args(args).stdout(out).stderr(Stdio::piped()).spawn();
+        Self(Some(child.expect("the program starts")))
+    }
+
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.0.as_ref().expect("at work").id()

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keel_core::event::Mode;
 use keel_core::guard::{Reason, Reasons};
@@ -29,6 +29,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(4);
 const KILL_MAX: Duration = Duration::from_millis(1_500);
 /// How long a kill is tried.
 const DIRECT_MAX: Duration = Duration::from_secs(600);
+
+/// How long a process that is ended may take until it holds nothing any more.
+const END_MAX: Duration = Duration::from_secs(2);
 
 /// Where a run and its state are.
 pub(crate) struct Found {
@@ -235,11 +238,15 @@ fn without_engine(at: &RunRef, request: &Request, state_dir: Option<PathBuf>) ->
     };
     // No cancel waits for the disk, and whoever interrupts this process finds the latch there.
     let dir = setup.state_dir.clone();
+    let held = if *dry_run { Ok(()) } else { end_holder(&dir) };
     let latching = (!*dry_run).then(|| std::thread::spawn(move || latch(&dir, utc)));
     let acted = direct::run(&setup, wish, DIRECT_MAX, |report| {
         print(&pretty(&report.body));
     });
     let latched = latching.map(|thread| thread.join().expect("it does not panic"));
+    if let Err(why) = held {
+        return fail((Exit::OpenOrders, format!("{why}: what it sends from now on may rest")));
+    }
     match (acted, latched) {
         (Err(error), _) => fail((Exit::OpenOrders, error.to_string())),
         (Ok(report), None) => exit_of(&report.body),
@@ -248,6 +255,30 @@ fn without_engine(at: &RunRef, request: &Request, state_dir: Option<PathBuf>) ->
             fail((Exit::State, format!("the latch was not written: {error}")))
         }
     }
+}
+
+/// Ends the engine that holds the state directory though it does not answer, or does so elsewhere:
+/// it would send while others cancel.
+fn end_holder(state_dir: &Path) -> Result<(), String> {
+    let dir = state_dir.display();
+    let Some(id) = state::holder(state_dir).map_err(|error| error.to_string())? else {
+        return Ok(());
+    };
+    complain(&format!("process {id} holds {dir}; it is ended"));
+    let failed = |error| format!("process {id}, which holds {dir}, could not be ended ({error})");
+    let process = Process::hold(id).map_err(failed)?;
+    // It may have ended in between, and its number be another's.
+    if state::holder(state_dir).map_err(|error| error.to_string())? == Some(id) {
+        process.end().map_err(failed)?;
+    }
+    let began = Instant::now();
+    while state::holder(state_dir).map_err(|error| error.to_string())?.is_some() {
+        if began.elapsed() > END_MAX {
+            return Err(format!("{dir} is still held"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// Latches, and gives the incident in force.

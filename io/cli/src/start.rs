@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use keel_core::event::Mode;
@@ -74,11 +76,14 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
             return Exit::State;
         }
     };
-    if let Err((exit, what)) = remember(&setup) {
-        complain(&what);
-        return exit;
-    }
-    launch(setup, canary)
+    let remembered = match Remembered::of(&setup) {
+        Ok(remembered) => remembered,
+        Err((exit, what)) => {
+            complain(&what);
+            return exit;
+        }
+    };
+    launch(setup, &remembered, canary)
 }
 
 /// Gives a run its permission to trade for real, and makes its limits small while they must be.
@@ -177,17 +182,29 @@ fn outside(config: &Config) -> Option<String> {
     config.venue.urls.as_ref().map(|urls| format!("{kind}{}", venue_label(&urls.rest)))
 }
 
-/// Remembers where this run is.
-fn remember(setup: &Setup) -> Result<(), (Exit, String)> {
-    let path = &setup.pointer;
-    let failed = |error: &dyn Display| (Exit::State, format!("{}: {error}", path.display()));
-    let dir = path.parent().expect("a file stands in a directory");
-    std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
-    let place = |dir: &Path| std::path::absolute(dir).map(|dir| dir.display().to_string());
-    let run_dir = place(&setup.run_dir).map_err(|error| failed(&error))?;
-    let state_dir = place(&setup.state_dir).map_err(|error| failed(&error))?;
-    let text = format!("{run_dir}\n{state_dir}\n");
-    disk::replace(&OsFiles, path, text.as_bytes()).map_err(|error| failed(&error))
+/// Where a run is, for the commands that are to find it.
+struct Remembered {
+    pointer: PathBuf,
+    text: String,
+}
+
+impl Remembered {
+    /// What is to be remembered of a run, once it has begun.
+    fn of(setup: &Setup) -> Result<Self, (Exit, String)> {
+        let pointer = setup.pointer.clone();
+        let failed = |error: &dyn Display| (Exit::State, format!("{}: {error}", pointer.display()));
+        let dir = pointer.parent().expect("a file stands in a directory");
+        std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+        let place = |dir: &Path| std::path::absolute(dir).map(|dir| dir.display().to_string());
+        let run_dir = place(&setup.run_dir).map_err(|error| failed(&error))?;
+        let state_dir = place(&setup.state_dir).map_err(|error| failed(&error))?;
+        Ok(Self { pointer, text: format!("{run_dir}\n{state_dir}\n") })
+    }
+
+    /// Takes the place of the run before. One that was refused its start leaves that one known.
+    fn keep(&self) -> Result<(), Refused> {
+        disk::replace(&OsFiles, &self.pointer, self.text.as_bytes())
+    }
 }
 
 /// Everything that a run needs to know, with its directories and its key.
@@ -306,7 +323,7 @@ pub(crate) fn state_dir_of(run_dir: &Path) -> Option<PathBuf> {
 const STATE_PATH: &str = "state.path";
 
 /// Runs until the run ends, showing it, and says how it ended.
-fn launch(setup: Setup, mut canary: Option<Canary>) -> Exit {
+fn launch(setup: Setup, remembered: &Remembered, mut canary: Option<Canary>) -> Exit {
     let stop = match signals::stop_flag(i32::from(Exit::OpenOrders as u8)) {
         Ok(stop) => stop,
         Err(error) => {
@@ -315,7 +332,7 @@ fn launch(setup: Setup, mut canary: Option<Canary>) -> Exit {
         }
     };
     if let Some(text) = unattended(&setup) {
-        print(&text);
+        print_in_time(text);
     }
     let mut running = match sim::start(setup) {
         Ok(running) => running,
@@ -324,10 +341,14 @@ fn launch(setup: Setup, mut canary: Option<Canary>) -> Exit {
             return exit_of(&error);
         }
     };
-    let mut console = Console::new();
-    let mut shown = (0, Instant::now());
+    if let Err(error) = remembered.keep() {
+        running.stop();
+        complain(&format!("{error}; no command would find this run, so that it ends"));
+    }
+    let screen = Screen::open();
+    let (mut taken, mut shown) = (0, (0, Instant::now()));
     while !running.is_over() {
-        std::thread::sleep(LOOK_EVERY);
+        thread::sleep(LOOK_EVERY);
         // Relaxed: the flag carries nothing but itself.
         if stop.swap(false, Ordering::Relaxed) {
             running.stop();
@@ -339,17 +360,59 @@ fn launch(setup: Setup, mut canary: Option<Canary>) -> Exit {
         }
         let Some(snapshot) = running.snapshot() else { continue };
         let figures = newest(&snapshot);
-        if figures != shown.0 && is_quoting(&snapshot) {
+        // Once for each second, shown or not.
+        if std::mem::replace(&mut taken, figures) != figures && is_quoting(&snapshot) {
             lived(&mut canary, Canary::quoted);
         }
         // New figures are shown at once, and the uptime goes on when there are none.
-        if figures != shown.0 || shown.1.elapsed() >= SHOW_EVERY {
+        let due = figures != shown.0 || shown.1.elapsed() >= SHOW_EVERY;
+        if due && screen.show(snapshot) {
             shown = (figures, Instant::now());
-            console.show(&snapshot);
         }
     }
     lived(&mut canary, Canary::keep);
-    tell_end(running.finish())
+    let outcome = running.finish();
+    screen.close();
+    tell_end(outcome)
+}
+
+/// The console on a thread of its own: output that nobody takes, as after Ctrl-S, holds up no run.
+struct Screen {
+    show: SyncSender<Snapshot>,
+    thread: JoinHandle<()>,
+}
+
+impl Screen {
+    fn open() -> Self {
+        // Without a place to wait in, what is shown is always the newest.
+        let (show, shown) = mpsc::sync_channel(0);
+        let thread = thread::spawn(move || {
+            let mut console = Console::new();
+            shown.iter().for_each(|snapshot| console.show(&snapshot));
+        });
+        Self { show, thread }
+    }
+
+    /// Shows a snapshot; false while the one before it is not taken.
+    fn show(&self, snapshot: Snapshot) -> bool {
+        self.show.try_send(snapshot).is_ok()
+    }
+
+    /// Lets what is being shown be written, unless nobody takes it.
+    fn close(self) {
+        drop(self.show);
+        let began = Instant::now();
+        while !self.thread.is_finished() && began.elapsed() < TAKEN_MAX {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Prints; output that nobody takes in time is given up.
+fn print_in_time(text: String) -> Exit {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(print(&text)));
+    told.recv_timeout(TAKEN_MAX).unwrap_or(Exit::Done)
 }
 
 /// Keeps what a live run has lived.
@@ -396,7 +459,7 @@ fn tell_end(outcome: Outcome) -> Exit {
         return Exit::Panic;
     };
     let open = outcome.verified.then_some(0);
-    let printed = print(&summary(&records.last, open));
+    let printed = print_in_time(summary(&records.last, open));
     if let Err(error) = records.closed {
         complain(&error);
         return Exit::Failed;
@@ -424,6 +487,8 @@ pub(crate) fn exit_of(error: &StartError) -> Exit {
     }
 }
 
+/// How long the text at start or end may take to be taken.
+const TAKEN_MAX: Duration = Duration::from_secs(2);
 /// How often signals and the run's end are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The console is refreshed with each new row, once a second, and after this without one.
@@ -481,7 +546,7 @@ pub(crate) fn exchange(args: ExchangeArgs) -> Exit {
         return printed;
     }
     while !stop.load(Ordering::Relaxed) && !handle.is_finished() {
-        std::thread::sleep(SIGNAL_POLL);
+        thread::sleep(SIGNAL_POLL);
     }
     match handle.stop() {
         Ok(()) => Exit::Done,
