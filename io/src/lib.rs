@@ -7,6 +7,7 @@
 
 pub mod affinity;
 pub mod agent;
+pub mod bills;
 pub mod clock;
 pub mod cold;
 pub mod connector;

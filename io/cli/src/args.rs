@@ -196,7 +196,17 @@ pub enum ReportCommand {
 #[derive(Args, Clone, Debug)]
 pub struct StatementArgs {
     /// The venue's statement: .json or .csv.
-    pub file: PathBuf,
+    #[arg(required_unless_present = "from_venue", conflicts_with = "from_venue")]
+    pub file: Option<PathBuf>,
+    /// Ask the venue of the configuration instead, by signed GETs only.
+    #[arg(long)]
+    pub from_venue: bool,
+    /// Where what the venue answers is kept, as a file for this command.
+    #[arg(long, value_name = "FILE", requires = "from_venue")]
+    pub keep: Option<PathBuf>,
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", requires = "from_venue")]
+    pub config: Option<PathBuf>,
     /// The UTC day, such as 2026-11-27.
     #[arg(long, value_name = "DATE")]
     pub day: String,

@@ -212,20 +212,7 @@ fn without_engine(at: &RunRef, request: &Request, state_dir: Option<PathBuf>) ->
         ..RunArgs::default()
     };
     let utc = Clock::start().utc();
-    let setup = configuration(at.config.as_deref(), None)
-        .map_err(|issues| (Exit::Usage, issues.to_string()))
-        .and_then(|(config, _)| {
-            if config.mode == Mode::Paper {
-                let what = "a paper venue ends with its run; nothing is left to be canceled";
-                return Err((Exit::Venue, what.to_owned()));
-            }
-            if config.venue.urls.is_none() {
-                let what = "the embedded venue ends with its run; nothing is left to be canceled";
-                return Err((Exit::Venue, what.to_owned()));
-            }
-            start::setup(config, &args, utc)
-        });
-    let setup = match setup {
+    let setup = match lasting(&args, utc) {
         Ok(setup) => setup,
         Err(failed) => return fail(failed),
     };
@@ -279,6 +266,21 @@ fn end_holder(state_dir: &Path) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
+}
+
+/// The setup of a run whose venue is there without it.
+pub(crate) fn lasting(args: &RunArgs, utc: UnixNanos) -> Result<Setup, (Exit, String)> {
+    let (config, _) = configuration(args.config.as_deref(), None)
+        .map_err(|issues| (Exit::Usage, issues.to_string()))?;
+    let gone = match config.venue.urls {
+        _ if config.mode == Mode::Paper => Some("a paper venue"),
+        None => Some("the embedded venue"),
+        Some(_) => None,
+    };
+    match gone {
+        Some(venue) => Err((Exit::Venue, format!("{venue} ends with its run; nothing is left"))),
+        None => start::setup(config, args, utc),
+    }
 }
 
 /// Latches, and gives the incident in force.

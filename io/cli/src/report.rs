@@ -7,14 +7,16 @@ use keel_core::command::CommandView;
 use keel_core::event::Event;
 use keel_core::instrument::Symbol;
 use keel_desk::report::edge::{self, Gathering, Odd, Report, Shelf};
-use keel_desk::report::statement::{self, Own};
+use keel_desk::report::statement::{self, Own, Statement};
+use keel_io::bills;
+use keel_io::clock::Clock;
 use keel_io::disk;
 use keel_io::journal::{Position, Reader, Record, TapKind};
 use keel_io::mode::replay::journal_dir;
 
-use crate::args::{EdgeArgs, ReportCommand, StatementArgs};
+use crate::args::{EdgeArgs, ReportCommand, RunArgs, StatementArgs};
 use crate::exit::Exit;
-use crate::operate::{fail, find};
+use crate::operate::{fail, find, lasting};
 use crate::print;
 
 /// Why there is no report, and what the program ends with.
@@ -67,14 +69,12 @@ fn edge_of(run_dir: &Path, only: Option<&str>) -> Result<(Report, String), Faile
 
 /// `keel report statement`.
 fn statement(args: &StatementArgs) -> Result<Exit, Failed> {
-    let file = args.file.display();
     let day = statement::day_of(&args.day)
         .ok_or_else(|| (Exit::Usage, format!("no day {:?}: write 2026-11-27", args.day)))?;
-    let text = std::fs::read_to_string(&args.file)
-        .map_err(|error| (Exit::Usage, format!("{file}: {error}")))?;
-    let is_table = args.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    let read = if is_table { statement::csv(&text) } else { statement::json(&text) };
-    let read = read.map_err(|what| (Exit::Usage, format!("{file}: {what}")))?;
+    let read = match &args.file {
+        Some(file) => read_file(file)?,
+        None => ask_venue(args, day)?,
+    };
     let mut own = Own::new(day);
     for run_dir in &args.run_dir {
         let mut walk = Walk::open(run_dir)?;
@@ -93,6 +93,26 @@ fn statement(args: &StatementArgs) -> Result<Exit, Failed> {
         Exit::Done if !compared.is_equal() => Ok(Exit::Different),
         exit => Ok(exit),
     }
+}
+
+fn read_file(file: &Path) -> Result<Statement, Failed> {
+    let unread = |what: &dyn Display| (Exit::Usage, format!("{}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| unread(&error))?;
+    let is_table = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    let read = if is_table { statement::csv(&text) } else { statement::json(&text) };
+    read.map_err(|what| unread(&what))
+}
+
+/// The day's records by the key of the configuration.
+fn ask_venue(args: &StatementArgs, day: i64) -> Result<Statement, Failed> {
+    let at = RunArgs { config: args.config.clone(), ..RunArgs::default() };
+    let setup = lasting(&at, Clock::start().utc())?;
+    let refused = |error: &dyn Display| (Exit::Venue, error.to_string());
+    let text = bills::fetch(&setup, day).map_err(|error| refused(&error))?;
+    if let Some(file) = &args.keep {
+        write(file, &text)?;
+    }
+    statement::json(&text).map_err(|what| refused(&format!("the venue's records: {what}")))
 }
 
 /// A run's journal, step by step.

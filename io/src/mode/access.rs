@@ -151,15 +151,16 @@ impl ToCancel {
     }
 }
 
-/// Access for what reads: see [`super::survey`], which can ask nothing but GETs.
-pub(super) struct ToRead {
-    pub(super) host: String,
-    pub(super) rest: Target,
-    pub(super) credentials: Credentials,
+/// Access for what reads: see [`super::survey`] and [`crate::bills`], which can ask nothing but
+/// GETs.
+pub(crate) struct ToRead {
+    pub(crate) host: String,
+    pub(crate) rest: Target,
+    pub(crate) credentials: Credentials,
 }
 
 impl ToRead {
-    pub(super) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
+    pub(crate) fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
         if !matches!(setup.venue, Venue::Remote(_)) {
             let what = format!("mode {} has no account to be read", setup.mode);
             return Err(StartError::Venue(what));

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use keel_core::units::UnixNanos;
+use keel_io::cold::daily::date_of;
 use serde_json::{Value, json};
 
 use super::{
@@ -32,6 +34,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 fn balances(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
     let began = balance(&venue)?;
+    let first_day = day(&venue)?;
     let mut first = stage.engine(&venue, "first", "")?;
     filled(&venue, &first, FILLS)?;
     for symbol in ["BTCUSDT", "ETHUSDT"] {
@@ -76,6 +79,9 @@ fn balances(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     keep_truth(evidence, &venue, "venue")?;
     keep(evidence, &second, "runs")?;
     ends(evidence, &mut second, "the second run ends in order", 0)?;
+    for day in first_day..=day(&venue)? {
+        statement(stage, evidence, &date_of(day))?;
+    }
     let short = report(stage, evidence, "first")?;
     let said = short["verdict"].as_str().unwrap_or_default();
     evidence.claim(
@@ -84,6 +90,42 @@ fn balances(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         format!("{said}: {}", short["why"]),
     );
     Ok(())
+}
+
+/// The venue's records of money of that day, asked for with the engine's key, are what both runs
+/// have booked; with one amount changed they are not.
+fn statement(stage: &Stage, evidence: &mut Evidence, day: &str) -> Result<(), Trouble> {
+    let runs = ["--day", day, "--run-dir", "first", "--run-dir", "second"];
+    let report = |how: &[&str]| stage.keel(&[&["report", "statement"], how, &runs].concat());
+    let kept = format!("statement-{day}.json");
+    let ask = ["--from-venue", "--config", "second.toml", "--keep", &kept];
+    let (ended, lines) = report(&ask)?;
+    evidence.keep(&format!("statement-{day}.txt"), lines.as_bytes())?;
+    let path = stage.dir.join(&kept);
+    evidence.keep_file(&kept, &path)?;
+    evidence.claim(
+        &format!("{day}: the venue's own records are what both runs have booked"),
+        ended == Some(0),
+        format!("{}, {}", code(ended), lines.lines().last().unwrap_or_default()),
+    );
+    let mut records: Value = serde_json::from_str(&std::fs::read_to_string(&path)?)
+        .map_err(|error| Trouble::Unexpected(format!("{kept}: {error}")))?;
+    let newest = records.pointer_mut("/0/data/list/0/amount");
+    *newest.ok_or_else(|| Trouble::Unexpected(format!("{kept} holds no record")))? = "1000".into();
+    let changed = format!("changed-{day}.json");
+    std::fs::write(stage.dir.join(&changed), records.to_string())?;
+    let (ended, _) = report(&[&changed])?;
+    let claim = format!("{day}: records with one amount changed are not");
+    evidence.claim(&claim, ended == Some(7), code(ended));
+    Ok(())
+}
+
+/// The UTC day at the venue.
+fn day(venue: &Venue) -> Result<i64, Trouble> {
+    let now = &venue.state()?["now"];
+    let ms = now.as_str().and_then(|ms| ms.parse().ok());
+    let ms = ms.ok_or_else(|| Trouble::Unexpected(format!("no time: {now}")))?;
+    Ok(UnixNanos::from_millis(ms).day())
 }
 
 /// Trades for minutes of the venue's time: the report has every fill, and parts that sum to it.
