@@ -228,10 +228,21 @@ pub(crate) fn credentials(venue: &Venue) -> Credentials {
 
 /// A signed request.
 pub(crate) fn signed(venue: &Venue, method: Method, path: &str, body: &[u8]) -> Vec<u8> {
+    signed_at(venue, method, path, body, utc())
+}
+
+/// The same at a venue where it is `utc`.
+pub(crate) fn signed_at(
+    venue: &Venue,
+    method: Method,
+    path: &str,
+    body: &[u8],
+    utc: UnixNanos,
+) -> Vec<u8> {
     // What is no text is signed as something else: that is one of the cases.
     let text = std::str::from_utf8(body).unwrap_or("?");
     let credentials = credentials(venue);
-    let headers = credentials.headers(method, path, "", text, utc());
+    let headers = credentials.headers(method, path, "", text, utc);
     let word = match method {
         Method::Get => "GET",
         Method::Post => "POST",

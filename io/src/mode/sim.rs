@@ -391,6 +391,12 @@ fn open_line(
         check_clock(clock, venue, &setup.params)?;
     } else {
         clock.calibrate(venue.utc(now), now);
+        // The readings so far are of a clock that was not set yet.
+        for event in line.rest().events() {
+            if let Event::ClockSync(sync) = event {
+                sync.offset_ns = 0;
+            }
+        }
     }
     line.rest().start(venue.utc(now), now);
     Ok((line, rules))
