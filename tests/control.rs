@@ -3,9 +3,13 @@
 
 mod program;
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use keel_core::event::{Event, Refused};
+use keel_io::control::client::connect;
+use keel_io::journal::{Reader, TapKind};
 use program::{Ended, Working, ended, log, wait};
 use serde_json::Value;
 
@@ -68,6 +72,9 @@ fn a_run_is_paused_set_killed_and_rearmed_by_its_socket_and_its_journal_tells_it
     set("spread_max.up=0.02").refused(2, &["may be set from 0.0002 to 0.01"]);
     set("spread_min.up=0.0001").refused(2, &["not in [envelope]"]);
     set("nonsense=1").refused(2, &["no parameter nonsense"]);
+    assert!(say(path, "{\"command\":\"reboot\"}").contains("not understood"));
+    let unnamed = "{\"command\":\"kill\",\"instrument\":\"no name\"}";
+    assert!(say(path, unnamed).contains("no instrument's name"));
 
     let dry = ended(path, &["kill", "--dry-run"]);
     dry.done();
@@ -85,10 +92,39 @@ fn a_run_is_paused_set_killed_and_rearmed_by_its_socket_and_its_journal_tells_it
         "Operator set max_base_pct = 0.12 by user ",
         "Operator kill by user ",
         "Operator rearm 1 by user ",
+        ": may not be set: spread_max.up=0.02",
+        ": may not be set: spread_min.up=0.0001",
+        ": may not be set: nonsense=1",
+        ": not understood: {\"command\":\"reboot\"}",
+        ": no instrument: no name",
     ] {
         assert!(log.contains(line), "{line:?} is missing\n{log}");
     }
+    assert_eq!(log.matches("Operator refused at the socket by user ").count(), 5, "{log}");
+    let journaled = journaled(&path.join("run"));
+    assert_eq!(journaled.len(), 5, "{journaled:?}");
+    assert!(journaled.iter().all(|refused| refused.process != 0), "{journaled:?}");
     ended(path, &["replay", "run"]).done();
+}
+
+/// What the control socket refused, as the run's journal holds it.
+fn journaled(run_dir: &Path) -> Vec<Refused> {
+    let records = Reader::open(&run_dir.join("journal")).expect("a journal");
+    let events = records.map(|r| r.expect("whole")).filter(|r| r.tap.kind == TapKind::Event);
+    let refused = events.filter_map(|r| match Event::decode(&r.tap.slot).expect("an event") {
+        Event::Refused(refused) => Some(refused),
+        _ => None,
+    });
+    refused.collect()
+}
+
+/// Says one line at the socket, and gives the answer.
+fn say(path: &Path, line: &str) -> String {
+    let mut stream = connect(&path.join("run")).expect("the socket");
+    stream.write_all(format!("{line}\n").as_bytes()).expect("sent");
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).expect("answered");
+    answer
 }
 
 fn killed_and_rearmed(path: &Path) {

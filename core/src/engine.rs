@@ -354,7 +354,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::Settings(settings) => self.settings(settings),
             Event::Bill(bill) => self.bill(bill, out),
             Event::TouchReport(report) => return self.touch_report(report, now),
-            Event::Timer(_) => return Touched::Nothing,
+            Event::Timer(_) | Event::Refused(_) => return Touched::Nothing,
         }
         Touched::Account
     }

@@ -62,6 +62,8 @@ slot_kinds! {
         25 => RestoreWeek(RestoreWeek),
         /// The best bid and ask of one contract, as asked for.
         26 => TouchReport(TouchReport),
+        /// A command that was refused before it reached the engine.
+        27 => Refused(Refused),
     }
 }
 
@@ -802,6 +804,39 @@ impl Operator {
     /// What the program itself asks for.
     pub const fn program(directive: Directive) -> Self {
         Self { directive, incident: 0, key: 0, value: 0, user: 0, ticket: 0 }
+    }
+}
+
+slot_struct! {
+    /// A command that the control socket refused by itself. It changes nothing; that it was tried
+    /// stands in the journal.
+    pub struct Refused {
+        /// Why.
+        pub why: RefusedFor,
+        /// Who: the user's number as the kernel told it.
+        pub user: u32,
+        /// That user's process.
+        pub process: u32,
+        /// Refusals since the one told last that were too many to be told.
+        pub untold: u32,
+        /// What was asked, as far as it was read.
+        pub asked: Words,
+    }
+}
+
+slot_enum! {
+    /// Why a command was refused before it reached the engine.
+    pub enum RefusedFor {
+        /// Neither the user of the run, nor root.
+        User = 0 "another user",
+        /// As many clients as are served were there.
+        Crowd = 1 "too many clients",
+        /// A line that is too long, no JSON, or no command.
+        Malformed = 2 "not understood",
+        /// No such parameter, or a value outside of what may be set while an engine runs.
+        Envelope = 3 "may not be set",
+        /// No name of an instrument.
+        Instrument = 4 "no instrument",
     }
 }
 

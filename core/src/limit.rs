@@ -200,7 +200,7 @@ const CAUTION: &[(usize, Tighter)] = &[
     (at::require_fee_resolution, Tighter::Higher),
 ];
 
-/// The table as a page of the documentation, kept in `docs/limits.md`.
+/// The table as a page of the documentation, with which `docs/limits.md` begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Page;
 
@@ -287,7 +287,8 @@ mod tests {
     #[test]
     fn the_page_in_docs_is_the_table() {
         let kept = include_str!("../../docs/limits.md");
-        assert_eq!(Page.to_string(), kept, "docs/limits.md is old; it should read so");
+        let page = Page.to_string();
+        assert!(kept.starts_with(&page), "docs/limits.md is old; it should begin so:\n{page}");
     }
 
     #[test]

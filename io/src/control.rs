@@ -14,7 +14,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use keel_core::event::{Refused, RefusedFor};
 use keel_core::units::{MonoNanos, SECONDS};
+use keel_core::words::Words;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,6 +28,8 @@ pub const SOCKET: &str = "control.sock";
 pub const REQUEST_BYTES_MAX: usize = 4_096;
 /// Longest unread answer of one client.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Refusals that are told in a second; more are counted.
+pub const REFUSED_MAX: usize = 32;
 /// Clients at a time.
 pub const CLIENTS_MAX: usize = 16;
 /// A client that has sent no whole line for this long, or takes no answer, is dropped.
@@ -85,8 +89,12 @@ pub struct Control {
     path: PathBuf,
     clients: Vec<Client>,
     next: u64,
-    /// Connections turned away: another user, or too many.
-    refused: u64,
+    /// What was refused and has not been told yet.
+    refused: Vec<Refused>,
+    /// Since when refusals are counted, and how many there were.
+    counted: (MonoNanos, usize),
+    /// How many more there were than are told.
+    untold: u32,
 }
 
 #[derive(Debug)]
@@ -119,7 +127,8 @@ impl Control {
         let listener = UnixListener::bind(short(&File::open(dir)?))?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, path, clients: Vec::new(), next: 0, refused: 0 })
+        let (clients, refused, counted) = (Vec::new(), Vec::new(), (MonoNanos(0), 0));
+        Ok(Self { listener, path, clients, next: 0, refused, counted, untold: 0 })
     }
 
     /// Takes clients in, reads requests and writes answers, as far as that goes now.
@@ -127,7 +136,7 @@ impl Control {
         while let Ok((stream, _)) = self.listener.accept() {
             self.welcome(stream, now);
         }
-        let mut asked = Vec::new();
+        let (mut asked, mut malformed) = (Vec::new(), Vec::new());
         for client in &mut self.clients {
             client.write(now);
             if let Some(request) = client.read(now) {
@@ -136,12 +145,18 @@ impl Control {
                         client.waits = true;
                         asked.push(Asked { client: client.id, peer: client.peer, request });
                     }
-                    Err(what) => client.put(&refusal(&what)),
+                    Err((line, what)) => {
+                        client.put(&refusal(&what));
+                        malformed.push((client.peer, line));
+                    }
                 }
             }
             client.write(now);
         }
         self.clients.retain(|client| !client.is_over(now));
+        for (peer, line) in malformed {
+            self.refuse(RefusedFor::Malformed, peer, &line, now);
+        }
         asked
     }
 
@@ -156,25 +171,48 @@ impl Control {
         }
     }
 
-    /// Connections turned away so far.
-    pub fn refused(&self) -> u64 {
-        self.refused
+    /// Takes in that `peer` has been refused what it `asked`. Beyond [`REFUSED_MAX`] in a second
+    /// it is counted only.
+    pub fn refuse(&mut self, why: RefusedFor, peer: Peer, asked: &[u8], now: MonoNanos) {
+        if now.since(self.counted.0) >= SECONDS {
+            self.counted = (now, 0);
+        }
+        if self.counted.1 == REFUSED_MAX {
+            self.untold = self.untold.saturating_add(1);
+            return;
+        }
+        self.counted.1 += 1;
+        let Peer { process, user } = peer;
+        let (asked, untold) = (Words::new(asked.trim_ascii()), std::mem::take(&mut self.untold));
+        self.refused.push(Refused { why, user, process, untold, asked });
+    }
+
+    /// What was refused since the last call, oldest first, each told to `tell`; what that does not
+    /// take is counted, and told with the next.
+    pub fn tell_refused(&mut self, mut tell: impl FnMut(Refused) -> bool) {
+        let mut lost: u32 = 0;
+        for refused in self.refused.drain(..) {
+            let untold = lost.saturating_add(refused.untold);
+            lost = if tell(Refused { untold, ..refused }) { 0 } else { untold.saturating_add(1) };
+        }
+        self.untold = self.untold.saturating_add(lost);
     }
 
     fn welcome(&mut self, mut stream: UnixStream, now: MonoNanos) {
-        let known = os::peer(&stream).ok().filter(|peer| may_ask(peer.user));
-        let why = match known {
-            None => "only the user who runs this engine, and root, may ask",
-            Some(_) if self.clients.len() >= CLIENTS_MAX => "too many clients",
-            Some(_) => "",
+        // One that is not known, or would be waited for, is not heard.
+        let (Ok(peer), Ok(())) = (os::peer(&stream), stream.set_nonblocking(true)) else { return };
+        let no = match peer.user {
+            user if !may_ask(user) => {
+                Some((RefusedFor::User, "only the user who runs this engine, and root, may ask"))
+            }
+            _ if self.clients.len() >= CLIENTS_MAX => Some((RefusedFor::Crowd, "too many clients")),
+            _ => None,
         };
-        let (Some(peer), true) = (known, stream.set_nonblocking(true).is_ok() && why.is_empty())
-        else {
-            self.refused += 1;
+        if let Some((why, words)) = no {
             // Told as far as it can be without waiting.
-            let _ = stream.write(format!("{}\n", refusal(why)).as_bytes());
-            return;
-        };
+            let _ = stream.write(format!("{}\n", refusal(words)).as_bytes());
+            return self.refuse(why, peer, b"", now);
+        }
         self.next += 1;
         let (input, output) = (Vec::new(), Vec::new());
         let (id, heard) = (self.next, now);
@@ -193,7 +231,7 @@ impl Drop for Control {
 impl Client {
     /// The next whole request, or what is wrong with it. One at a time: a client that waits for an
     /// answer is not heard.
-    fn read(&mut self, now: MonoNanos) -> Option<Result<Request, String>> {
+    fn read(&mut self, now: MonoNanos) -> Option<Result<Request, (Vec<u8>, String)>> {
         if self.waits || self.done {
             return None;
         }
@@ -211,11 +249,13 @@ impl Client {
             let long = self.input.len() >= REQUEST_BYTES_MAX;
             return long.then(|| {
                 self.done = true;
-                Err(format!("a request is one line of at most {REQUEST_BYTES_MAX} bytes"))
+                let why = format!("a request is one line of at most {REQUEST_BYTES_MAX} bytes");
+                Err((std::mem::take(&mut self.input), why))
             });
         };
         let line: Vec<u8> = self.input.drain(..=end).collect();
-        Some(serde_json::from_slice(&line).map_err(|error| format!("not understood: {error}")))
+        let request = serde_json::from_slice(&line);
+        Some(request.map_err(|error| (line, format!("not understood: {error}"))))
     }
 
     /// Adds an answer to what the client is to take. One that has too much to take is dropped.
@@ -283,6 +323,16 @@ mod tests {
         (dir, control)
     }
 
+    /// What was refused since the last time.
+    fn told(control: &mut Control) -> Vec<Refused> {
+        let mut told = Vec::new();
+        control.tell_refused(|refused| {
+            told.push(refused);
+            true
+        });
+        told
+    }
+
     fn connect(control: &Control) -> UnixStream {
         client::connect(control.path.parent().expect("a directory")).expect("connected")
     }
@@ -325,7 +375,33 @@ mod tests {
             let mut line = String::new();
             BufReader::new(&stream).read_line(&mut line).expect("answered");
             assert!(line.starts_with("{\"error\":\"not understood"), "{bad}: {line}");
+            let refused = told(&mut control);
+            assert_eq!(refused.len(), 1, "{bad}");
+            let of = (refused[0].why, refused[0].user, refused[0].process, refused[0].untold);
+            let own = (os::effective_user(), std::process::id());
+            assert_eq!(of, (RefusedFor::Malformed, own.0, own.1, 0), "{bad}");
+            assert_eq!(refused[0].asked.as_str(), bad);
         }
+    }
+
+    #[test]
+    fn refusals_beyond_what_is_told_in_a_second_or_taken_are_counted() {
+        let (_dir, mut control) = open();
+        let peer = Peer { process: 7, user: 8 };
+        let refuse = |control: &mut Control, now| {
+            control.refuse(RefusedFor::User, peer, b"", now);
+        };
+        (0..REFUSED_MAX + 5).for_each(|_| refuse(&mut control, NOW));
+        assert_eq!(told(&mut control).len(), REFUSED_MAX);
+        let later = NOW.after(SECONDS);
+        refuse(&mut control, later);
+        refuse(&mut control, later);
+        // Nobody takes these two.
+        control.tell_refused(|_| false);
+        refuse(&mut control, later);
+        assert_eq!(told(&mut control)[0].untold, 5 + 2);
+        refuse(&mut control, later);
+        assert_eq!(told(&mut control)[0].untold, 0, "told once");
     }
 
     #[test]
@@ -338,7 +414,10 @@ mod tests {
         assert!(control.clients.is_empty(), "dropped, having been told why");
         let crowd: Vec<_> = (0..CLIENTS_MAX + 3).map(|_| connect(&control)).collect();
         control.step(NOW);
-        assert_eq!((control.clients.len(), control.refused()), (CLIENTS_MAX, 3));
+        assert_eq!(control.clients.len(), CLIENTS_MAX);
+        let refused: Vec<_> = told(&mut control).iter().map(|refused| refused.why).collect();
+        let crowd_of_three = [RefusedFor::Crowd; 3];
+        assert_eq!(refused, [&[RefusedFor::Malformed], &crowd_of_three[..]].concat());
         control.step(NOW.after(SILENCE_NS_MAX));
         assert_eq!(control.clients.len(), CLIENTS_MAX);
         control.step(NOW.after(SILENCE_NS_MAX + 1));

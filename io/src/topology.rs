@@ -25,7 +25,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam::channel;
 use keel_core::command::Query;
-use keel_core::event::{Event, Operator};
+use keel_core::event::Event;
 use keel_core::param::{Params, Profile};
 use keel_core::planted::Planted;
 use keel_core::units::{MILLIS, MonoNanos};
@@ -171,7 +171,7 @@ impl EntryPlan {
 pub struct Threads {
     handles: Vec<JoinHandle<()>>,
     /// Says things to the engine.
-    pub directives: channel::Sender<Operator>,
+    pub directives: channel::Sender<Event>,
     /// What others may see of the journal.
     pub gauge: Arc<JournalGauge>,
     /// One for each thread.

@@ -63,7 +63,7 @@ pub struct Outside {
     /// What the engine is told first.
     pub boot: VecDeque<Event>,
     /// Directives of a person or of the program.
-    pub directives: channel::Receiver<Operator>,
+    pub directives: channel::Receiver<Event>,
     /// The journal's own measures.
     pub gauge: Arc<JournalGauge>,
     /// When the run is to end by itself.
@@ -78,7 +78,7 @@ pub struct ColdAgent {
     to_engine: Sender<Arrival>,
     /// What waits for room on the engine's link, oldest first.
     backlog: VecDeque<Event>,
-    directives: channel::Receiver<Operator>,
+    directives: channel::Receiver<Event>,
     gauge: Arc<JournalGauge>,
     lag_told: u64,
     stop_at: MonoNanos,
@@ -117,9 +117,7 @@ impl ColdAgent {
     }
 
     fn listen(&mut self, now: MonoNanos) {
-        while let Ok(operator) = self.directives.try_recv() {
-            self.backlog.push_back(Event::Operator(operator));
-        }
+        self.backlog.extend(self.directives.try_iter());
         if now >= self.stop_at {
             self.stop_at = MonoNanos::NEVER;
             let operator = Operator::program(Directive::Stop);

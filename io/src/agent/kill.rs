@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::{self, TrySendError};
 use keel_core::command::{Ruled, Ruling};
-use keel_core::event::{Directive, Operator};
+use keel_core::event::{Directive, Event, Operator, RefusedFor};
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::Symbol;
 use keel_core::param::Params;
@@ -99,7 +99,7 @@ pub struct KillParts {
 /// Runs the kill.
 pub struct KillAgent {
     parts: KillParts,
-    directives: channel::Sender<Operator>,
+    directives: channel::Sender<Event>,
     rulings: Receiver<Ruled>,
     gauge: Arc<JournalGauge>,
     /// The hot threads, each with what was seen of it.
@@ -161,7 +161,7 @@ impl KillAgent {
     /// `rulings`.
     pub fn new(
         parts: KillParts,
-        directives: channel::Sender<Operator>,
+        directives: channel::Sender<Event>,
         rulings: Receiver<Ruled>,
         gauge: Arc<JournalGauge>,
         hot: Vec<Arc<Pulse>>,
@@ -212,13 +212,17 @@ impl KillAgent {
                 Ok((key, value)) => {
                     self.direct(asked, Operator { key, value, ..directive(Directive::Set) }, now);
                 }
-                Err(why) => self.parts.control.answer(asked.client, &refusal(&why), true, now),
+                Err(why) => {
+                    let set = format!("{key}={value}");
+                    self.refuse(asked, RefusedFor::Envelope, &set, &why, now);
+                }
             },
             Request::Kill { dry_run, flatten, instrument } => {
                 let only = instrument.as_ref().map(|name| Symbol::parse(name.as_bytes()));
                 if only == Some(None) {
-                    let answer = refusal("that is no instrument's name");
-                    return self.parts.control.answer(asked.client, &answer, true, now);
+                    let name = instrument.as_deref().unwrap_or_default();
+                    let why = "that is no instrument's name";
+                    return self.refuse(asked, RefusedFor::Instrument, name, why, now);
                 }
                 let only = only.flatten();
                 let close = if *flatten { Close::of(only) } else { Close::Nothing };
@@ -253,7 +257,7 @@ impl KillAgent {
         let Some(pressed) = &mut self.pressed else { return };
         let mut gone = false;
         if !pressed.sent {
-            let sent = self.directives.try_send(pressed.operator);
+            let sent = self.directives.try_send(Event::Operator(pressed.operator));
             pressed.sent = sent.is_ok();
             gone = matches!(sent, Err(TrySendError::Disconnected(_)));
         }
@@ -269,12 +273,28 @@ impl KillAgent {
     fn direct(&mut self, asked: &Asked, operator: Operator, now: MonoNanos) {
         self.tickets = self.tickets.wrapping_add(1).max(1);
         let ticket = self.tickets;
-        if self.directives.try_send(Operator { ticket, ..operator }).is_err() {
+        let told = self.directives.try_send(Event::Operator(Operator { ticket, ..operator }));
+        if told.is_err() {
             let answer = refusal("the engine takes no commands; keel kill does not need it");
             return self.parts.control.answer(asked.client, &answer, true, now);
         }
         let (client, until) = (asked.client, now.after(RULING_NS_MAX));
         self.waiting.push(Waiting { client, until, what: Awaited::Ruling(ticket) });
+    }
+
+    /// Refuses what the engine need not be asked about.
+    fn refuse(&mut self, to: &Asked, why: RefusedFor, what: &str, words: &str, now: MonoNanos) {
+        self.parts.control.answer(to.client, &refusal(words), true, now);
+        self.parts.control.refuse(why, to.peer, what.as_bytes(), now);
+    }
+
+    /// Has what was refused journaled, in half of the channel: the rest is for commands.
+    fn journal_refused(&mut self) {
+        let directives = &self.directives;
+        let half = directives.capacity().unwrap_or(usize::MAX) / 2;
+        self.parts.control.tell_refused(|refused| {
+            directives.len() <= half && directives.try_send(Event::Refused(refused)).is_ok()
+        });
     }
 
     fn begin(&mut self, mandate: Mandate) {
@@ -502,6 +522,7 @@ impl Agent for KillAgent {
             self.serve(&asked, poller, now);
             work += 1;
         }
+        self.journal_refused();
         if self.parts.hand.wants_belief(now) {
             self.believe();
         }
@@ -530,7 +551,7 @@ mod tests {
     use crate::cold::door::Target;
     use crate::cold::line::Line;
     use crate::cold::names::Addresses;
-    use crate::control::client::Conversation;
+    use crate::control::client::{Conversation, connect};
     use crate::kill::tests::kill_at;
     use keel_core::command::GuardChanged;
     use keel_core::guard::GuardState;
@@ -538,15 +559,18 @@ mod tests {
     use keel_core::units::MILLIS;
     use keel_net::driver::{Security, SocketOptions};
     use keel_net::link::{Sender, WhenFull, link};
+    use std::io::Write;
 
     const HANG_NS: u64 = 700 * MILLIS;
+    /// What the engine's channel holds.
+    const ROOM: usize = 4;
 
     /// A kill's agent that watches one thread, and the engine's end of what it hears.
     struct Bench {
         agent: KillAgent,
         pulse: Arc<Pulse>,
         rulings: Option<Sender<Ruled>>,
-        engine: Option<channel::Receiver<Operator>>,
+        engine: Option<channel::Receiver<Event>>,
         poller: Poller,
         now: MonoNanos,
         dir: tempfile::TempDir,
@@ -571,7 +595,7 @@ mod tests {
                 hang_ns: HANG_NS,
                 speed: 1,
             };
-            let (directives, engine) = channel::bounded(1);
+            let (directives, engine) = channel::bounded(ROOM);
             let (rulings, heard) = link("rulings", 4, WhenFull::DropAndCount);
             let pulse = Arc::new(Pulse::default());
             let hot = vec![pulse.clone()];
@@ -618,6 +642,36 @@ mod tests {
         assert!(!bench.vitals().lease().holds() && bench.kills());
         assert!(bench.agent.parts.board.has_hung());
         assert_eq!(bench.vitals().phase(), Phase::Working);
+    }
+
+    #[test]
+    fn what_the_socket_refuses_is_told_to_the_engine_and_leaves_half_of_the_way_to_commands() {
+        let mut bench = Bench::new();
+        let mut ask = |line: &str| {
+            let mut client = connect(bench.dir.path()).expect("connected");
+            client.write_all(format!("{line}\n").as_bytes()).expect("sent");
+            bench.pass(10 * MILLIS, true);
+        };
+        ask("{\"command\":\"set\",\"key\":\"nonsense\",\"value\":\"1\"}");
+        ask("{\"command\":\"kill\",\"instrument\":\"no name\"}");
+        ask("reboot");
+        ask("reboot again");
+        ask("{\"command\":\"pause\"}");
+        let heard: Vec<Event> = bench.engine.iter().flat_map(|it| it.try_iter()).collect();
+        let told = |event: &Event| match event {
+            Event::Refused(refused) => (refused.why.text(), refused.asked.as_str().to_owned()),
+            Event::Operator(operator) => (operator.directive.text(), String::new()),
+            other => panic!("{other:?}"),
+        };
+        let expected = [
+            ("may not be set", "nonsense=1"),
+            ("no instrument", "no name"),
+            ("not understood", "reboot"),
+            ("pause", ""),
+        ];
+        let expected = expected.map(|(why, asked)| (why, asked.to_owned()));
+        assert_eq!(heard.iter().map(told).collect::<Vec<_>>(), expected);
+        assert!(!bench.kills() && bench.vitals().lease().holds());
     }
 
     #[test]
@@ -705,13 +759,19 @@ mod tests {
     fn a_kill_that_finds_the_engines_channel_full_is_told_when_there_is_room() {
         let mut bench = Bench::new();
         bench.pass(SECONDS, true);
-        let pause = Operator::program(Directive::Pause);
-        bench.agent.directives.try_send(pause).expect("room for one");
+        let asks = |directive| Event::Operator(Operator::program(directive));
+        for _ in 0..ROOM {
+            bench.agent.directives.try_send(asks(Directive::Pause)).expect("room");
+        }
         press(&mut bench);
         let engine = bench.engine.clone().expect("a channel");
-        assert_eq!(engine.try_recv().map(|it| it.directive), Ok(Directive::Pause));
+        for _ in 0..ROOM {
+            assert_eq!(engine.try_recv(), Ok(asks(Directive::Pause)));
+        }
         bench.pass(20 * MILLIS, true);
-        assert_eq!(engine.try_recv().map(|it| it.directive), Ok(Directive::Kill));
+        let told = engine.try_recv();
+        let Ok(Event::Operator(told)) = told else { panic!("{told:?}") };
+        assert_eq!(told.directive, Directive::Kill);
         bench.pass(SECONDS, true);
         assert!(engine.is_empty(), "once is enough");
         bench.stop(Reasons::NONE.with(Reason::Operator));

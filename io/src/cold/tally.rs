@@ -8,8 +8,8 @@ use keel_core::command::{
 };
 use keel_core::decimal::Grid;
 use keel_core::event::{
-    ClientId, ClockSync, Directive, Event, FeeSource, Measure, Outcome, RejectClass, Reply,
-    RestoreDay,
+    ClientId, ClockSync, Directive, Event, FeeSource, Measure, Outcome, Refused, RejectClass,
+    Reply, RestoreDay,
 };
 use keel_core::gate::Refusal;
 use keel_core::guard::{GuardState, Reasons};
@@ -146,7 +146,7 @@ impl Tally {
     /// When it is no record of this build.
     pub fn take(&mut self, tap: &Tap, news: &mut Vec<News>) -> Result<(), LayoutError> {
         match tap.kind {
-            TapKind::Event => self.event(&Event::decode(&tap.slot)?, tap.now),
+            TapKind::Event => self.event(&Event::decode(&tap.slot)?, tap.now, news),
             TapKind::Command => self.command(&CommandView::decode(&tap.slot)?, tap.now, news),
             TapKind::Stamps => {
                 let order = CommandView::decode(&tap.slot)?;
@@ -227,7 +227,7 @@ impl Tally {
         Some(state)
     }
 
-    fn event(&mut self, event: &Event, now: MonoNanos) {
+    fn event(&mut self, event: &Event, now: MonoNanos, news: &mut Vec<News>) {
         match event {
             Event::Rules(rules) => {
                 if let Some(tracked) = self.tracked.get_mut(rules.id.index()) {
@@ -244,6 +244,10 @@ impl Tally {
             }
             Event::ClockSync(sync) => self.clock = Some((*sync, now)),
             Event::RestoreWeek(week) => self.week = week.opens,
+            Event::Refused(refused) => {
+                let at = self.utc(now);
+                self.say(refused_text(refused), at, news);
+            }
             Event::RestoreDay(day) => {
                 self.restored = Some(*day);
                 // Zero is the day of a stop that came before the first one.
@@ -446,6 +450,17 @@ fn ruled_text(ruled: &Ruled) -> String {
     format!("Operator {what} by user {}: {}", operator.user, ruled.ruling)
 }
 
+/// A command that the control socket refused: who, what, why.
+fn refused_text(refused: &Refused) -> String {
+    let Refused { why, user, process, untold, asked } = refused;
+    let more = if *untold == 0 { String::new() } else { format!(", {untold} before it untold") };
+    let asked = match asked.as_str() {
+        "" => String::new(),
+        words => format!(": {words}"),
+    };
+    format!("Operator refused at the socket by user {user}, process {process}: {why}{more}{asked}")
+}
+
 /// A reject as evidence names it, in the venue's words where it had any.
 fn reject_text(notice: &Notice, name: &str, rejected: Option<&Reply>) -> String {
     let kind = notice.kind.text();
@@ -501,8 +516,8 @@ fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> St
 }
 
 /// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `Reply`, `RestoreDay`,
-/// `RestorePosition`, `Health`, `RestoreWeek`.
-const EVENTS_WANTED: [u8; 8] = [3, 4, 5, 13, 18, 19, 21, 25];
+/// `RestorePosition`, `Health`, `RestoreWeek`; and `Refused`, which the log tells.
+const EVENTS_WANTED: [u8; 9] = [3, 4, 5, 13, 18, 19, 21, 25, 27];
 /// The kind of [`CommandView::Booked`]; records have the numbers from there on.
 const FIRST_RECORD: u8 = 134;
 const NOTICES_KEPT: usize = 8;
@@ -514,7 +529,7 @@ mod tests {
     use super::*;
     use crate::journal::Tap;
     use keel_core::command::Notice;
-    use keel_core::event::{RequestKind, Rules};
+    use keel_core::event::{RefusedFor, RequestKind, Rules};
     use keel_core::gate::{Intent, OrderSpec, Purpose, TimeInForce};
     use keel_core::instrument::btcusdt;
     use keel_core::layout::SLOT_BYTES;
@@ -576,7 +591,11 @@ mod tests {
     #[test]
     fn a_fill_tells_what_its_order_took_while_that_is_among_the_newest() {
         let (mut tally, mut news) = (tally(), Vec::new());
-        tally.event(&Event::Rules(Rules { id: BTC, instrument: btcusdt() }), MonoNanos(1));
+        tally.event(
+            &Event::Rules(Rules { id: BTC, instrument: btcusdt() }),
+            MonoNanos(1),
+            &mut news,
+        );
         let last = CLIENT.number + ORDERS_KEPT as u64;
         for number in [CLIENT.number, last - 1, last] {
             tally
@@ -617,6 +636,23 @@ mod tests {
             state: GuardState::Running,
             ts: UnixNanos(0),
         }
+    }
+
+    #[test]
+    fn a_command_refused_at_the_socket_is_told_with_who_asked_what_and_why() {
+        let refused = Refused {
+            why: RefusedFor::Envelope,
+            user: 1_000,
+            process: 77,
+            untold: 0,
+            asked: Words::new(b"spread_max.up=9"),
+        };
+        let more = Refused { untold: 3, asked: Words::NONE, why: RefusedFor::User, ..refused };
+        let events = [refused, more].map(Event::Refused);
+        let said = lines(&events, notice(NoticeKind::Ready, CLIENT, 0, 0));
+        let start = "Operator refused at the socket by user 1000, process 77: ";
+        assert_eq!(said[0], format!("{start}may not be set: spread_max.up=9"));
+        assert_eq!(said[1], format!("{start}another user, 3 before it untold"));
     }
 
     #[test]

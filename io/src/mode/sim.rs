@@ -154,7 +154,8 @@ impl Running {
     fn tell_stop(&self) {
         // Relaxed: as above.
         if self.stop_owed.load(Ordering::Relaxed) {
-            let sent = self.threads.directives.try_send(Operator::program(Directive::Stop));
+            let stop = Event::Operator(Operator::program(Directive::Stop));
+            let sent = self.threads.directives.try_send(stop);
             self.stop_owed.store(matches!(sent, Err(TrySendError::Full(_))), Ordering::Relaxed);
         }
     }
