@@ -21,6 +21,7 @@ use serde_json::json;
 struct Row {
     limit: &'static str,
     unit: &'static str,
+    tripped: &'static str,
     reason: &'static str,
     /// What the stop outlasted, or `-` for a pause.
     latched: &'static str,
@@ -64,8 +65,7 @@ fn limits_met_by_what_the_venue_does_trip_one_unit_beyond_and_stops_are_not_got_
     for (name, thread) in threads {
         match thread.join() {
             Ok(rows) => rows.iter().for_each(|row| {
-                let Row { limit, unit, reason, latched, recovered } = row;
-                let tripped = "at L+1";
+                let Row { limit, unit, tripped, reason, latched, recovered } = row;
                 println!("{limit:<27}{unit:<20}{tripped:<9}{reason:<19}{latched:<38}{recovered}");
             }),
             Err(_) => failed.push(name),
@@ -76,7 +76,12 @@ fn limits_met_by_what_the_venue_does_trip_one_unit_beyond_and_stops_are_not_got_
 
 const fn stops(limit: &'static str, unit: &'static str, reason: &'static str) -> Row {
     let latched = "recovery, SIGKILL, midnight, restart";
-    Row { limit, unit, reason, latched, recovered: "after rearm" }
+    Row { limit, unit, tripped: "at L+1", reason, latched, recovered: "after rearm" }
+}
+
+/// The same of a limit that is not met to its smallest unit from here.
+const fn stops_beyond(limit: &'static str, unit: &'static str, reason: &'static str) -> Row {
+    Row { tripped: "beyond", ..stops(limit, unit, reason) }
 }
 
 const fn pauses(
@@ -85,7 +90,7 @@ const fn pauses(
     reason: &'static str,
     recovered: &'static str,
 ) -> Row {
-    Row { limit, unit, reason, latched: "-", recovered }
+    Row { limit, unit, tripped: "at L+1", reason, latched: "-", recovered }
 }
 
 /// 2,000 USDT by a mark that stands still.
@@ -172,7 +177,11 @@ fn turnover() -> Vec<Row> {
     desk.stays_stopped();
     vec![
         pauses("turnover_cap_x", "1 lot traded", "turnover", "the next day"),
-        stops("max_daily_turnover_x_hard", "1 lot traded", "turnover"),
+        Row {
+            // What a day has traded it has traded.
+            latched: "SIGKILL, midnight, restart",
+            ..stops("max_daily_turnover_x_hard", "1 lot traded", "turnover")
+        },
     ]
 }
 
@@ -244,7 +253,7 @@ fn fee_unresolved() -> Vec<Row> {
             desk.stays_stopped();
         }
     }
-    vec![stops("fee_unresolved_hard_s", "by the log's time", "fee_unresolved")]
+    vec![stops_beyond("fee_unresolved_hard_s", "by the log's time", "fee_unresolved")]
 }
 
 /// 900 s after a rate was read last: it is read every 300 s, so the age is known to that.
@@ -260,7 +269,7 @@ fn fee_age() -> Vec<Row> {
             desk.stays_stopped();
         }
     }
-    vec![stops("fee_age_hard_s", "880, 1300 s", "fee_unresolved")]
+    vec![stops_beyond("fee_age_hard_s", "880, 1300 s", "fee_unresolved")]
 }
 
 /// So many orders refused in a row, then one that is taken, or not.
@@ -293,5 +302,5 @@ fn clock() -> Vec<Row> {
         desk.moves();
     }
     desk.stays_stopped();
-    vec![stops("clock_offset_hard_ms", "1900, 2200 ms", "clock")]
+    vec![stops_beyond("clock_offset_hard_ms", "1900, 2200 ms", "clock")]
 }
