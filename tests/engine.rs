@@ -747,24 +747,6 @@ fn a_stop_right_after_a_crash_has_all_of_its_time_after_the_window() {
 }
 
 #[test]
-fn what_time_alone_has_changed_is_judged_with_the_book_that_shows_it() {
-    // Market data was taken to change no figure of the account, also in a step that had settled
-    // orders whose time was up: the pause came with the next ticker, quotes before it.
-    let mut bench = Bench::running();
-    let key = param::at::max_unknown_orders as u16;
-    bench.step(Event::Parameter(Parameter { key, value: 0 }));
-    assert!(!bench.placed().is_empty());
-    bench.answers = false;
-    let end = bench.now.after(5 * SECONDS);
-    while bench.engine.account().unknown_orders == 0 && bench.now < end {
-        bench.now = bench.now.after(MILLIS);
-        bench.book(MID);
-    }
-    assert!(bench.engine.account().unknown_orders > 0, "nobody has answered");
-    assert_eq!(bench.engine.state(), GuardState::SoftPause);
-}
-
-#[test]
 fn a_latch_that_was_restored_is_told_to_the_files() {
     let mut bench = Bench::waiting(false);
     bench.step(Event::RestoreDay(RestoreDay {
