@@ -206,9 +206,9 @@ fn longest_life(rows: &[Row]) -> &[Row] {
 const MINUTE_NS: i64 = 60_000_000_000;
 /// Minutes after a start that say nothing about growth; a fourth of a short life.
 const WARM_UP: usize = 60;
-/// What the slope's lower end may be, in KiB a minute: 11 MiB in 48 hours. An engine with 15 fills
-/// a minute was seen to add 2 to 3 in its first hour.
-const GROWTH_MAX: f64 = 4.0;
+/// What the slope's lower end may be, in KiB a minute: 3 MiB in 48 hours. An engine with 12 fills a
+/// minute was seen to add 0.6 in its first hour.
+const GROWTH_MAX: f64 = 1.0;
 /// How many more threads and descriptors there may be at one time than at another.
 const THREADS_SPREAD: u64 = 2;
 const FILES_SPREAD: u64 = 12;
