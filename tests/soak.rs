@@ -158,7 +158,7 @@ fn picked_up(path: &Path, dir: &Path) {
     check(&[]).refused(9, &["it is of these rules: policy_blake3"]);
     let table = dir.join("outside.csv");
     let rows = fs::read_to_string(&table).expect("there");
-    fs::write(&table, rows.replacen(",5,", ",6,", 1)).expect("written");
+    fs::write(&table, rows.trim_end().to_owned() + "0\n").expect("written");
     check(&["--config", "soak.toml"]).refused(9, &["outside.csv is not what it was"]);
     ended(path, &["golive", "check", "--item", "13", "--soak", "nowhere"])
         .refused(9, &["no soak report; `keel soak --hours 48` makes it"]);

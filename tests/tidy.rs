@@ -132,7 +132,7 @@ fn who_may_trade_for_real_is_decided_in_one_place_and_who_needs_no_permission_is
             "ToCancel::of(",
             &["io/src/guardian.rs", "io/src/kill/direct.rs", "io/src/mode/access.rs"],
         ),
-        ("ToRead::of(", &["io/src/mode/survey.rs"]),
+        ("ToRead::of(", &["io/src/bills.rs", "io/src/mode/survey.rs"]),
     ];
     let mut found = Vec::new();
     for (call, places) in PLACES {
