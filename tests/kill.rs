@@ -52,9 +52,7 @@ fn what_the_guardian_latched_holds_until_the_incident_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
     venue.configure_with(path, venue.authority(), "[kill]\nhang_ms = 5000\n\n", "");
-    let args = ["run", "--state-dir", "state", "--run-dir", "first"];
-    let first = Working::start(path, &args);
-    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let first = Working::quoting(path, &venue, "first");
     first.kill();
     wait(Duration::from_secs(10), "the guardian has canceled", || venue.open_orders() == 0);
     let latch = path.join("state/latch.json");
@@ -96,9 +94,7 @@ fn a_run_whose_guardian_hangs_pulls_its_quotes_and_ends_with_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
     venue.configure_with(path, venue.authority(), "[kill]\nhang_ms = 5000\n\n", "");
-    let args = ["run", "--state-dir", "state", "--run-dir", "run"];
-    let run = Working::start(path, &args);
-    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let run = Working::quoting(path, &venue, "run");
     let guardian = run.children("guardian");
     assert_eq!(guardian.len(), 1, "{guardian:?}");
     signal(guardian[0], "STOP");
@@ -118,9 +114,7 @@ fn a_kill_without_an_engine_cancels_flattens_and_latches() {
     let path = dir.path();
     // Without an engine that says which way its orders go, the longer window would be waited for.
     venue.configure(path, venue.authority(), "[order]\norder_entry = \"websocket\"\n");
-    let args = ["run", "--state-dir", "state", "--run-dir", "run"];
-    let run = Working::start(path, &args);
-    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let run = Working::quoting(path, &venue, "run");
     run.kill();
     let market = serde_json::json!({
         "account": "keel", "category": "USDT-FUTURES", "symbol": "BTCUSDT", "side": "buy",
@@ -159,8 +153,7 @@ fn a_run_that_is_refused_its_start_does_not_hide_the_one_at_work() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
     venue.configure(path, venue.authority(), "");
-    let run = Working::start(path, &["run", "--state-dir", "state", "--run-dir", "run"]);
-    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let run = Working::quoting(path, &venue, "run");
     let second = ended(path, &["run", "--state-dir", "state", "--run-dir", "second"]);
     assert_eq!(second.code, Some(3), "{}", second.said());
     ended(path, &["status"]).done();
@@ -174,8 +167,7 @@ fn a_kill_that_finds_no_socket_ends_whoever_holds_the_state() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
     venue.configure(path, venue.authority(), "[order]\norder_entry = \"websocket\"\n");
-    let run = Working::start(path, &["run", "--state-dir", "state", "--run-dir", "run"]);
-    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let run = Working::quoting(path, &venue, "run");
     let killed = ended(path, &["kill", "--run-dir", "elsewhere", "--state-dir", "state"]);
     killed.done();
     assert_eq!(venue.open_orders(), 0);

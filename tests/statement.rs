@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use keel_core::units::UnixNanos;
 use program::{Venue, Working, ended, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Gives the configuration in `dir` a key of the account that may do no more than read.
 fn read_only(venue: &Venue, dir: &Path) {
@@ -45,19 +45,25 @@ fn a_day_is_compared_with_what_the_venue_tells_a_key_that_only_reads() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
     venue.configure(path, venue.authority(), "");
-    let run = Working::start(path, &["run", "--state-dir", "state", "--run-dir", "run"]);
-    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    let run = Working::quoting(path, &venue, "run");
     traded(&venue, 6);
     for symbol in ["BTCUSDT", "ETHUSDT"] {
         venue.admin("POST", "/admin/settle-funding", &json!({ "symbol": symbol }));
     }
-    // A balance that stays apart from the ledger's has the bills asked for within seconds.
-    std::thread::sleep(Duration::from_secs(4));
+    // A run that ends before it has booked them is not asked about here.
+    wait(Duration::from_secs(75), "the funding is booked", || {
+        let status = ended(path, &["status", "--json", "--run-dir", "run"]);
+        let status: Value = serde_json::from_str(&status.out).unwrap_or_default();
+        let money = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+        let cost = money(&status["funding_cost_today_quote"]);
+        let received = money(&venue.account()["funding"]).expect("a sum");
+        cost.is_some_and(|cost| (cost + received).abs() < 1e-9)
+    });
     run.signal("TERM");
     run.end(Duration::from_secs(60)).done();
 
     read_only(&venue, path);
-    let state = venue.admin("GET", "/admin/state", &serde_json::Value::Null);
+    let state = venue.admin("GET", "/admin/state", &Value::Null);
     let ms: i64 = state["now"].as_str().and_then(|now| now.parse().ok()).expect("a time");
     let day = keel_io::cold::daily::date_of(UnixNanos::from_millis(ms).day());
     let of = ["--day", &day, "--run-dir", "run"];

@@ -107,6 +107,13 @@ impl Working {
         Self(Some(child.expect("the program starts")))
     }
 
+    /// Starts a run of this name on `venue`, as `dir` is configured, and waits until it quotes.
+    pub(crate) fn quoting(dir: &Path, venue: &Venue, run: &str) -> Self {
+        let run = Self::start(dir, &["run", "--state-dir", "state", "--run-dir", run]);
+        wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+        run
+    }
+
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.0.as_ref().expect("at work").id()
