@@ -10,8 +10,8 @@ use std::io::Write;
 use keel_core::command::Cancel;
 use keel_core::decimal::{Grid, TEXT_MAX};
 use keel_core::gate::OrderSpec;
-use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
-use keel_core::units::{Lots, Quote, Rate, Side, Ticks};
+use keel_core::instrument::{Instrument, InstrumentId, Symbol, btcusdt};
+use keel_core::units::{Lots, Side, Ticks};
 use keel_net::bitget::client::Instance;
 
 /// The market of one instrument: a book without holes around a touch one tick wide.
@@ -37,24 +37,12 @@ pub const BID: Ticks = Ticks(1_000_029);
 /// What the name of this engine is in client ids.
 pub const INSTANCE: &str = "bench";
 
-/// Rules like those of BTCUSDT: a tick of 0.1, a lot of 0.0001. `min_lots` are worth 250 USDT at
+/// Rules like those of BTCUSDT. `min_lots` are worth 250 USDT at
 /// the price of 1,000,000 ticks, see [`crate::trader`].
 pub fn rules(id: InstrumentId) -> Instrument {
     let name = if id.0 == 0 { "BTCUSDT".to_owned() } else { format!("C{}USDT", id.0) };
-    Instrument {
-        symbol: Symbol::parse(name.as_bytes()).expect("a plain name"),
-        tick: Grid { step: 1, scale: 1 },
-        lot: Grid { step: 1, scale: 4 },
-        min_lots: Lots(25),
-        max_lots: Lots(12_000_000),
-        min_notional: Quote::usdt(5),
-        buy_band: Rate::bps(500),
-        sell_band: Rate::bps(500),
-        orders_max: 200,
-        leverage_max: 125,
-        funding_hours: 8,
-        status: InstrumentStatus::Online,
-    }
+    let symbol = Symbol::parse(name.as_bytes()).expect("a plain name");
+    Instrument { symbol, min_lots: Lots(25), ..btcusdt() }
 }
 
 /// The name of this engine.
