@@ -561,7 +561,8 @@ impl<'m, G: Gate> Engine<'m, G> {
         account.position_value = self.ledger.position_value();
         account.open_orders = self.orders.open_orders();
         account.unknown_orders = self.orders.unknown_orders();
-        account.foreign_orders = self.orders.foreign_orders() + self.orders.older_orders();
+        account.older_orders = self.orders.older_orders();
+        account.foreign_orders = self.orders.foreign_orders() + account.older_orders;
         account.reconciled = self.reconcile.reconciled();
         account.position_drift = self.reconcile.position_drift();
         account.drift_unexplained = self.reconcile.drift_unexplained();

@@ -398,7 +398,6 @@ impl<G: Gate> Engine<'_, G> {
 
     /// Cancels orders that are not of this run: own ones of earlier runs always, others by policy.
     pub(super) fn cancel_orphans(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
-        self.account.older_orders = self.orders.older_orders();
         let halt = self.params.foreign_orders() == 1
             && !self.params.commits(Defect::ForeignOrdersCanceled);
         while Self::has_room(out) {
