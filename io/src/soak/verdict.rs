@@ -143,8 +143,15 @@ const DRIFT_MAX: f64 = 0.01;
 /// Least headroom of the venue's rates.
 const HEADROOM_MIN: f64 = 0.5;
 const PERIOD: usize = 360;
+impl Lived {
+    /// Whether the engine's balance is the venue's, but for rounding.
+    pub fn balances_agree(&self) -> bool {
+        self.balance.is_some_and(|ours| (ours - self.wallet).0.abs() <= ROUNDING)
+    }
+}
+
 /// The engine's balance may differ from the venue's by what rounding does, in 1e-8 USDT.
-pub const ROUNDING: i64 = 100_000;
+const ROUNDING: i64 = 100_000;
 /// A day with fewer fills does not show that its counters began anew.
 const FILLS_MIN: u64 = 20;
 
@@ -198,7 +205,7 @@ impl Verdict {
         );
         self.finds(
             "the ledger's balance is the venue's wallet, but for rounding",
-            lived.balance.is_some_and(|ours| (ours - lived.wallet).0.abs() <= ROUNDING),
+            lived.balances_agree(),
             format!("{} here, {} there", told(lived.balance), text(lived.wallet)),
         );
     }

@@ -12,7 +12,7 @@ use keel_io::disk::{self, OsFiles};
 use keel_io::os::Figures;
 use keel_io::soak::outside::{Row, Rows};
 use keel_io::soak::record::{self, Record};
-use keel_io::soak::{Lived, ROUNDING, instants};
+use keel_io::soak::{Lived, instants};
 use serde_json::{Value, json};
 
 use super::chaos::Chaos;
@@ -312,10 +312,9 @@ impl Watch {
             // A push is on its way for some milliseconds; what differs for longer differs.
             let equal = wait(BALANCE_MAX, "the balances agree", || {
                 let status = self.stage.status(&run)?;
-                let (ours, truth) = (money(&status["quote_balance"]), self.truth()?);
-                (self.record.lived.balance, self.record.lived.wallet) = (ours, truth.wallet);
-                let agree = ours.is_some_and(|ours| (ours - truth.wallet).0.abs() <= ROUNDING);
-                Ok(truth.most_orders == 0 && agree)
+                let (truth, lived) = (self.truth()?, &mut self.record.lived);
+                (lived.balance, lived.wallet) = (money(&status["quote_balance"]), truth.wallet);
+                Ok(truth.most_orders == 0 && lived.balances_agree())
             });
             // The verdict says what it was.
             drop(equal);
