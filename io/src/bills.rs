@@ -10,7 +10,7 @@ use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{Answers, Call, Pager, Turn, Window};
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
-use keel_net::driver::{Poller, Wait};
+use keel_net::driver::Poller;
 use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX, Method};
 
 use crate::clock::{Clock, VenueClock};
@@ -47,10 +47,7 @@ pub fn fetch(setup: &Setup, day: i64) -> Result<String, StartError> {
                 return Err(StartError::Venue(format!("not all records came in time: {why}")));
             }
         }
-        let until = line.deadline().min(now.after(20 * MILLIS));
-        let mut ready = Vec::new();
-        poller.wait(Wait::Park { until, now }, |key, readiness| ready.push((key, readiness)))?;
-        ready.into_iter().for_each(|(key, readiness)| line.ready(key, readiness));
+        line.wait(now, &mut poller)?;
     }
 }
 

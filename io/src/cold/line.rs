@@ -1,7 +1,9 @@
 //! A line to the venue over HTTP: a door, the connection it opened, and who asks over it.
 
+use std::io;
+
 use keel_core::instrument::Instrument;
-use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
+use keel_core::units::{MILLIS, MonoNanos, SECONDS, UnixNanos};
 use keel_net::driver::{Poller, Readiness, Wait};
 use keel_net::link::{Receiver, Sender};
 use keel_net::proto::Protocol;
@@ -63,6 +65,7 @@ pub struct Line<A> {
 
 /// What the venue must tell before anything else can begin.
 const BEGIN_NS_MAX: u64 = 15 * SECONDS;
+const WAIT_NS_MAX: u64 = 20 * MILLIS;
 
 impl Line<Rest> {
     /// Opens the line and asks for clock, rules and account, and whether boot `epoch` is really a
@@ -84,12 +87,7 @@ impl Line<Rest> {
             if let Some(why) = self.fatal(now >= until) {
                 return Err(why);
             }
-            let wait = Wait::Park { until: self.deadline().min(now.after(SECONDS / 20)), now };
-            let mut told = Vec::new();
-            poller
-                .wait(wait, |key, readiness| told.push((key, readiness)))
-                .map_err(|error| error.to_string())?;
-            told.into_iter().for_each(|(key, readiness)| self.ready(key, readiness));
+            self.wait(now, poller).map_err(|error| error.to_string())?;
         }
     }
 
@@ -98,13 +96,11 @@ impl Line<Rest> {
         if let Some(words) = self.asks.refused() {
             return Some(format!("the key is refused: {words}"));
         }
-        let error = self.door.last_error();
-        let untrusted = error.is_some_and(|error| error.contains("not trusted"));
         let silent = match self.asks.rules() {
             None => "it gave no clock and rules in time",
             Some(_) => "it gave no account in time",
         };
-        (untrusted || too_late).then(|| error.unwrap_or(silent).to_owned())
+        (self.is_untrusted() || too_late).then(|| self.last_error().unwrap_or(silent).to_owned())
     }
 
     /// The questions.
@@ -131,6 +127,24 @@ impl<A: Asks> Line<A> {
     /// Why no connection came about last; `None` since one did.
     pub fn last_error(&self) -> Option<&str> {
         self.door.last_error()
+    }
+
+    /// True when the other side's certificate is not trusted: to wait on is of no use.
+    pub fn is_untrusted(&self) -> bool {
+        self.last_error().is_some_and(|error| error.contains("not trusted"))
+    }
+
+    /// Waits until there may be something to step it for, for a caller with no other work: 20 ms
+    /// at most.
+    ///
+    /// # Errors
+    /// When the system cannot wait.
+    pub fn wait(&mut self, now: MonoNanos, poller: &mut Poller) -> io::Result<()> {
+        let until = self.deadline().min(now.after(WAIT_NS_MAX));
+        let mut told = Vec::new();
+        poller.wait(Wait::Park { until, now }, |key, readiness| told.push((key, readiness)))?;
+        told.into_iter().for_each(|(key, readiness)| self.ready(key, readiness));
+        Ok(())
     }
 
     /// Moves bytes, reads answers, asks what is to be asked.

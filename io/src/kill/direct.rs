@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keel_core::instrument::{Instrument, Symbol};
-use keel_core::units::MILLIS;
-use keel_net::driver::{Poller, Wait};
+use keel_net::driver::Poller;
 use serde_json::json;
 
 use super::report::Report;
@@ -94,10 +93,7 @@ pub fn run(
                 return Ok(report);
             }
         }
-        let until = line.deadline().min(now.after(20 * MILLIS));
-        let mut ready = Vec::new();
-        poller.wait(Wait::Park { until, now }, |key, readiness| ready.push((key, readiness)))?;
-        ready.into_iter().for_each(|(key, readiness)| line.ready(key, readiness));
+        line.wait(now, &mut poller)?;
     }
 }
 

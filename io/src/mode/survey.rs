@@ -9,7 +9,7 @@ use keel_core::instrument::Symbol;
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, UnixNanos};
 use keel_net::bitget::rest::{Answers, Call};
 use keel_net::bitget::sign::Credentials;
-use keel_net::driver::{Poller, Wait};
+use keel_net::driver::Poller;
 use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX};
 
 use super::access::ToRead;
@@ -130,16 +130,12 @@ pub fn survey(setup: &Setup, questions: &[Question]) -> Result<Survey, StartErro
         if line.asks().waiting.is_empty() {
             return Ok(std::mem::take(&mut line.asks().survey));
         }
-        let untrusted = line.last_error().is_some_and(|error| error.contains("not trusted"));
-        if untrusted || now >= until {
+        if line.is_untrusted() || now >= until {
             let silent = line.asks().waiting.front().map(|question| question.name());
             let silent = format!("it does not answer {}", silent.unwrap_or_default());
             return Err(StartError::Venue(line.last_error().map_or(silent, str::to_owned)));
         }
-        let wait = Wait::Park { until: line.deadline().min(now.after(SECONDS / 20)), now };
-        let mut told = Vec::new();
-        poller.wait(wait, |key, readiness| told.push((key, readiness)))?;
-        told.into_iter().for_each(|(key, readiness)| line.ready(key, readiness));
+        line.wait(now, &mut poller)?;
     }
 }
 
