@@ -123,7 +123,8 @@ impl<'m> Book<'m> {
         self.planted = planted;
     }
 
-    /// Drops the book of a connection that is gone: another one counts for itself.
+    /// Drops the book of a connection that is gone: another one counts for itself. Time goes on,
+    /// and its first snapshot is not older than what this one has shown.
     pub fn forget(&mut self) {
         self.drop_book();
         self.seq = 0;
@@ -233,10 +234,10 @@ impl<'m> Book<'m> {
         let cut = matches!(self.frame, Frame::Applying(_));
         self.frame = if self.grids.is_none() {
             Frame::Skipping(page.seq, Applied::Waiting)
-        } else if page.snapshot && page.seq < self.seq {
+        } else if page.snapshot && (page.seq < self.seq || page.ts < self.ts) {
             if !self.live {
                 // The next one counts, whatever its number: a venue may begin to count anew.
-                self.seq = 0;
+                (self.seq, self.ts) = (0, UnixNanos(0));
                 return Err(Fault::Gap);
             }
             Frame::Skipping(page.seq, Applied::Old)
@@ -915,8 +916,24 @@ mod tests {
         assert_eq!(apply(&mut book, &pages(true, 7, 0, &SMALL, 0)), Applied::Done, "counts anew");
         book.drop_book();
         assert_eq!(apply(&mut book, &pages(true, 7, 0, &SMALL, 0)), Applied::Done, "nothing newer");
+    }
+
+    /// A connection's first snapshot may be of a server that lags behind the one before.
+    #[test]
+    fn a_snapshot_of_an_earlier_connection_is_no_book() {
+        let mut owned = Owned::new();
+        let mut book = live(&mut owned);
+        let told_at = |seq, ts| {
+            let mut pages = pages(true, seq, 0, &SMALL, 0);
+            pages.iter_mut().for_each(|page| page.ts = UnixNanos(ts));
+            pages
+        };
         book.forget();
-        assert_eq!(apply(&mut book, &pages(true, 3, 0, &SMALL, 0)), Applied::Done);
+        assert_eq!(apply(&mut book, &told_at(90, 90)), Applied::Dropped(Fault::Gap));
+        assert!(!book.is_live());
+        assert_eq!(apply(&mut book, &told_at(90, 90)), Applied::Done, "its clock was set back");
+        book.forget();
+        assert_eq!(apply(&mut book, &told_at(3, 90)), Applied::Done, "it counts for itself");
     }
 
     #[test]

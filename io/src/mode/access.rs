@@ -5,7 +5,7 @@
 //! [`Credentials::demo`], which mark every request; the venue takes no live order from them. On
 //! paper it is a public market, and there is no key. In `live` it is the venue itself, or a
 //! rehearsal of it on this machine, and orders go there by the permission of [`super::live`] only;
-//! what cancels ([`ToCancel`]) and what reads ([`ToRead`]) need none.
+//! what cancels (`ToCancel`) and what reads (`ToRead`) need none.
 
 use std::fs;
 use std::path::Path;

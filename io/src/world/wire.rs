@@ -44,7 +44,7 @@ pub(super) struct Net {
 
 /// A connection. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct WireId(u64);
+pub(super) struct WireId(pub(super) u64);
 
 /// Connections in the order of their numbers: a handful, gone through at every moment.
 #[derive(Default)]
