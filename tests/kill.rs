@@ -107,6 +107,55 @@ fn a_run_whose_guardian_hangs_pulls_its_quotes_and_ends_with_it() {
     assert!(!left.exists(), "no guardian is left behind");
 }
 
+/// What a unit file of `tuning/systemd` starts, for the configuration of a test.
+fn unit(name: &str) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tuning/systemd").join(name);
+    let text = fs::read_to_string(file).expect("a unit file");
+    let line = text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/keel "));
+    let words = line.expect("it starts keel").split(' ');
+    words.map(|word| word.replace("/etc/keel/%i.toml", "keel.toml")).collect()
+}
+
+#[test]
+fn what_unit_files_start_is_an_engine_and_its_guardian_apart() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path();
+    let kill = "[kill]\nguardian = \"unit\"\nhang_ms = 5000\n\n";
+    venue.configure_with(path, venue.authority(), kill, "");
+    let start = |name: &str, more: &[&str]| {
+        let line = unit(name);
+        let words: Vec<&str> =
+            line.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        Working::start(path, &words)
+    };
+    let quoting = |run: &str| {
+        let run = start("keel@.service", &["--run-dir", run]);
+        wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+        run
+    };
+
+    let guardian = start("keel-guardian@.service", &[]);
+    let run = quoting("first");
+    assert_eq!(run.children("guardian"), [] as [u32; 0], "it has not started one");
+    run.signal("TERM");
+    run.end(Duration::from_secs(30)).done();
+    guardian.end(Duration::from_secs(5)).done();
+
+    // The engine comes first and waits for it.
+    let run = start("keel@.service", &["--run-dir", "second"]);
+    let guardian = start("keel-guardian@.service", &[]);
+    wait(Duration::from_secs(30), "orders rest", || venue.open_orders() >= 2);
+    run.kill();
+    wait(Duration::from_secs(10), "the guardian has canceled", || venue.open_orders() == 0);
+    let ended = guardian.end(Duration::from_secs(20));
+    assert_eq!(ended.code, Some(5), "{}", ended.said());
+    assert!(ended.said().contains("has ended without having verified zero"), "{}", ended.said());
+    let report = path.join("second/reports/kill_switch/latest.json");
+    let report: Value = serde_json::from_slice(&fs::read(report).expect("a report")).expect("JSON");
+    assert_eq!((&report["trigger"], &report["status"]), (&"guardian".into(), &"executed".into()));
+}
+
 #[test]
 fn a_kill_without_an_engine_cancels_flattens_and_latches() {
     let venue = Venue::start(&["--plaintext"]);

@@ -9,7 +9,6 @@ pub mod status;
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -124,7 +123,7 @@ impl Control {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(short(&File::open(dir)?))?;
+        let listener = UnixListener::bind(os::short_path(&File::open(dir)?, SOCKET))?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let (clients, refused, counted) = (Vec::new(), Vec::new(), (MonoNanos(0), 0));
@@ -202,7 +201,7 @@ impl Control {
         // One that is not known, or would be waited for, is not heard.
         let (Ok(peer), Ok(())) = (os::peer(&stream), stream.set_nonblocking(true)) else { return };
         let no = match peer.user {
-            user if !may_ask(user) => {
+            user if !os::is_own(user) => {
                 Some((RefusedFor::User, "only the user who runs this engine, and root, may ask"))
             }
             _ if self.clients.len() >= CLIENTS_MAX => Some((RefusedFor::Crowd, "too many clients")),
@@ -291,15 +290,6 @@ impl Client {
         let said = self.done && self.output.is_empty();
         stuck || said
     }
-}
-
-/// The path of the socket in an open directory, as short as a socket's name must be.
-fn short(dir: &File) -> PathBuf {
-    Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(SOCKET)
-}
-
-fn may_ask(user: u32) -> bool {
-    user == os::effective_user() || user == 0
 }
 
 /// An answer that says no.

@@ -5,10 +5,15 @@
 //! verified zero, or the engine turns no more, it fences: it revokes the lease, ends the process
 //! (`SIGKILL`, which takes the queued bytes of its order sockets with it), cancels everything,
 //! verifies, and latches. It needs nothing of the engine to do so.
+//!
+//! An engine starts its own, or comes to one that a unit file runs ([`post`]).
+
+pub mod post;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -26,6 +31,7 @@ use keel_net::lease::Revoker;
 use crate::affinity::Idle;
 use crate::agent::{Agent, Duty};
 use crate::clock::{Clock, VenueClock};
+use crate::cold::daily::hex;
 use crate::cold::line::Line;
 use crate::kill::report::{self, Report};
 use crate::kill::{self, Close, Kill, Mandate, Trigger};
@@ -37,10 +43,21 @@ use crate::state::{self, Latch};
 use crate::topology::KILL_KEY;
 use crate::vitals::{Phase, Turning, Vitals, Watch};
 
+/// Who guards a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guarding {
+    /// Nobody: the venue ends with the process, or something else does the guardian's work.
+    Nobody,
+    /// A process that the run starts, by this command line.
+    Child(Vec<OsString>),
+    /// A process that something else runs, and that waits at the state directory.
+    Unit,
+}
+
 /// A guardian as the engine's process sees it.
 #[derive(Debug)]
-pub struct Guarded {
-    child: Child,
+pub struct Guardian {
+    way: Way,
     vitals: Vitals,
     watch: Watch,
     silence_ns_max: u64,
@@ -54,33 +71,81 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// How long a guardian may take until it watches.
 const READY_MAX: Duration = Duration::from_secs(15);
 
-impl Guarded {
-    /// Starts a guardian by this very program with `args`, which shares the vitals behind `fd`, and
-    /// waits until it has read the account over its own connection. The clock runs `speed` times
-    /// faster than real.
+/// How the engine's process has to do with it.
+#[derive(Debug)]
+enum Way {
+    Child(Child),
+    /// The line to one of its own.
+    Unit(UnixStream),
+}
+
+impl Way {
+    /// What is known of its end; `None` while it is there.
+    fn gone(&mut self) -> Option<String> {
+        match self {
+            Self::Child(child) => match child.try_wait() {
+                Ok(None) => None,
+                Ok(Some(status)) => Some(status.to_string()),
+                Err(error) => Some(error.to_string()),
+            },
+            Self::Unit(line) => {
+                let mut said = [0; 256];
+                match line.read(&mut said) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                    Ok(0) => Some("its process is gone".to_owned()),
+                    Ok(length) => Some(String::from_utf8_lossy(&said[..length]).trim().to_owned()),
+                    Err(error) => Some(error.to_string()),
+                }
+            }
+        }
+    }
+
+    /// Ends one that is of no use. What a unit file runs is not the run's to end.
+    fn end(&mut self) {
+        if let Self::Child(child) = self {
+            // It may just have ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Guardian {
+    /// Starts a guardian of the run of `setup`, or comes to one; `None` where none guards it. It
+    /// shares the vitals behind `fd`, and is waited for until it has read the account over its own
+    /// connection.
     ///
     /// # Errors
-    /// When it does not start or does not come so far.
-    pub fn start(args: &[OsString], vitals: Vitals, fd: OwnedFd, speed: u32) -> io::Result<Self> {
-        // The program as it runs, also when its file has been replaced since.
-        let mut command = Command::new("/proc/self/exe");
-        command.args(args).stdin(Stdio::from(fd)).stdout(Stdio::null());
-        let mut child = command.spawn()?;
+    /// When there is none or it does not come so far.
+    pub fn of(setup: &Setup, vitals: Vitals, fd: OwnedFd) -> io::Result<Option<Self>> {
+        let mut way = match &setup.guardian {
+            Guarding::Nobody => return Ok(None),
+            Guarding::Child(args) => {
+                // The program as it runs, also when its file has been replaced since.
+                let mut command = Command::new("/proc/self/exe");
+                command.args(args).stdin(Stdio::from(fd)).stdout(Stdio::null());
+                Way::Child(command.spawn()?)
+            }
+            Guarding::Unit => {
+                let run_dir = setup.run_dir.canonicalize()?;
+                let word = post::Word { config_hash: hex(&setup.config_hash), run_dir };
+                Way::Unit(post::come(&setup.state_dir, &word, &fd, READY_MAX)?)
+            }
+        };
         let began = Instant::now();
         while vitals.turns(Turning::Guardian) == 0 {
-            if let Some(status) = child.try_wait()? {
-                return Err(io::Error::other(format!("the guardian ended at once: {status}")));
+            if let Some(why) = way.gone() {
+                return Err(io::Error::other(format!("the guardian ended at once: {why}")));
             }
             if began.elapsed() > READY_MAX {
-                let _ = child.kill();
-                let _ = child.wait();
+                way.end();
                 return Err(io::Error::other("the guardian could not read the account in time"));
             }
             thread::sleep(Duration::from_millis(2));
         }
-        let speed = u64::from(speed);
+        let speed = u64::from(setup.venue.clock_speed());
         let (watch, silence_ns_max) = (Watch::at_speed(speed), SILENCE_NS_MAX * speed);
-        Ok(Self { child, vitals, watch, silence_ns_max, lost: false })
+        Ok(Some(Self { way, vitals, watch, silence_ns_max, lost: false }))
     }
 
     /// True once, when the guardian is found to have ended or to turn no more while the engine
@@ -90,8 +155,7 @@ impl Guarded {
             return false;
         }
         let still_ns = self.watch.look(self.vitals.turns(Turning::Guardian), now);
-        let gone = !matches!(self.child.try_wait(), Ok(None));
-        self.lost = gone || still_ns > self.silence_ns_max;
+        self.lost = self.way.gone().is_some() || still_ns > self.silence_ns_max;
         self.lost
     }
 
@@ -103,12 +167,9 @@ impl Guarded {
         }
         // It sees that within a millisecond.
         let began = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) {
+        while self.way.gone().is_none() {
             if began.elapsed() > LEAVE_MAX {
-                // It may just have ended.
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
+                return self.way.end();
             }
             thread::sleep(Duration::from_millis(2));
         }
@@ -131,18 +192,39 @@ pub enum Outcome {
     },
 }
 
-/// Guards the parent process, whose vitals are behind `fd`, until it ends.
+/// An engine that is to be guarded.
+#[derive(Debug)]
+pub struct Guarded {
+    process: Process,
+    vitals: OwnedFd,
+    /// It had ended before it was held.
+    orphaned: bool,
+}
+
+impl Guarded {
+    /// The process that started this one, whose vitals are this one's standard input.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn parent() -> io::Result<Self> {
+        os::leave_session();
+        let parent = parent_id();
+        let process = Process::hold(parent)?;
+        // Had it ended in between, its number could be another's by now.
+        let orphaned = parent_id() != parent;
+        let vitals = io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Self { process, vitals, orphaned })
+    }
+}
+
+/// Guards an engine until it ends.
 ///
 /// # Errors
 /// Why the guardian cannot work; the engine is then refused its start.
-pub fn run(setup: &Setup, fd: &impl AsFd) -> Result<Outcome, StartError> {
-    os::leave_session();
+pub fn run(setup: &Setup, engine: Guarded) -> Result<Outcome, StartError> {
     crate::signals::outlive()?;
-    let vitals = Vitals::map(fd)?;
-    let parent = parent_id();
-    let engine = Process::hold(parent)?;
-    // Had it ended in between, its number could be another's by now.
-    let orphaned = parent_id() != parent;
+    let Guarded { process: engine, vitals, orphaned } = engine;
+    let vitals = Vitals::map(&vitals)?;
     let clock = Clock::start_at_speed(setup.venue.clock_speed());
     let access = ToCancel::of(setup, clock.utc())?;
     let epoch = state::epoch(&setup.state_dir)?;

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keel_net::sync::atomic::AtomicU64;
 
@@ -96,6 +96,84 @@ pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
         return Err(io::Error::last_os_error());
     }
     Ok(Peer { process: found.pid.unsigned_abs(), user: found.uid })
+}
+
+/// True for the user that this process acts as, and for the system's own.
+pub fn is_own(user: u32) -> bool {
+    user == effective_user() || user == 0
+}
+
+/// The path of a socket in an open directory, as short as a socket's name must be.
+pub fn short_path(dir: &File, name: &str) -> PathBuf {
+    Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
+}
+
+/// Room for the one descriptor that goes along with bytes, aligned as the system wants it.
+#[repr(align(8))]
+struct Along([u8; 64]);
+
+/// Sends bytes, and a descriptor along with them.
+///
+/// # Errors
+/// What the system says, and that not all bytes could be sent at once.
+pub fn send_descriptor(line: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut along = Along([0; 64]);
+    // SAFETY: a message of zeros is an empty one.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    message.msg_control = (&raw mut along.0).cast();
+    let length = size_of::<RawFd>() as u32;
+    // SAFETY: `along` has room for one header and one descriptor, and is aligned for a header; the
+    // parts that the message names outlive the call, and are only read.
+    let sent = unsafe {
+        message.msg_controllen = libc::CMSG_SPACE(length) as usize;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(length) as usize;
+        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd.as_raw_fd());
+        libc::sendmsg(line.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
+    };
+    match usize::try_from(sent) {
+        Ok(sent) if sent == bytes.len() => Ok(()),
+        Ok(_) => Err(io::Error::other("not all could be sent at once")),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Receives bytes, how many, and the descriptor that came along with them.
+///
+/// # Errors
+/// What the system says.
+pub fn receive_descriptor(
+    line: &UnixStream,
+    into: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut part = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let mut along = Along([0; 64]);
+    // SAFETY: a message of zeros is an empty one.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    message.msg_control = (&raw mut along.0).cast();
+    // Room for one descriptor alone: the system closes what comes beyond it.
+    // SAFETY: the macro only adds.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as u32) as usize };
+    let flags = libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the parts that the message names outlive the call, and are as long as it says.
+    let received = unsafe { libc::recvmsg(line.as_raw_fd(), &raw mut message, flags) };
+    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the system has written the headers that it counts, within `along`; a descriptor that
+    // came is ours alone.
+    let fd = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        let is_fd = !header.is_null()
+            && (*header).cmsg_level == libc::SOL_SOCKET
+            && (*header).cmsg_type == libc::SCM_RIGHTS;
+        is_fd
+            .then(|| OwnedFd::from_raw_fd(libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned()))
+    };
+    Ok((received, fd))
 }
 
 /// A hold on one process, which its number alone is not: numbers are used again.

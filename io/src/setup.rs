@@ -1,6 +1,5 @@
 //! Setup: what one run is started with, after the configuration has been read and checked.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ pub use keel_sim::queue::Cancels;
 
 use crate::affinity::{Idle, Threading};
 use crate::cold::daily::{grid_text, trimmed};
+use crate::guardian::Guarding;
 use crate::mode::live::LiveTrading;
 use crate::secrets::ApiKey;
 
@@ -57,8 +57,8 @@ pub struct Setup {
     pub envelope: Vec<Envelope>,
     /// A hot thread or an engine that has not turned for this long is gone, in milliseconds.
     pub hang_ms: u64,
-    /// The command line that starts a guardian of this run; `None` for none.
-    pub guardian: Option<Vec<OsString>>,
+    /// Who guards this run.
+    pub guardian: Guarding,
     /// Where the newest run of this engine is remembered.
     pub pointer: PathBuf,
     /// The key of kill and guardian, where it is another than the venue's.

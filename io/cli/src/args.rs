@@ -120,15 +120,15 @@ pub enum Command {
     /// Record the public market to a file, without a key: messages with the times at which they
     /// came.
     Record(RecordArgs),
-    /// Guard the process that started this one. `keel run` does that.
-    #[command(hide = true)]
+    /// Wait for one run of the same configuration, and cancel everything when it dies or hangs: for
+    /// a unit file, with kill.guardian = "unit". Otherwise a run starts its own.
     Guardian {
         /// Flags of the run that is guarded.
         #[command(flatten)]
         run: RunArgs,
-        /// The hash of its configuration.
-        #[arg(long, value_name = "HEX")]
-        config_hash: String,
+        /// The hash of the configuration of the run that has started this process.
+        #[arg(long, value_name = "HEX", hide = true)]
+        config_hash: Option<String>,
     },
     /// Look at configurations.
     Config {

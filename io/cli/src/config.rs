@@ -25,6 +25,7 @@ use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
 use keel_core::units::Rate;
 use keel_io::affinity::{Idle, Threading};
+use keel_io::guardian::Guarding;
 use keel_io::mode::access::{DEMO, LIVE};
 use keel_io::setup::{Envelope, Terms};
 use keel_net::bitget::client::Instance;
@@ -61,8 +62,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// `[envelope]`: what may be set while an engine runs.
     pub envelope: Vec<Envelope>,
-    /// A guardian is to be started.
-    pub guardian: bool,
+    /// Who guards a run at a venue outside of it; the command line is not known here.
+    pub guardian: Guarding,
     /// The key file of kill and guardian; `None` for the venue's key.
     pub kill_key_file: Option<PathBuf>,
     /// A thread that has not turned for so many milliseconds is gone.

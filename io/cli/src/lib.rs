@@ -52,7 +52,9 @@ pub fn main() -> ExitCode {
             operate::kill(&at, &Request::Kill { dry_run: false, flatten: true, instrument })
         }
         Some(Command::Rearm { incident, at }) => operate::rearm(&at, incident),
-        Some(Command::Guardian { run, config_hash }) => start::guardian(&run, &config_hash),
+        Some(Command::Guardian { run, config_hash }) => {
+            start::guardian(&run, config_hash.as_deref())
+        }
         Some(Command::Config { command }) => configure(command),
         Some(Command::Report { command }) => report::run(command),
         Some(Command::Record(args)) => record::run(&args),

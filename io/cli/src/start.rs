@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, SyncSender};
@@ -19,6 +20,8 @@ use keel_io::clock::Clock;
 use keel_io::cold::daily::{hex, utc_text};
 use keel_io::disk::{self, OsFiles, Refused};
 use keel_io::exchange::{self, ExchangeConfig, ExchangeFile, ExchangeOptions};
+use keel_io::guardian::post::{Kept, Post};
+use keel_io::guardian::{Guarded, Guarding};
 use keel_io::mode::access::LIVE;
 use keel_io::mode::live::LiveTrading;
 use keel_io::mode::replay::{self, EngineStepper, ReplayError, ReplayReport};
@@ -66,8 +69,8 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
         }
     };
     let canary = permit.map(|permit| begin_live(&mut setup, permit, &terms));
-    if setup.guardian.is_some() {
-        setup.guardian = Some(guardian_args(args, &setup));
+    if let Guarding::Child(_) = setup.guardian {
+        setup.guardian = Guarding::Child(guardian_args(args, &setup));
     }
     let _run_dir = match open_run_dir(&setup) {
         Ok(dir) => dir,
@@ -124,8 +127,9 @@ fn guardian_args(args: &RunArgs, setup: &Setup) -> Vec<OsString> {
     list
 }
 
-/// `keel guardian`, whose standard input is the engine's vitals.
-pub(crate) fn guardian(args: &RunArgs, config_hash: &str) -> Exit {
+/// `keel guardian`: of the run that has started it, whose configuration has that hash and whose
+/// vitals are standard input, or of the next one that comes.
+pub(crate) fn guardian(args: &RunArgs, config_hash: Option<&str>) -> Exit {
     let (config, _) = match configuration(args.config.as_deref(), args.mode.clone()) {
         Ok(found) => found,
         Err(issues) => {
@@ -133,18 +137,29 @@ pub(crate) fn guardian(args: &RunArgs, config_hash: &str) -> Exit {
             return Exit::Usage;
         }
     };
-    if hex(&config.hash()) != config_hash {
+    if config_hash.is_some_and(|hash| hex(&config.hash()) != hash) {
         complain(&"guardian: the configuration is another one than the run's");
         return Exit::Usage;
     }
-    let setup = match setup(config, args, Clock::start().utc()) {
+    let mut setup = match setup(config, args, Clock::start().utc()) {
         Ok(setup) => setup,
         Err((exit, what)) => {
             complain(&what);
             return exit;
         }
     };
-    match keel_io::guardian::run(&setup, &std::io::stdin()) {
+    let engine = match config_hash {
+        Some(_) => Guarded::parent().map(|engine| (engine, None)),
+        None if matches!(setup.venue, Venue::Embedded(_) | Venue::Paper(_)) => {
+            complain(&"guardian: the venue ends with its run, and nothing is to be guarded");
+            return Exit::Usage;
+        }
+        None => wait_for_engine(&mut setup).map(|(engine, kept)| (engine, Some(kept))),
+    };
+    let ended = engine
+        .map_err(StartError::Guardian)
+        .and_then(|(engine, _kept)| keel_io::guardian::run(&setup, engine));
+    match ended {
         Ok(keel_io::guardian::Outcome::InOrder) => Exit::Done,
         Ok(keel_io::guardian::Outcome::Acted { why, report, incident }) => {
             complain(&format!(
@@ -158,6 +173,16 @@ pub(crate) fn guardian(args: &RunArgs, config_hash: &str) -> Exit {
             exit_of(&error)
         }
     }
+}
+
+/// Waits at the state directory for an engine, whose run's directory is then known.
+fn wait_for_engine(setup: &mut Setup) -> io::Result<(Guarded, Kept)> {
+    let post = Post::open(&setup.state_dir)?;
+    print(&format!("Waits for an engine at {}.\n", setup.state_dir.display()));
+    let comer = post.wait(&hex(&setup.config_hash))?;
+    print(&format!("Guards the run in {}.\n", comer.run_dir.display()));
+    setup.run_dir = comer.run_dir;
+    Ok((comer.engine, comer.kept))
 }
 
 /// Where the newest run of an engine is remembered, so that commands find it.
@@ -241,7 +266,10 @@ pub(crate) fn setup(
     // An account on paper is its run's own, and ends with the process: nothing is to be claimed,
     // and nothing to be guarded.
     let account = account.filter(|_| config.mode != Mode::Paper);
-    let guarded = config.guardian && account.is_some();
+    let guardian = match &account {
+        Some(_) => config.guardian.clone(),
+        None => Guarding::Nobody,
+    };
     let claims_dir = account.map(|account| account.join("claims"));
     let venue = venue_of(&config)?;
     let kill_key = config.kill_key_file.as_deref().map(secrets::read).transpose();
@@ -249,7 +277,7 @@ pub(crate) fn setup(
     Ok(Setup {
         envelope: config.envelope.clone(),
         hang_ms: config.hang_ms,
-        guardian: guarded.then(Vec::new),
+        guardian,
         kill_key,
         pointer: pointer(&config)?,
         mode: config.mode,
@@ -439,7 +467,11 @@ fn unattended(setup: &Setup) -> Option<String> {
     let by_size = i128::from(params.max_order_notional_quote().0) * i128::from(count);
     let most = i128::from(params.max_total_notional_quote().0).min(by_size);
     let usdt = most / i128::from(keel_core::units::E8);
-    let guardian = if setup.guardian.is_some() { "a guardian" } else { "no guardian" };
+    let guardian = match setup.guardian {
+        Guarding::Child(_) => "a guardian",
+        Guarding::Unit => "the guardian of a unit file",
+        Guarding::Nobody => "no guardian",
+    };
     Some(format!(
         "Runs with {guardian}. If this host is lost, up to {count} orders worth {usdt} USDT rest until the \
          venue's countdown or a person cancels them.\n"

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Request, short};
+use super::{Request, SOCKET};
 use crate::os::{self, Peer};
 
 /// A conversation with a run.
@@ -23,7 +23,7 @@ pub struct Conversation {
 /// # Errors
 /// What the system says; `NotFound` or `ConnectionRefused` when no run is there.
 pub fn connect(run_dir: &Path) -> io::Result<UnixStream> {
-    UnixStream::connect(short(&File::open(run_dir)?))
+    UnixStream::connect(os::short_path(&File::open(run_dir)?, SOCKET))
 }
 
 impl Conversation {

@@ -27,7 +27,7 @@ use crate::cold::rest::Rest;
 use crate::control::Control;
 use crate::disk::Lock;
 use crate::exchange::{self, ExchangeHandle};
-use crate::guardian::Guarded;
+use crate::guardian::Guardian;
 use crate::journal;
 use crate::kill::Kill;
 use crate::kill::hand::Hand;
@@ -46,7 +46,7 @@ pub struct Running {
     exchange: Option<ExchangeHandle>,
     /// Locks that keep other engines off this account's instruments until the run is over.
     _claims: Vec<Lock>,
-    guardian: Option<Guarded>,
+    guardian: Option<Guardian>,
     vitals: Vitals,
     board: Arc<KillBoard>,
     /// Reports of the kill that have been written.
@@ -333,11 +333,10 @@ fn stop_at(setup: &Setup, now: MonoNanos) -> MonoNanos {
 }
 
 /// The engine's vitals, and a guardian that watches them, where one is configured.
-fn guard(setup: &Setup) -> Result<(Vitals, Option<Guarded>), StartError> {
+fn guard(setup: &Setup) -> Result<(Vitals, Option<Guardian>), StartError> {
     let (vitals, shared) = Vitals::share()?;
-    let Some(args) = &setup.guardian else { return Ok((vitals, None)) };
-    let guardian = Guarded::start(args, vitals, shared, setup.venue.clock_speed());
-    Ok((vitals, Some(guardian.map_err(StartError::Guardian)?)))
+    let guardian = Guardian::of(setup, vitals, shared).map_err(StartError::Guardian)?;
+    Ok((vitals, guardian))
 }
 
 /// The kill with its connection, key, clock and socket.

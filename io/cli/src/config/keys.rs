@@ -291,10 +291,11 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "kill.guardian",
-        kind: Kind::Word(&["on", "off"]),
+        kind: Kind::Word(&["on", "unit", "off"]),
         default: "\"on\"",
         doc: "A second process that cancels everything when this one dies or hangs. The embedded venue needs\n\
-              none: it ends with the process. off only where something else does the guardian's work.",
+              none: it ends with the process. unit: a `keel guardian` that a unit file runs beside this one,\n\
+              with the same configuration. off only where something else does the guardian's work.",
     },
     Key {
         path: "kill.key_file",

@@ -11,6 +11,7 @@ use keel_core::param::{Params, Profile, Row, Unit};
 use keel_core::regime::Regime;
 use keel_core::units::{Quote, Rate};
 use keel_io::affinity::{Idle, Threading};
+use keel_io::guardian::Guarding;
 use keel_io::setup::{Cancels, Envelope, Latency, Terms};
 use keel_net::bitget::client::Instance;
 use toml::Spanned;
@@ -394,7 +395,11 @@ impl<'s> Reading<'s> {
                 .iter()
                 .map(|(&at, &(min, max))| Envelope { at, min, max })
                 .collect(),
-            guardian: text("kill.guardian") == "on",
+            guardian: match text("kill.guardian") {
+                "on" => Guarding::Child(Vec::new()),
+                "unit" => Guarding::Unit,
+                _ => Guarding::Nobody,
+            },
             kill_key_file: self.path("kill.key_file"),
             hang_ms: whole("kill.hang_ms"),
             origins: self.origins.clone(),
