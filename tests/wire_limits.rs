@@ -4,7 +4,7 @@
 //! process starts.
 //!
 //! `KEEL_WIRE_LIMITS=all cargo test -p keel_tests --test wire_limits -- --nocapture` tries those
-//! too that take a minute, and prints the table.
+//! too that take a minute, and prints the table; `midnight`, say, tries that one alone.
 
 #[path = "program/desk.rs"]
 mod desk;
@@ -40,24 +40,30 @@ const SHORT: [(&str, Play); 4] = [
     ("leverage", leverage),
 ];
 /// A minute each: what they wait for is asked of the venue once a minute, or is time itself.
-const LONG: [(&str, Play); 5] = [
+const LONG: [(&str, Play); 6] = [
     ("losses", losses),
     ("fees unresolved", fee_unresolved),
     ("fees old", fee_age),
     ("rejects", rejects),
     ("clock", clock),
+    ("midnight", midnight),
 ];
 
 #[test]
 fn limits_met_by_what_the_venue_does_trip_one_unit_beyond_and_stops_are_not_got_over() {
-    let long = std::env::var("KEEL_WIRE_LIMITS").is_ok_and(|which| which == "all");
-    let plays = SHORT.iter().chain(if long { &LONG[..] } else { &[] });
+    let which = std::env::var("KEEL_WIRE_LIMITS").unwrap_or_else(|_| "short".to_owned());
+    let which = which.as_str();
+    let plays =
+        [("short", &SHORT[..]), ("long", &LONG[..])].into_iter().flat_map(|(group, plays)| {
+            plays.iter().filter(move |(name, _)| ["all", group, name].contains(&which))
+        });
     let threads: Vec<_> = plays
         .map(|&(name, play)| {
             let thread = thread::Builder::new().name(name.to_owned());
             (name, thread.spawn(play).expect("a thread"))
         })
         .collect();
+    let tried = threads.len();
     let head = ["limit", "smallest unit", "tripped", "reason", "latched over", "recovered"];
     let [limit, unit, tripped, reason, latched, recovered] = head;
     println!("{limit:<27}{unit:<20}{tripped:<9}{reason:<19}{latched:<38}{recovered}");
@@ -72,6 +78,7 @@ fn limits_met_by_what_the_venue_does_trip_one_unit_beyond_and_stops_are_not_got_
         }
     }
     assert!(failed.is_empty(), "{failed:?}: see above");
+    assert!(tried > 0, "KEEL_WIRE_LIMITS is all, short, long, or a name of this file");
 }
 
 const fn stops(limit: &'static str, unit: &'static str, reason: &'static str) -> Row {
@@ -195,12 +202,23 @@ fn leverage() -> Vec<Row> {
         desk.is_stopped("leverage", false);
     }
     desk.is_stopped("leverage", true);
-    for symbol in ["BTCUSDT", "ETHUSDT"] {
-        let body = json!({ "category": "USDT-FUTURES", "symbol": symbol, "leverage": "5" });
-        desk.sign("/api/v3/account/set-leverage", &body);
-    }
+    desk.lever("5");
     desk.stays_stopped();
     vec![stops("max_leverage", "1", "leverage")]
+}
+
+/// A day turns while the process that has stopped still runs.
+fn midnight() -> Vec<Row> {
+    let mut desk = Desk::open(10_000, 6, 10);
+    desk.late_in_the_day(300);
+    desk.start();
+    desk.is_stopped("leverage", true);
+    desk.day_turns();
+    desk.lever("5");
+    desk.holds();
+    desk.stays_stopped();
+    let latched = "midnight, recovery, SIGKILL, restart";
+    vec![Row { latched, ..stops("max_leverage, late", "1", "leverage") }]
 }
 
 /// Of the day, from the peak, of the week: a loss once made is held against bases that money put in

@@ -151,6 +151,24 @@ impl Desk {
         self.begin();
     }
 
+    /// Moves the venue's time to so many seconds before its next midnight. For a desk that has not
+    /// been started: a clock that is set is another limit.
+    pub(crate) fn late_in_the_day(&self, seconds: i64) {
+        let now = self.now_ms();
+        let then = (now / DAY_MS + 1) * DAY_MS - seconds * 1_000;
+        self.admin("/admin/advance", &json!({ "ms": (then - now).max(0) }));
+    }
+
+    /// It is stopped on one day, and lives through its midnight.
+    pub(crate) fn day_turns(&self) {
+        let today = self.now_ms() / DAY_MS;
+        for day in [today, today + 1] {
+            let date = keel_io::cold::daily::date_of(day);
+            wait(SOON, &date, || self.day()["day_key"] == *date);
+        }
+        self.holds();
+    }
+
     /// A person kills and rearms it: from here on the highest equity is that of now.
     pub(crate) fn measured_anew(&self) {
         self.keel(&["kill"]).done();
@@ -161,7 +179,7 @@ impl Desk {
     }
 
     /// It is stopped, and nothing rests for a while.
-    fn holds(&self) {
+    pub(crate) fn holds(&self) {
         for _ in 0..5 {
             sleep(LOOK / 5);
             assert_eq!(self.venue.open_orders(), 0, "{}", self.log());
@@ -178,10 +196,10 @@ impl Desk {
         Some(latch["incident_id"].as_str().expect("a number").to_owned())
     }
 
-    /// The day as it is durable.
+    /// The day as it is durable; null while none is.
     fn day(&self) -> Value {
         let text = fs::read_to_string(self.dir.path().join("state/daily_state.json"));
-        serde_json::from_str(&text.expect("a day")).expect("JSON")
+        text.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"))
     }
 
     /// Moves the venue's time past its next midnight, and gives the date.
@@ -386,8 +404,17 @@ impl Desk {
         answer["status"].clone()
     }
 
+    /// The owner of the account sets its leverage.
+    pub(crate) fn lever(&self, leverage: &str) {
+        for symbol in ["BTCUSDT", "ETHUSDT"] {
+            let body =
+                json!({ "category": "USDT-FUTURES", "symbol": symbol, "leverage": leverage });
+            self.sign("/api/v3/account/set-leverage", &body);
+        }
+    }
+
     /// Asks the venue for something with the account's key.
-    pub(crate) fn sign(&self, path: &str, body: &Value) {
+    fn sign(&self, path: &str, body: &Value) {
         let mut raw = Raw::connect(&self.venue);
         let utc = UnixNanos::from_millis(self.now_ms());
         let body = body.to_string();
