@@ -25,6 +25,12 @@ fn checked_with(dir: &Path, args: &[&str], code: i32) -> PathBuf {
 fn a_drill_is_sealed_signed_and_verified_and_one_byte_changed_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path();
+    // A loss of 2 %, a leverage of 4 and quotes of its own: what is drilled is what is signed.
+    fs::write(
+        path.join("keel.toml"),
+        "[risk]\nmax_daily_loss_pct_hard = 0.02\nmax_leverage = 4\n[strategy]\nlevel_step = 0.6\n",
+    )
+    .expect("written");
     let bundle = checked(path, "4", 0);
     let text = fs::read_to_string(bundle.join("bundle.json")).expect("sealed");
     let json: Value = serde_json::from_str(&text).expect("JSON");
@@ -39,6 +45,19 @@ fn a_drill_is_sealed_signed_and_verified_and_one_byte_changed_is_refused() {
     let list = fs::read_to_string(bundle.join("checklist.md")).expect("filled");
     assert!(list.contains("- [x] Startup scan detects and cancels untracked orders"), "{list}");
     assert!(list.contains("- [ ] `fee_mode: auto` resolves correctly"), "{list}");
+    let drilled = fs::read_to_string(bundle.join("records/04/run/config.toml")).expect("kept");
+    for line in ["max_daily_loss_pct_hard = 0.02", "max_leverage = 4", "level_step = 0.6"] {
+        assert!(drilled.contains(line), "{line}\n{drilled}");
+    }
+    let set = json["items"][3]["set"].as_array().expect("what the drill sets");
+    let guardian = set.iter().find(|row| row["key"] == "kill.guardian").expect("set");
+    assert_eq!(
+        (&guardian["configured"], &guardian["drilled"]),
+        (&"\"on\"".into(), &"\"off\"".into())
+    );
+    assert!(
+        list.contains("set by the drill: kill.guardian = \"off\" instead of \"on\" (a guardian")
+    );
     let log = fs::read_to_string(bundle.join("records/04/run/keel.log")).expect("kept");
     assert_eq!(log.matches("Orphan order canceled: ").count(), 4, "{log}");
 

@@ -79,7 +79,7 @@ impl Rehearsal {
         self.path().join(told["bundle"].as_str().expect("a directory"))
     }
 
-    /// Part A, as it would be with every drill passed: two of its items have no drill in this
+    /// Part A, as it would be with every drill passed: one of its items has no drill in this
     /// build, and a soak takes two days. `change` is made to it before it is sealed.
     fn drills(&self, account: &Path, change: impl FnOnce(&mut Value)) -> Bundle {
         let account = Bundle::open(account).expect("whole").json;

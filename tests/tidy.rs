@@ -147,6 +147,40 @@ fn who_may_trade_for_real_is_decided_in_one_place_and_who_needs_no_permission_is
     fail_on(&found, "live mode (docs/decisions/0029)");
 }
 
+/// Live mode cannot name paper: what makes it stands in one place each, behind `Mode::Paper`.
+#[test]
+fn paper_is_made_in_one_place_and_the_way_to_live_does_not_name_it() {
+    const PLACES: &[(&str, &str)] = &[
+        ("PaperAgent::new(", "io/src/topology.rs"),
+        ("Orders::Paper(Box::new(", "io/src/mode/paper.rs"),
+        ("Public::of(venue)", "io/src/mode/sim.rs"),
+        ("(Mode::Paper, Venue::Paper(venue))", "io/src/mode/sim.rs"),
+        ("Venue::Paper(PaperVenue {", "io/cli/src/start.rs"),
+    ];
+    const OF_LIVE: &[&str] = &[
+        "io/src/mode/live.rs",
+        "io/cli/src/golive/gate.rs",
+        "io/cli/src/canary.rs",
+        "net/src/gateway.rs",
+    ];
+    let all = sources(&["io/", "net/"]);
+    let mut found = Vec::new();
+    for (words, place) in PLACES {
+        let of_words =
+            all.iter().filter(|(_, text)| code_lines(text).any(|(_, line)| line.contains(words)));
+        let files: Vec<&str> = of_words.map(|(path, _)| path.as_str()).collect();
+        if files != [*place] {
+            found.push(format!("{words} in {files:?}, planned in {place}"));
+        }
+    }
+    for path in OF_LIVE {
+        let (_, text) = all.iter().find(|(name, _)| name == path).expect("a file of live mode");
+        let named = code_lines(text).filter(|(_, line)| line.to_lowercase().contains("paper"));
+        found.extend(named.map(|(number, line)| format!("{path}:{number}: {line}")));
+    }
+    fail_on(&found, "no paper on the way to live mode");
+}
+
 #[test]
 fn pure_crates_know_no_clock_no_randomness_and_no_random_order() {
     let mut found = Vec::new();

@@ -328,11 +328,23 @@ impl<'m> World<'m> {
         self.net.exchange_mut().step(utc);
     }
 
+    /// Moves the price of a contract at the venue to so many millionths of what it is.
+    pub fn move_price(&mut self, symbol: &str, to_ppm: u32) -> bool {
+        let utc = self.net.utc(self.now);
+        let moved = self.net.exchange_mut().move_price(symbol, to_ppm, utc);
+        self.net.exchange_mut().step(utc);
+        moved
+    }
+
     /// Asks the engine for an ordered stop.
     pub fn stop(&mut self) {
-        let stop = Operator::program(Directive::Stop);
+        self.tell(Directive::Stop);
+    }
+
+    /// Tells the engine what a person may tell it.
+    pub fn tell(&mut self, directive: Directive) {
         if let Some(process) = &mut self.process {
-            process.tell(stop, self.now);
+            process.tell(Operator::program(directive), self.now);
         }
     }
 
@@ -455,7 +467,7 @@ impl World<'_> {
     }
 
     /// In which states orders are.
-    fn standings(&self) -> Standings {
+    pub fn standings(&self) -> Standings {
         let Some(engine) = self.engine() else { return Standings::only(Standing::NoEngine) };
         let instruments = (0..self.config.symbols.len()).map(|i| InstrumentId(i as u16));
         let sides = instruments.flat_map(|id| Side::BOTH.map(|side| (id, side)));
@@ -527,7 +539,9 @@ impl World<'_> {
         true
     }
 
-    fn kill(&mut self, synced: bool) -> bool {
+    /// Has the process die now; another is started soon. What it recorded is kept whole, or only as
+    /// far as it was durable. False when there is none.
+    pub fn kill(&mut self, synced: bool) -> bool {
         let alive = self.process.is_some();
         self.end_process(synced);
         alive

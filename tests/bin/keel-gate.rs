@@ -48,6 +48,7 @@ const CONTROLS: &[(u8, Broken)] = &[
     (10, By(Defect::FundingNotBooked)),
     (12, Withheld),
     (14, Withheld),
+    (15, Withheld),
     (16, Withheld),
     (17, Withheld),
     (18, Withheld),

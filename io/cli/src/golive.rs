@@ -11,6 +11,7 @@ pub mod item;
 mod join;
 pub mod key;
 mod page;
+pub mod policy;
 pub mod stage;
 pub mod tap;
 
@@ -33,6 +34,7 @@ use self::evidence::{Evidence, Label, Verdict};
 use self::item::{ITEMS, Item};
 use self::join::Join;
 use self::key::SigningKey;
+use self::policy::Policy;
 use self::stage::{Bound, Sabotage, Stage, Trouble};
 use crate::args::{CheckArgs, DecisionArg, GoliveCommand, SignArgs, VenueArg};
 use crate::config::{self, Config};
@@ -65,6 +67,8 @@ struct Judged {
     venue: String,
     made: UnixNanos,
     evidence: Option<Evidence>,
+    /// Which values of the configuration its drill has set otherwise, and why.
+    set: Value,
     /// Only what can be read is judged: boxes that need something to happen are left out.
     reads: bool,
     /// Why it was not run.
@@ -84,6 +88,7 @@ impl Judged {
             venue: live::EMBEDDED.to_owned(),
             made,
             evidence: None,
+            set: Value::Null,
             reads: false,
             not_run: Some(why.to_owned()),
             joined: None,
@@ -125,6 +130,7 @@ impl Judged {
             "why": self.drill.map(|(_, why)| why),
             "findings": evidence.map(Evidence::json),
             "records": evidence.map(Evidence::records),
+            "set": self.set,
             "not_run": self.not_run.as_ref().filter(|_| evidence.is_none()),
             "trouble": self.trouble,
             "took_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
@@ -204,7 +210,8 @@ fn carry_out(
     let asked = |item: &Item| args.item.is_empty() || args.item.contains(&item.number);
     let policy = policy_hash(&config::canonical(config));
     let bound = Bound { policy, soak: args.soak.clone(), now: made };
-    let with = With { keel: &keel, sabotage: &sabotage, bound: &bound, demo };
+    let rules = Policy::of(config);
+    let with = With { keel: &keel, sabotage: &sabotage, bound: &bound, rules: &rules, demo };
     let mut judged = all_judged(|item| judge(item, asked(item), &with, &scratch, &dir));
     // Best effort: what is left lies in the system's temporary directory.
     let _ = fs::remove_dir_all(&scratch);
@@ -262,6 +269,7 @@ struct With<'c> {
     keel: &'c Path,
     sabotage: &'c Sabotage,
     bound: &'c Bound,
+    rules: &'c Policy,
     demo: Option<&'c Demo>,
 }
 
@@ -283,20 +291,22 @@ fn judge(item: &'static Item, asked: bool, with: &With<'_>, scratch: &Path, dir:
     say(&format!("{:>2} {}: {}", item.number, item.title, drill.why));
     let mut evidence = Evidence::new(dir, item);
     let own = scratch.join(format!("{:02}", item.number));
-    let done =
-        Stage::new(with.keel, &own, with.sabotage).map_err(Into::into).and_then(|mut stage| {
-            // A report tells nothing of a system that is broken on purpose.
-            stage.bound = (*with.sabotage == Sabotage::None).then(|| with.bound.clone());
-            let at_demo = at_demo.map_or(Ok(()), |(demo, run)| {
-                demo.alone(&stage, |stage| run(demo, stage, &mut evidence))
-            });
-            let done = at_demo.and_then(|()| (drill.run)(&stage, &mut evidence));
-            if done.is_err() && !matches!(done, Err(Trouble::NotMade(_))) {
-                drill::keep_logs(&mut evidence, &stage.dir, "broken off")?;
-            }
-            done
+    let rules = with.rules.anew();
+    let stage = Stage::new(with.keel, &own, with.sabotage, &rules);
+    let done = stage.map_err(Into::into).and_then(|mut stage| {
+        // A report tells nothing of a system that is broken on purpose.
+        stage.bound = (*with.sabotage == Sabotage::None).then(|| with.bound.clone());
+        let at_demo = at_demo.map_or(Ok(()), |(demo, run)| {
+            demo.alone(&stage, |stage| run(demo, stage, &mut evidence))
         });
+        let done = at_demo.and_then(|()| (drill.run)(&stage, &mut evidence));
+        if done.is_err() && !matches!(done, Err(Trouble::NotMade(_))) {
+            drill::keep_logs(&mut evidence, &stage.dir, "broken off")?;
+        }
+        done
+    });
     let mut judged = Judged::not_run(item, "", made);
+    judged.set = rules.set();
     judged.drill = Some((drill.label, drill.why));
     if let Some(demo) = with.demo {
         judged.venue.clone_from(&demo.venue);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::TrySendError;
-use keel_core::event::{Boot, Directive, Event, Operator, Parameter, Rules};
+use keel_core::event::{Boot, Directive, Event, Mode, Operator, Parameter, Rules};
 use keel_core::guard::{Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::param::Params;
@@ -468,11 +468,10 @@ enum Side {
 
 impl Side {
     fn of(setup: &Setup, now: UnixNanos) -> Result<Self, StartError> {
-        match &setup.venue {
-            Venue::Paper(venue) => Ok(Self::Paper(Box::new(Public::of(venue)?))),
-            Venue::Embedded(_) | Venue::Remote(_) => {
-                Ok(Self::Account(Box::new(Access::of(setup, now)?)))
-            }
+        match (setup.mode, &setup.venue) {
+            (Mode::Paper, Venue::Paper(venue)) => Ok(Self::Paper(Box::new(Public::of(venue)?))),
+            // Access knows which venue each other mode has; paper is none of them.
+            _ => Ok(Self::Account(Box::new(Access::of(setup, now)?))),
         }
     }
 

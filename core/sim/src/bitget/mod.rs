@@ -188,6 +188,14 @@ impl Exchange {
         }
     }
 
+    /// Moves the price of a contract to so many millionths of what it is, as `/admin/price` does.
+    /// False when there is no such contract, or it stands still.
+    pub fn move_price(&mut self, symbol: &str, to_ppm: u32, now: UnixNanos) -> bool {
+        let hall = &mut self.hall;
+        let Some(instrument) = hall.venue.find(symbol) else { return false };
+        hall.market.move_price(&mut hall.venue, instrument, to_ppm, now)
+    }
+
     /// Takes a fault out of force; false when it was not. What a stall without an end has held
     /// back is sent.
     pub fn clear_fault(&mut self, id: FaultId, now: UnixNanos) -> bool {

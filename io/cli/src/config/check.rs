@@ -6,7 +6,7 @@ use keel_core::regime::Regime;
 use keel_core::units::{E8, Rate};
 use keel_io::setup::Latency;
 
-use super::keys;
+use super::keys::{self, KEYS};
 use super::{Config, Issue, Issues, Origin, Sources, Urls, VenueConfig};
 
 /// Checks everything that concerns more than one key.
@@ -118,7 +118,10 @@ impl Check<'_> {
         }
         match mode {
             Mode::Demo => self.named(venue, Urls::demo()),
-            Mode::Live => self.named(venue, Urls::live()),
+            Mode::Live => {
+                self.no_paper();
+                self.named(venue, Urls::live());
+            }
             _ if venue.urls.is_some() => self.remote(venue),
             _ => self.embedded(venue),
         }
@@ -130,6 +133,15 @@ impl Check<'_> {
             self.account(venue);
         } else {
             self.remote(venue);
+        }
+    }
+
+    /// Live mode has no use for what paper is told: who sets it expects another run than this one.
+    fn no_paper(&mut self) {
+        let set = KEYS.iter().filter(|key| key.path.starts_with("paper."));
+        for key in set.filter(|key| self.config.plain_text(key.path) != key.default) {
+            let what = format!("{} is set, and live mode has no paper", key.path);
+            self.say(&[key.path], None, what, "remove it".into());
         }
     }
 

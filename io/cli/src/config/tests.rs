@@ -242,6 +242,21 @@ fn paper_has_a_public_market_and_no_key() {
 }
 
 #[test]
+fn live_mode_takes_no_setting_of_paper_but_its_defaults() {
+    let live = |more: &str| format!("[run]\nmode = \"live\"\n[venue]\nuid = 7\n[paper]\n{more}");
+    good(&live("cancels = \"proportional\"\nbalance_quote = 10000\n"));
+    for (text, path) in [
+        ("balance_quote = 500\n", "paper.balance_quote is set, and live mode has no paper"),
+        ("cancels = \"behind\"\n", "paper.cancels is set"),
+        ("latency_max_ms = 60\n", "paper.latency_max_ms is set"),
+        ("seed = 2\n", "paper.seed is set"),
+    ] {
+        let said = bad(&live(text));
+        assert!(said.contains(path), "{said}");
+    }
+}
+
+#[test]
 fn a_named_venue_is_on_loopback_with_an_account() {
     let venue = |rest: &str| {
         format!(

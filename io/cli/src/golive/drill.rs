@@ -6,11 +6,13 @@
 mod account;
 mod cancels;
 mod clock;
+mod crashes;
 pub(super) mod demo;
 mod disk;
 mod exchange_gone;
 mod feeds;
 mod fees;
+mod flips;
 mod kill;
 mod lifecycle;
 mod orphans;
@@ -23,19 +25,23 @@ mod ready;
 mod restart;
 mod risk;
 mod rules;
+mod shim;
 mod snapshots;
 mod soak;
 mod start_up;
 mod stay_down;
+mod worlds;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use keel_core::units::{E8, Rate};
+use serde_json::{Value, json};
 
 use super::evidence::{Evidence, Label};
+use super::policy::Own;
 use super::stage::{CsvRow, Engine, LOOK_EVERY, Stage, TABLES, Trouble, Venue, market_order, wait};
 use super::tap::Tap;
 
@@ -93,7 +99,7 @@ pub const DRILLS: &[Drill] = &[
     Drill {
         item: 7,
         label: Label::Wire,
-        why: "loses, delays and denies acknowledgments under a small cap of orders",
+        why: "loses, delays and denies acknowledgments, over a thousand regime flips and at the cap",
         run: lifecycle::run,
     },
     Drill {
@@ -117,7 +123,7 @@ pub const DRILLS: &[Drill] = &[
     Drill {
         item: 12,
         label: Label::Wire,
-        why: "kills the engine ten times while its orders rest, and trades into what it left",
+        why: "kills the engine 200 times under virtual time, ten on the wire, and trades into what it left",
         run: restart::run,
     },
     Drill {
@@ -131,6 +137,12 @@ pub const DRILLS: &[Drill] = &[
         label: Label::Wire,
         why: "reads what key and account may do, and shows the engine others",
         run: account::run,
+    },
+    Drill {
+        item: 15,
+        label: Label::Wire,
+        why: "rehearses live mode beside a run on paper, and looks where its orders are",
+        run: shim::run,
     },
     Drill {
         item: 16,
@@ -225,10 +237,55 @@ fn most_resting(venue: &Venue, looks: u32) -> Result<u64, Trouble> {
     Ok(most)
 }
 
-/// Trades into whatever the engine quotes.
+/// Trades into the nearest that the engine quotes on each side, with an account that is not the
+/// engine's.
 fn traded_into(venue: &Venue) -> Result<(), Trouble> {
-    venue.trade_into("BTCUSDT", "4")?;
-    venue.trade_into("ETHUSDT", "150")
+    for symbol in ["BTCUSDT", "ETHUSDT"] {
+        for side in ["buy", "sell"] {
+            hit(venue, symbol, side)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the engine's nearest order of a side, and what stands before it: however wide the
+/// configuration quotes, it is reached.
+fn hit(venue: &Venue, symbol: &str, side: &str) -> Result<(), Trouble> {
+    let truth = venue.truth()?;
+    let ours = rows(&truth, "orders");
+    let ours = ours.filter(|order| order["symbol"] == symbol && order["side"] == side);
+    let away = |order: &&Value| number(&order["price"]) * if side == "buy" { -1.0 } else { 1.0 };
+    let nearest = ours.min_by(|a, b| away(a).total_cmp(&away(b)));
+    let Some(nearest) = nearest else { return Ok(()) };
+    let (way, size) =
+        (if side == "buy" { "sell" } else { "buy" }, SWEEP[usize::from(symbol != "BTCUSDT")]);
+    let order = json!({
+        "account": "manual", "category": "USDT-FUTURES", "symbol": symbol, "side": way,
+        "orderType": "limit", "timeInForce": "ioc", "price": nearest["price"], "qty": size,
+    });
+    venue.ask("/admin/order", &order).map(drop)
+}
+
+/// More than stands between the touch and the widest quote: of BTCUSDT, and of ETHUSDT.
+const SWEEP: [&str; 2] = ["20", "600"];
+
+/// Claims that a limit of the configuration is no looser than the checklist has it.
+fn no_looser(
+    stage: &Stage,
+    evidence: &mut Evidence,
+    place: usize,
+    (section, name): (&str, &str),
+    most: &str,
+) {
+    let value = stage.policy.text_of(section, name);
+    let claim = format!("{name} is no looser than the checklist's {most}");
+    let holds = stage.policy.is_at_most(section, name, most);
+    evidence.proves(place, &claim, holds, format!("{name} = {value}"));
+}
+
+/// A parameter that is kept in 1e-8, as a number.
+fn share(rate: Rate) -> f64 {
+    rate.0 as f64 / E8 as f64
 }
 
 /// Trades into the engine's quotes until it has `count` fills in its files, a round a second of the

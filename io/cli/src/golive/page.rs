@@ -40,6 +40,9 @@ pub(super) fn checklist(body: &Value) -> String {
                 text(&finding["seen"]).trim()
             );
         }
+        for line in list(&judged["set"]).map(set) {
+            let _ = writeln!(out, "  - {line}");
+        }
         if let Some(trouble) = judged["trouble"].as_str() {
             let _ = writeln!(out, "  - could not be carried out: {trouble}");
         }
@@ -74,6 +77,9 @@ pub(super) fn html(body: &Value, raw: &[(String, String)]) -> String {
             let (claim, seen) = (escaped(&finding["claim"]), escaped(&finding["seen"]));
             let _ = writeln!(rows, "<li>{mark} {claim}<br><code>{seen}</code></li>");
         }
+        for line in list(&judged["set"]).map(set) {
+            let _ = writeln!(rows, "<li>{}</li>", page::escaped(&line));
+        }
         for key in ["trouble", "not_run"] {
             if judged[key].is_string() {
                 let _ = writeln!(rows, "<li>✗ {}</li>", escaped(&judged[key]));
@@ -97,6 +103,17 @@ pub(super) fn html(body: &Value, raw: &[(String, String)]) -> String {
         escaped(&body["config_blake3"]),
     );
     page::page("go-live", &body)
+}
+
+/// A value that a drill has set, in words.
+fn set(row: &Value) -> String {
+    let part = |name: &str| text(&row[name]);
+    let (key, why) = (part("key"), part("why"));
+    format!(
+        "set by the drill: {key} = {} instead of {} ({why})",
+        part("drilled"),
+        part("configured")
+    )
 }
 
 /// Whether some claim proves a box of the item, and all that do hold.

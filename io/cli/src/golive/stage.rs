@@ -11,10 +11,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use keel_core::planted::Planted;
-use keel_core::units::UnixNanos;
+use keel_core::units::{MILLIS, UnixNanos};
 use keel_io::os;
 use serde_json::{Value, json};
 
+use super::policy::{Own, Policy};
 use super::tap::{Message, Tap};
 
 /// Why a drill could not be carried out. The item fails with it.
@@ -56,6 +57,8 @@ pub struct Stage {
     /// The program: this one.
     keel: PathBuf,
     sabotage: Sabotage,
+    /// What its engines go by.
+    pub policy: Policy,
     /// Whether its processes go on when the one that started them is lost.
     lasting: bool,
     /// What reports are judged by; `None` where none is picked up.
@@ -88,14 +91,15 @@ impl Sabotage {
 }
 
 impl Stage {
-    /// A stage in a new directory.
+    /// A stage in a new directory, of engines that go by `policy`.
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(keel: &Path, dir: &Path, sabotage: &Sabotage) -> io::Result<Self> {
+    pub fn new(keel: &Path, dir: &Path, sabotage: &Sabotage, policy: &Policy) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let (keel, dir, sabotage) = (keel.to_owned(), dir.to_owned(), sabotage.clone());
-        Ok(Self { keel, sabotage, lasting: false, bound: None, dir })
+        let policy = policy.clone();
+        Ok(Self { keel, sabotage, policy, lasting: false, bound: None, dir })
     }
 
     /// The same, of processes that go on when the one that started them is lost, and that a signal
@@ -119,7 +123,8 @@ impl Stage {
         &self.keel
     }
 
-    fn withheld(&self) -> bool {
+    /// Whether nothing is done of what a drill would do.
+    pub fn withheld(&self) -> bool {
         self.sabotage == Sabotage::Withheld
     }
 
@@ -128,7 +133,7 @@ impl Stage {
     /// # Errors
     /// When the directory cannot be made.
     pub fn part(&self, name: &str) -> io::Result<Self> {
-        Self::new(&self.keel, &self.dir.join(name), &self.sabotage)
+        Self::new(&self.keel, &self.dir.join(name), &self.sabotage, &self.policy)
     }
 
     /// `keel` with nothing of this host's configuration.
@@ -178,7 +183,13 @@ impl Stage {
         let mut command = self.command();
         command.args(["exchange", "--run-dir", "venue", "--speed", &speed.to_string()]);
         command.args(how);
-        if let Some(text) = file {
+        // The venue's own account has leverage 5.
+        let leverage = self.leverage();
+        let accounts = (leverage < LEVERAGE).then(|| accounts(DEPOSIT, leverage));
+        let own = file.is_some_and(|text| text.contains("[[accounts]]"));
+        let text = file.unwrap_or_default().to_owned();
+        let text = text + &accounts.filter(|_| !own).unwrap_or_default();
+        if !text.is_empty() {
             fs::write(self.dir.join("exchange.toml"), text)?;
             command.args(["--config", "exchange.toml"]);
         }
@@ -194,6 +205,11 @@ impl Stage {
         })?;
         let (dir, withheld) = (self.dir.clone(), self.withheld());
         Ok(Venue { process, announced, dir, withheld, speed })
+    }
+
+    /// What leverage a drilled account has: as much as the configuration lets it have.
+    pub fn leverage(&self) -> u64 {
+        self.policy.params().max_leverage().min(LEVERAGE)
     }
 
     /// Runs `keel args` to its end and gives exit code, `None` for a signal, and standard output.
@@ -215,13 +231,13 @@ impl Stage {
             .map_err(|_| Trouble::Unexpected(format!("keel status: exit code {code:?}: {out}")))
     }
 
-    /// Starts the engine on `venue`, without a guardian; `run` names its run directory, `more` are
-    /// tables of its configuration.
+    /// Starts the engine on `venue`, without a guardian, as the configuration has it but for `own`;
+    /// `run` names its run directory.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn engine(&self, venue: &Venue, run: &str, more: &str) -> Result<Engine, Trouble> {
-        self.engine_of(venue, venue.account(), run, more)
+    pub fn engine(&self, venue: &Venue, run: &str, own: Own<'_>) -> Result<Engine, Trouble> {
+        self.engine_of(venue, venue.account(), run, own)
     }
 
     /// As [`Stage::engine`], with the key and uid of `account`, as announced or made.
@@ -233,17 +249,17 @@ impl Stage {
         venue: &Venue,
         account: &Value,
         run: &str,
-        more: &str,
+        own: Own<'_>,
     ) -> Result<Engine, Trouble> {
-        self.start(venue, account, run, &format!("{more}\n{UNGUARDED}"))
+        self.start(self.command(), venue, account, run, &[UNGUARDED, own])
     }
 
-    /// As [`Stage::engine`], with a guardian and the kill as shipped.
+    /// As [`Stage::engine`], with a guardian and the kill as configured.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn guarded(&self, venue: &Venue, run: &str, more: &str) -> Result<Engine, Trouble> {
-        self.start(venue, venue.account(), run, more)
+    pub fn guarded(&self, venue: &Venue, run: &str, own: Own<'_>) -> Result<Engine, Trouble> {
+        self.start(self.command(), venue, venue.account(), run, &[own])
     }
 
     /// As [`Stage::engine`], so that [`Engine::fill_disk`] can be asked for.
@@ -254,28 +270,34 @@ impl Stage {
         // The signal that comes with a file too large stays ignored over `exec`.
         let mut command = self.clean(Command::new("sh"));
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(&self.keel);
-        self.start_by(command, venue, venue.account(), run, UNGUARDED)
+        self.start(command, venue, venue.account(), run, &[UNGUARDED])
     }
 
     fn start(
-        &self,
-        venue: &Venue,
-        account: &Value,
-        run: &str,
-        more: &str,
-    ) -> Result<Engine, Trouble> {
-        self.start_by(self.command(), venue, account, run, more)
-    }
-
-    fn start_by(
         &self,
         command: Command,
         venue: &Venue,
         account: &Value,
         run: &str,
-        more: &str,
+        own: &[Own<'_>],
     ) -> Result<Engine, Trouble> {
-        self.launch(command, &venue.configuration(account, run, more)?, run)
+        let fast = self.clock_of(venue.speed);
+        let why = "the venue's time runs faster than this host's, and so do the host's delays";
+        let all = [&[Own { tables: &fast, why }][..], own].concat();
+        let text = self.policy.configuration(&all, &venue.table(account, run)?);
+        self.launch(command, &text, run)
+    }
+
+    /// Limits of the clock where the venue's time runs so many times as fast: what this host is
+    /// late by is off by as much more.
+    fn clock_of(&self, speed: u32) -> String {
+        if speed == 1 {
+            return String::new();
+        }
+        let params = self.policy.params();
+        let ms = |ns: u64| (ns / MILLIS * u64::from(speed)).min(CLOCK_MS_MAX);
+        let (soft, hard) = (ms(params.clock_offset_soft_ms()), ms(params.clock_offset_hard_ms()));
+        format!("[risk]\nclock_offset_soft_ms = {soft}\nclock_offset_hard_ms = {hard}\n")
     }
 
     /// Starts an engine with a whole configuration of its own.
@@ -284,6 +306,14 @@ impl Stage {
     /// When it does not start.
     pub fn engine_with(&self, text: &str, run: &str) -> Result<Engine, Trouble> {
         self.launch(self.command(), text, run)
+    }
+
+    /// The configuration of an engine that trades on `venue`, but for `own`.
+    ///
+    /// # Errors
+    /// When its key file cannot be written.
+    pub fn text(&self, venue: &Venue, run: &str, own: &[Own<'_>]) -> Result<String, Trouble> {
+        Ok(self.policy.configuration(own, &venue.table(venue.account(), run)?))
     }
 
     fn launch(&self, mut command: Command, text: &str, run: &str) -> Result<Engine, Trouble> {
@@ -319,8 +349,27 @@ impl Stage {
     }
 }
 
-/// A guardian would clean up what a drill leaves behind on purpose, and latch.
-const UNGUARDED: &str = "[kill]\nguardian = \"off\"\nhang_ms = 5000\n";
+/// For engines that nobody guards.
+const UNGUARDED: Own<'_> = Own {
+    tables: "[kill]\nguardian = \"off\"\nhang_ms = 5000\n",
+    why: "a guardian would clean up what a drill leaves behind on purpose, and latch",
+};
+/// The largest limit of the clock's offset.
+const CLOCK_MS_MAX: u64 = 30_000;
+/// What the venue's own account has: leverage, and USDT.
+const LEVERAGE: u64 = 5;
+const DEPOSIT: f64 = 10_000.0;
+
+/// The venue's accounts in its `exchange.toml`: the engine's with this deposit and leverage, and
+/// one to trade against it.
+pub fn accounts(deposit: f64, leverage: u64) -> String {
+    format!(
+        "[[accounts]]\nname = \"keel\"\nuid = 8000000001\ndeposit_usdt = {deposit:.0}\n\
+         maker_ppm = -50\ntaker_ppm = 600\nleverage = {leverage}\n\
+         permissions = [\"uta_trade\"]\nips = [\"127.0.0.1\"]\n\n\
+         [[accounts]]\nname = \"manual\"\nuid = 8000000002\ndeposit_usdt = 100000000\n"
+    )
+}
 
 /// A process that ends with its drill.
 #[derive(Debug)]
@@ -406,6 +455,11 @@ impl Venue {
     /// The engine's account: name, uid and key.
     pub fn account(&self) -> &Value {
         &self.announced["accounts"][0]
+    }
+
+    /// One of its addresses, as engines reach it: `rest`, `ws_public`, `ws_private`.
+    pub fn url(&self, name: &str) -> &str {
+        self.announced[name].as_str().unwrap_or_default()
     }
 
     /// Host and port that it serves REST at.
@@ -496,19 +550,8 @@ impl Venue {
         fills.ok_or_else(|| Trouble::Unexpected("the venue tells no fills".to_owned()))
     }
 
-    /// Trades into what rests, from both sides, with an account that is not the engine's.
-    ///
-    /// # Errors
-    /// See [`Venue::admin`].
-    pub fn trade_into(&self, symbol: &str, size: &str) -> Result<(), Trouble> {
-        for side in ["buy", "sell"] {
-            self.ask("/admin/order", &market_order("manual", symbol, side, size))?;
-        }
-        Ok(())
-    }
-
-    /// `keel.toml` of an engine that trades here with the key of `account`.
-    fn configuration(&self, account: &Value, run: &str, more: &str) -> Result<String, Trouble> {
+    /// `[venue]` of an engine that trades here with the key of `account`.
+    fn table(&self, account: &Value, run: &str) -> Result<String, Trouble> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let key_file = format!("{run}.key");
         let key = format!(
@@ -524,7 +567,7 @@ impl Venue {
         let ca = ca.map(|path| format!("ca = {:?}\n", path.display().to_string()));
         let url = |name: &str| text(&self.announced[name]);
         Ok(format!(
-            "{more}\n[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
+            "[venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\n{}\
              key_file = \"{key_file}\"\nuid = {}\nclock_speed = {}\n",
             url("rest"),
             url("ws_public"),
@@ -620,6 +663,36 @@ impl Engine {
     fn is_gone(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()));
         stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+    }
+
+    /// The names of its threads.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn threads(&self) -> Result<Vec<String>, Trouble> {
+        let mut names = Vec::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            // One may end meanwhile.
+            let name = fs::read_to_string(thread?.path().join("comm")).unwrap_or_default();
+            names.push(name.trim().to_owned());
+        }
+        Ok(names)
+    }
+
+    /// How many connections it has to a port of this machine, by what the system knows of its
+    /// descriptors.
+    pub fn connections(&self, port: u16) -> usize {
+        let dir = format!("/proc/{}", self.process.id());
+        let table = fs::read_to_string(format!("{dir}/net/tcp")).unwrap_or_default();
+        let remote = format!("0100007F:{port:04X}");
+        let to_port = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let inodes: Vec<String> = to_port
+            .filter(|row| row.get(2) == Some(&remote.as_str()) && row.get(3) == Some(&"01"))
+            .filter_map(|row| row.get(9).map(|inode| format!("socket:[{inode}]")))
+            .collect();
+        let held = fs::read_dir(format!("{dir}/fd")).into_iter().flatten().flatten();
+        let held = held.filter_map(|entry| fs::read_link(entry.path()).ok());
+        held.filter(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str())).count()
     }
 
     /// The processes that it has started whose command line has `word`.

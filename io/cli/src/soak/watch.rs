@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::chaos::Chaos;
 use crate::config::Config;
+use crate::golive::policy::{Own, Policy};
 use crate::golive::stage::{Engine, Sabotage, Stage, Trouble, Venue, wait};
 
 /// What is lived through, beside what the record holds.
@@ -71,12 +72,12 @@ impl Watch {
     /// # Errors
     /// When either does not start.
     pub(super) fn begin(dir: &Path, plan: Plan, config: &Config) -> Result<Self, Trouble> {
-        let stage = stage(dir)?;
+        let stage = stage(dir, config)?;
         let accounts = plan.speed > 1;
         // Sped up, the venue's second is shorter than a request's way.
         let venue = stage.venue(plan.speed, accounts.then_some("limits = false\n"))?;
         let text = super::tables_of(config);
-        let engine = stage.guarded(&venue, &run_name(1), &text)?;
+        let engine = stage.guarded(&venue, &run_name(1), whole(&text))?;
         let record = Record {
             minutes: plan.minutes,
             first_minute: 0,
@@ -124,7 +125,7 @@ impl Watch {
             let what = "the soak is of another program or configuration; it cannot be resumed";
             return Err(Trouble::Unexpected(what.to_owned()));
         }
-        let stage = stage(dir)?;
+        let stage = stage(dir, config)?;
         let gone = || {
             let what = "its venue is gone, and the account with it; begin a new soak";
             Trouble::Unexpected(format!("{}: {what}", dir.display()))
@@ -138,7 +139,7 @@ impl Watch {
             Some(engine) => (engine, run),
             None => {
                 lived = 1;
-                (stage.guarded(&venue, &run_name(run + 1), &text)?, run + 1)
+                (stage.guarded(&venue, &run_name(run + 1), whole(&text))?, run + 1)
             }
         };
         let every = progress["fault_every_ms"].as_u64().map(Duration::from_millis);
@@ -269,7 +270,7 @@ impl Watch {
             return Err(Trouble::Unexpected(format!("rearm of {incident}: exit code {code:?}")));
         }
         self.run += 1;
-        self.engine = self.stage.guarded(&self.venue, &run_name(self.run), &self.config)?;
+        self.engine = self.stage.guarded(&self.venue, &run_name(self.run), whole(&self.config))?;
         self.read = 0;
         self.record.lived.kills += 1;
         self.record.lived.starts += 1;
@@ -381,9 +382,14 @@ impl Watch {
     }
 }
 
-fn stage(dir: &Path) -> Result<Stage, Trouble> {
+fn stage(dir: &Path, config: &Config) -> Result<Stage, Trouble> {
     let keel = std::env::current_exe()?;
-    Ok(Stage::new(&keel, dir, &Sabotage::None)?.lasting())
+    Ok(Stage::new(&keel, dir, &Sabotage::None, &Policy::of(config))?.lasting())
+}
+
+/// The whole configuration as it is, at whatever speed, threads included.
+fn whole(tables: &str) -> Own<'_> {
+    Own { tables, why: "" }
 }
 
 fn read_progress(dir: &Path) -> Result<Value, Trouble> {

@@ -12,15 +12,11 @@ use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX};
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, ends, hard, keep, most_resting, nothing_rests, quoting,
+    Evidence, Own, SOON, Stage, Trouble, ends, hard, keep, most_resting, nothing_rests, quoting,
 };
 use crate::golive::account::judged;
-use crate::golive::stage::Venue;
+use crate::golive::stage::{Venue, accounts};
 
-/// An account as it should be.
-const FIT: &str = "[[accounts]]\nname = \"keel\"\nuid = 8000000001\ndeposit_usdt = 10000\n\
-    maker_ppm = -50\ntaker_ppm = 600\nleverage = 5\npermissions = [\"uta_trade\"]\n\
-    ips = [\"127.0.0.1\"]\n";
 const INFO: &str = "/api/v3/account/info";
 const SETTINGS: &str = "/api/v3/account/settings";
 /// Looks at the venue while nothing may be quoted.
@@ -41,9 +37,14 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     turns(&stage.part("turns")?, evidence)
 }
 
+/// An account as it should be.
+fn fit_account(stage: &Stage) -> String {
+    accounts(10_000.0, stage.leverage())
+}
+
 /// What the venue says of an account that is as it should be, and of keys that are not.
 fn fit(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.tapped(1, Some(FIT))?.0;
+    let venue = stage.tapped(1, Some(&fit_account(stage)))?.0;
     let info = read(&venue, venue.account(), &Call::key())?;
     let settings = read(&venue, venue.account(), &Call::settings())?;
     let names = ["BTCUSDT", "ETHUSDT"].map(str::to_owned);
@@ -52,7 +53,7 @@ fn fit(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     for (place, (claim, holds, seen)) in judged(&info, &settings, &names).into_iter().enumerate() {
         evidence.proves(place + 1, claim, holds, seen);
     }
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     let quotes = quoting(&venue, &engine);
     evidence.claim("such an account is traded on", quotes.is_ok(), engine.last("Guard "));
     keep(evidence, &engine, "fit")?;
@@ -88,9 +89,9 @@ fn unfit(
     path: &str,
     [from, to]: [&str; 2],
 ) -> Result<(), Trouble> {
-    let (venue, tap) = stage.tapped(1, Some(FIT))?;
+    let (venue, tap) = stage.tapped(1, Some(&fit_account(stage)))?;
     tap.alter(path, from, to);
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     engine.says("-> HARD_STOP", SOON)?;
     let most = most_resting(&venue, LOOKS)?;
     let stop = engine.last("-> HARD_STOP");
@@ -105,8 +106,8 @@ fn unfit(
 
 /// A mode that changes while the engine quotes is noticed at the next reading.
 fn turns(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let (venue, tap) = stage.tapped(FAST, Some(FIT))?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let (venue, tap) = stage.tapped(FAST, Some(&fit_account(stage)))?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     tap.alter(SETTINGS, "one_way_mode", "hedge_mode");
     let began = tap.len();

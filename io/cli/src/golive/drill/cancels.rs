@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, acted, ends, keep, keep_tap, nothing_left, nothing_rests,
+    Evidence, Own, SOON, Stage, Trouble, acted, ends, keep, keep_tap, nothing_left, nothing_rests,
     quoting, wait,
 };
 
@@ -13,7 +13,7 @@ const FAILED: usize = 3;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (venue, tap) = stage.tapped(1, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     for on in ["cancel-order", "batch-cancel", "cancel-batch"] {
         venue.fault(&json!({ "act": "fail", "status": 503, "accepted": "no", "on": on }))?;

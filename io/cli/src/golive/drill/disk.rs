@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, code, filled, keep, keep_truth, most_resting, quoting,
-    traded_into, wait,
+    Evidence, Own, SOON, Stage, Trouble, booked, code, filled, keep, keep_truth, most_resting,
+    quoting, traded_into, wait,
 };
 
 /// Within this nothing may rest any more.
@@ -37,7 +37,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let complaint = std::fs::read_to_string(stage.dir.join("first.err")).unwrap_or_default();
     evidence.keep("first/stderr.txt", complaint.as_bytes())?;
     keep(evidence, &engine, "first")?;
-    let mut next = stage.engine(&venue, "second", "")?;
+    let mut next = stage.engine(&venue, "second", Own::NOTHING)?;
     booked(&venue, &next)?;
     let (fills, rows) = (venue.fills()?, next.table("fills.csv").len());
     evidence.claim(

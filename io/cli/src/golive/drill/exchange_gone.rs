@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, ends, filled, keep, keep_truth, nothing_left, quoting,
-    traded_into, wait,
+    Evidence, Own, SOON, Stage, Trouble, booked, ends, filled, keep, keep_truth, nothing_left,
+    quoting, traded_into, wait,
 };
 
 /// How long the two are parted.
@@ -15,7 +15,7 @@ const PARTED: Duration = Duration::from_secs(30);
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     filled(&venue, &engine, 2)?;
     let seen = engine.log().len();

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use keel_core::param::Params;
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, ends, keep, keep_tap, most_resting, quoting, resting, wait,
+    Evidence, Own, SOON, Stage, Trouble, ends, keep, keep_tap, most_resting, quoting, resting, wait,
 };
 use crate::golive::stage::{Engine, LOOK_EVERY, Venue};
 use crate::golive::tap::Tap;
@@ -33,10 +34,8 @@ enum Does {
     Times(u32, &'static str, &'static str),
 }
 
-/// Silence of the book is stale after 1.5 s, that of the ticker after 5 s; the rest is for a busy
-/// machine.
-const BOOK: Duration = Duration::from_secs(4);
-const TICKER: Duration = Duration::from_secs(8);
+/// What a busy machine takes beyond the silence that is allowed.
+const BUSY: Duration = Duration::from_millis(2_500);
 /// Looks at the venue, 50 ms apart, while a fault lasts: longer than an order may rest meanwhile.
 const LOOKS: u32 = 120;
 /// The checklist's: the same best bid and ask for longer is flagged.
@@ -46,9 +45,9 @@ const WITH_CHECKSUM: &str = "checksum = true\n";
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (venue, tap) = stage.tapped(1, Some(WITH_CHECKSUM))?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
-    for trial in trials() {
+    for trial in trials(stage.policy.params()) {
         provoke(&venue, &tap, &engine, evidence, &trial)?;
     }
     unchanged(stage, &venue, evidence)?;
@@ -69,20 +68,22 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     ends(evidence, &mut engine, "the run ends in order", 0)
 }
 
-fn trials() -> Vec<Trial> {
+fn trials(params: &Params) -> Vec<Trial> {
+    let book = Duration::from_nanos(params.book_silence_ms()) + BUSY;
+    let ticker = Duration::from_nanos(params.ticker_silence_ms()) + BUSY;
     let trial = |what, within, told, does| Trial { what, does, within, told };
     let lost = json!({ "act": "drop", "on": "books" });
     vec![
-        trial("one topic silent", BOOK, "", Does::Hold("books")),
-        trial("every topic silent", BOOK, "", Does::Hold("*")),
-        trial("old frames replayed", BOOK, "", Does::Replay("books")),
-        trial("tickers silent", TICKER, "", Does::Hold("ticker")),
-        trial("the venue stalls", BOOK, "", Does::Fault(json!({ "act": "stall" }))),
-        trial("pushes lost", BOOK, "", Does::Fault(lost)),
-        trial("a gap in the sequence", BOOK, " gap", Does::Times(6, "damage-sequence", "books")),
-        trial("a damaged checksum", BOOK, " checksum", Does::Times(6, "damage-checksum", "books")),
-        trial("the public socket cut", BOOK, " feed", Does::Times(1, "cut", "books")),
-        trial("the private socket cut", BOOK, "private_lost", Does::Times(1, "cut", "order")),
+        trial("one topic silent", book, "", Does::Hold("books")),
+        trial("every topic silent", book, "", Does::Hold("*")),
+        trial("old frames replayed", book, "", Does::Replay("books")),
+        trial("tickers silent", ticker, "", Does::Hold("ticker")),
+        trial("the venue stalls", book, "", Does::Fault(json!({ "act": "stall" }))),
+        trial("pushes lost", book, "", Does::Fault(lost)),
+        trial("a gap in the sequence", book, " gap", Does::Times(6, "damage-sequence", "books")),
+        trial("a damaged checksum", book, " checksum", Does::Times(6, "damage-checksum", "books")),
+        trial("the public socket cut", book, " feed", Does::Times(1, "cut", "books")),
+        trial("the private socket cut", book, "private_lost", Does::Times(1, "cut", "order")),
     ]
 }
 

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, acted, ends, filled, keep, keep_truth, wait};
+use super::{
+    Evidence, Own, SOON, Stage, Trouble, acted, ends, filled, keep, keep_truth, no_looser, wait,
+};
 
 /// The rate that the venue is told to charge a maker, as a share of the notional.
 const MAKER: f64 = 0.000_123;
 /// A twentieth of a basis point.
 const TOLERANCE: f64 = 0.000_005;
 const FILLS: usize = 20;
-/// How fast the venue's time runs while the rate is withheld: the stop comes after 180 s of it.
-const FAST: u32 = 10;
-const UNRESOLVED_STOP_S: u64 = 180;
+/// How fast the venue's time runs while the rate is withheld: the stop comes after minutes of it.
+const FAST: u32 = 6;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     rates(&stage.part("rates")?, evidence)?;
@@ -25,7 +26,7 @@ fn rates(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let name = venue.name();
     venue
         .ask("/admin/fees", &json!({ "account": name, "maker": "0.000123", "taker": "0.0006" }))?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     filled(&venue, &engine, FILLS)?;
     let fills = engine.table("fills.csv");
     let source = "api:exchange:bitget";
@@ -50,10 +51,11 @@ fn withheld(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(FAST, None)?;
     let on = "/api/v3/account/fee-rate";
     venue.fault(&json!({ "act": "fail", "status": 500, "accepted": "no", "on": on }))?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     engine.says("fee_unresolved", SOON)?;
     let mut most = 0;
-    let limit = SOON + Duration::from_secs(UNRESOLVED_STOP_S) / FAST;
+    let after = Duration::from_nanos(stage.policy.params().fee_unresolved_hard_s());
+    let limit = SOON + after / FAST;
     wait(limit, "the stop for want of a rate", || {
         most = most.max(venue.open_orders()?);
         Ok(engine.log().contains("-> HARD_STOP"))
@@ -68,7 +70,9 @@ fn withheld(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     );
     let stop = engine.last("-> HARD_STOP");
     let named = stop.split("hard=").nth(1).is_some_and(|hard| hard.contains("fee_unresolved"));
-    evidence.proves(3, "and stops for good after 180 s", named, stop);
+    let claim = format!("and stops for good after {} s", after.as_secs());
+    evidence.proves(3, &claim, named, stop);
+    no_looser(stage, evidence, 3, ("risk", "fee_unresolved_hard_s"), "180");
     let faults = venue.admin("GET", "/admin/faults", &Value::Null)?;
     evidence.claim("the rate was asked for and withheld", acted(&faults) > 0, faults.to_string());
     let traded = venue.truth()?["fills"].as_u64();

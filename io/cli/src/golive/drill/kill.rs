@@ -4,17 +4,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, acted, keep, keep_truth, wait};
+use super::{Evidence, Own, SOON, Stage, Trouble, acted, keep, keep_truth, wait};
 use crate::golive::stage::{Engine, Venue};
 
 /// How many orders rest at least before each kill.
 pub(super) const ORDERS: u64 = 20;
 /// Five levels a side of two contracts, too far from the market to be taken.
-const FAR: &str = "[strategy]\nsides = \"both\"\nlevels_min = 5\nlevels_max = 5\n\
+const FAR: Own<'_> = Own {
+    tables: "[strategy]\nsides = \"both\"\nlevels_min = 5\nlevels_max = 5\n\
     spread_min = 0.02\nspread_max = 0.02\nlevel_step = 0.01\nrequote_tolerance = 1\n\
     imbalance_weight = 0\ninventory_skew_cap_pct = 0\nsize_pct_min = 0.0008\n\
     size_pct_max = 0.0008\n[risk]\nmax_active_executors = 20\n\
-    max_total_notional_quote = 100000\nmax_position_quote = 100000\n";
+    max_total_notional_quote = 10000000\nmax_position_quote = 10000000\ncollar_bps = 250\n",
+    why: "twenty orders are to rest that nobody takes",
+};
 /// Nobody but a kill has canceled before this: the venue's own countdown needs ten seconds.
 const ZERO_MAX: Duration = Duration::from_secs(8);
 /// So long do orders of a dead engine rest at least when nobody guards it.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::flips;
 use super::{
-    CsvRow, Evidence, SOON, Stage, Trouble, booked, ends, keep, keep_truth, market_order, quoting,
-    rows, wait,
+    CsvRow, Evidence, Own, SOON, Stage, Trouble, booked, ends, keep, keep_truth, market_order,
+    quoting, rows, wait,
 };
 use crate::golive::stage::Venue;
 
@@ -15,12 +16,19 @@ use crate::golive::stage::Venue;
 const CAP: u64 = 2;
 
 /// Quotes 1.2 % from the mid on both sides, within the collar.
-const WIDE: &str = "[strategy]\nspread_min = 0.024\nspread_max = 0.024\nimbalance_weight = 0\n";
+const WIDE: Own<'_> = Own {
+    tables: "[strategy]\nspread_min = 0.024\nspread_max = 0.024\nlevels_min = 1\n\
+             levels_max = 1\nimbalance_weight = 0\n[risk]\ncollar_bps = 250\n",
+    why: "an execution is to be farther than 1 % from the mid",
+};
 /// What the price jumps by, in percent: beyond the quotes, far enough that they are more than 1 %
 /// from the mid whichever mid was seen last.
 const JUMP: i32 = 4;
+/// What it moves by, in percent, so that orders are sent anew.
+const NUDGE: f64 = 0.1;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    flips::run(stage, evidence);
     acknowledgments(&stage.part("acknowledgments")?, evidence)?;
     deviation(&stage.part("deviation")?, evidence)
 }
@@ -58,20 +66,24 @@ fn deviation(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 
 fn acknowledgments(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let more = format!("[risk]\nmax_active_executors = {CAP}\n");
-    let mut engine = stage.engine(&venue, "run", &more)?;
+    let tables = format!(
+        "[strategy]\nlevels_min = 1\nlevels_max = 1\n[risk]\nmax_active_executors = {CAP}\n"
+    );
+    let why = "the smallest cap under which both sides are quoted is the soonest reached";
+    let mut engine = stage.engine(&venue, "run", Own { tables: &tables, why })?;
     quoting(&venue, &engine)?;
     let mut watch = Watch::default();
-    for (what, times_out, fault) in faults() {
+    let timeout = Duration::from_nanos(stage.policy.params().order_ack_timeout_s());
+    for (what, times_out, fault) in faults(timeout) {
         let seen = engine.log().len();
         venue.fault(&fault)?;
         if times_out {
             let timed_out = || engine.log()[seen..].contains("Order ack timeout: ");
-            let said = watch.until(&venue, SOON, timed_out)?;
+            let said = watch.nudged(&venue, SOON + 2 * timeout, timed_out)?;
             let line = engine.last("Order ack timeout: ");
             evidence.proves(1, &format!("{what}: the time-out is noticed"), said, line);
         } else {
-            watch.until(&venue, SOON / 6, || false)?;
+            watch.nudged(&venue, SOON / 6 + timeout, || false)?;
         }
         venue.ask("/admin/clear-fault", &json!({}))?;
         let back = watch.until(&venue, SOON, || venue.open_orders().is_ok_and(|open| open >= 2))?;
@@ -99,10 +111,11 @@ fn acknowledgments(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble
 
 /// What becomes of requests to place an order, and whether the order is not seen in time. One whose
 /// answer alone is missing is known by its push.
-fn faults() -> [(&'static str, bool, Value); 4] {
+fn faults(timeout: Duration) -> [(&'static str, bool, Value); 4] {
     let on = "place-order";
     let lost = |accepted| json!({ "act": "lose-answer", "accepted": accepted, "on": on });
-    let late = |act| json!({ "act": act, "ms": 3_000, "on": on });
+    let ms = (3 * timeout.as_millis() as u64).max(3_000);
+    let late = |act| json!({ "act": act, "ms": ms, "on": on });
     [
         ("answers lost, orders placed", false, lost("yes")),
         ("answers lost, orders not placed", true, lost("no")),
@@ -134,6 +147,26 @@ impl Watch {
                 return Ok(true);
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(false)
+    }
+
+    /// The same, while the price goes up and down a little, so that quotes follow it.
+    fn nudged(
+        &mut self,
+        venue: &Venue,
+        limit: Duration,
+        mut is_so: impl FnMut() -> bool,
+    ) -> Result<bool, Trouble> {
+        let (began, mut way) = (Instant::now(), NUDGE);
+        while began.elapsed() < limit {
+            if self.until(venue, Duration::from_secs(3), &mut is_so)? {
+                return Ok(true);
+            }
+            for symbol in ["BTCUSDT", "ETHUSDT"] {
+                venue.ask("/admin/price", &json!({ "symbol": symbol, "percent": way }))?;
+            }
+            way = -way;
         }
         Ok(false)
     }

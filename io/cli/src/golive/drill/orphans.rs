@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, ends, keep, keep_truth, quoting, wait};
+use super::{Evidence, Own, SOON, Stage, Trouble, ends, keep, keep_truth, quoting, wait};
 use crate::golive::stage::{Engine, Venue};
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
@@ -12,7 +12,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         .collect::<Result<_, _>>()?;
     let rest = venue.open_orders()?;
     evidence.claim("foreign orders rest before the start", rest == 3, before.join(", "));
-    let engine = stage.engine(&venue, "run", "")?;
+    let engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     let log = engine.log();
     let at = |words: &str| log.find(words).unwrap_or(usize::MAX);
@@ -52,7 +52,7 @@ fn restarted(
     let mut left: Vec<String> = super::resting(venue)?.into_iter().collect();
     let own = left.len();
     left.push(foreign(venue, "BTCUSDT", 2.0)?);
-    let mut next = stage.engine(venue, "next", "")?;
+    let mut next = stage.engine(venue, "next", Own::NOTHING)?;
     quoting(venue, &next)?;
     let log = next.log();
     let before = log.split("-> RUNNING").next().unwrap_or_default();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::pnl::{balance, compared};
 use super::{
-    Evidence, LOOK_EVERY, SOON, Stage, Trouble, booked, ends, flattened, keep, keep_truth,
+    Evidence, LOOK_EVERY, Own, SOON, Stage, Trouble, booked, ends, flattened, keep, keep_truth,
     nothing_rests, number, rows, wait,
 };
 use crate::golive::stage::Venue;
@@ -15,12 +15,17 @@ use crate::golive::stage::Venue;
 /// Parts that one order must be executed in.
 const PARTS: usize = 50;
 /// Large bids some ticks from the mid, that stay where they are while the mid moves by less.
-const ONE_BID: &str = "[run]\ninstruments = [\"BTCUSDT\"]\n[strategy]\nsides = \"buy_only\"\n\
+const ONE_BID: Own<'_> = Own {
+    tables: "[run]\ninstruments = [\"BTCUSDT\"]\n[strategy]\nsides = \"buy_only\"\n\
+    levels_min = 1\nlevels_max = 1\nfill_factor = 1\ndrift_penalty_multiplier = 0\n\
+    vol_penalty_multiplier = 0\nedge_resume_bps = 0\n\
     spread_min = 0.00002\nspread_max = 0.00002\nrequote_tolerance = 1\nskew_factor = 0\n\
     imbalance_weight = 0\ninventory_skew_cap_pct = 0\nmin_side_offset_bps = 0\n\
     min_net_edge_bps = 0\nsize_pct_min = 0.1\nsize_pct_max = 0.1\n[risk]\n\
     max_order_notional_quote = 1000\nmax_total_notional_quote = 5000\nmax_position_quote = 5000\n\
-    fills_per_10s_max = 10000\n";
+    fills_per_10s_max = 10000\n",
+    why: "one bid is to be large, near, and to stay until it is taken in fifty parts",
+};
 /// A lot of BTCUSDT.
 const LOT: f64 = 0.0001;
 /// How many bids are tried: one may be canceled meanwhile.

@@ -8,7 +8,7 @@ use keel_io::cold::daily::date_of;
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, code, ends, filled, flattened, keep, keep_truth,
+    Evidence, Own, SOON, Stage, Trouble, booked, code, ends, filled, flattened, keep, keep_truth,
     nothing_rests, quoting, traded_into, wait,
 };
 use crate::golive::stage::{Engine, Venue};
@@ -35,14 +35,14 @@ fn balances(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
     let began = balance(&venue)?;
     let first_day = day(&venue)?;
-    let mut first = stage.engine(&venue, "first", "")?;
+    let mut first = stage.engine(&venue, "first", Own::NOTHING)?;
     filled(&venue, &first, FILLS)?;
     for symbol in ["BTCUSDT", "ETHUSDT"] {
         venue.ask("/admin/settle-funding", &json!({ "symbol": symbol }))?;
     }
     filled(&venue, &first, FILLS + 4)?;
     ends(evidence, &mut first, "the first run ends in order", 0)?;
-    let mut second = stage.engine(&venue, "second", "")?;
+    let mut second = stage.engine(&venue, "second", Own::NOTHING)?;
     filled(&venue, &second, FILLS + 8)?;
     booked(&venue, &second)?;
     // What a part of a position has cost is rounded by each side in its own way; the whole is not.
@@ -131,7 +131,7 @@ fn day(venue: &Venue) -> Result<i64, Trouble> {
 /// Trades for minutes of the venue's time: the report has every fill, and parts that sum to it.
 fn edge(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(FAST, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     for _ in 0..TRADED.as_secs() / ROUND.as_secs() {
         traded_into(&venue)?;

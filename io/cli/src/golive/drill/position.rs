@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, ends, keep, keep_tap, keep_truth, market_order,
-    nothing_rests, quoting, wait,
+    Evidence, Own, SOON, Stage, Trouble, booked, ends, keep, keep_tap, keep_truth, market_order,
+    no_looser, nothing_rests, quoting, wait,
 };
 
 /// How fast the venue's time runs while the checks are counted, and for how much of it.
@@ -15,8 +15,8 @@ const FAST: u32 = 10;
 const WATCHED: Duration = Duration::from_secs(330);
 /// The checklist's: how often positions are compared at least.
 const EVERY: Duration = Duration::from_secs(300);
-/// The light check of 5 s, the read that confirms it, and a busy machine.
-const FOUND_MAX: Duration = Duration::from_secs(9);
+/// The read that confirms a light check, and a busy machine.
+const CONFIRMED_MAX: Duration = Duration::from_secs(4);
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     explained(&stage.part("explained")?, evidence)?;
@@ -27,7 +27,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 /// A trade of the account whose pushes are all lost: REST tells it, and it is booked once.
 fn explained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     let name = venue.name();
     for topic in ["fill", "fast-fill", "order", "position", "account"] {
@@ -58,7 +58,7 @@ fn explained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 /// The same with the executions withheld over REST too: the position cannot be explained.
 fn unexplained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (venue, tap) = stage.tapped(1, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     let calm = stage.status("run")?["position_drift_pct"].clone();
     let name = venue.name();
@@ -73,9 +73,11 @@ fn unexplained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let took = traded.elapsed();
     let first = engine.first("position_drift");
     evidence.proves(2, "a drift beyond 5 % pauses or stops", noticed.is_ok(), first);
+    let light = Duration::from_nanos(stage.policy.params().reconcile_light_s());
+    no_looser(stage, evidence, 2, ("risk", "position_drift_soft_pct"), "0.05");
     evidence.claim(
-        "it is found by the light check of 5 s and a second read",
-        took <= FOUND_MAX,
+        &format!("it is found by the light check of {} s and a second read", light.as_secs()),
+        took <= light + CONFIRMED_MAX,
         format!("{} ms after the trade", took.as_millis()),
     );
     let drift = |status: &Value| status["position_drift_pct"].as_str().map(str::to_owned);
@@ -105,8 +107,9 @@ fn unexplained(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 /// The venue is asked for positions every few seconds, and for executions and money every 300 s.
 fn cadence(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (venue, tap) = stage.tapped(FAST, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
+    no_looser(stage, evidence, 1, ("order", "reconcile_full_s"), "300");
     let from = tap.len();
     std::thread::sleep(WATCHED / FAST);
     let passed = tap.passed(from);

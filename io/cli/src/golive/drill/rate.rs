@@ -7,23 +7,25 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, ends, hard, keep, keep_tap, most_resting, nothing_rests,
-    quoting, wait,
+    Evidence, Own, SOON, Stage, Trouble, ends, hard, keep, keep_tap, most_resting, no_looser,
+    nothing_rests, quoting, wait,
 };
 use crate::golive::stage::Venue;
 use crate::golive::tap::{Passed, Tap};
 
-/// What the strategy may cancel a minute and instrument, as shipped.
-const BUDGET: u32 = 50;
 /// The venue's own limit of cancels a second for an account (reference §5).
-const VENUE_CANCELS_S: u32 = 10;
+const VENUE_CANCELS_S: u64 = 10;
 /// As many levels as there are, all of which move with the price, and no pacing but the budget's
 /// own. At the shipped caps and rates no minute has so many cancels.
-const DEEP: &str = "[run]\ninstruments = [\"BTCUSDT\"]\n[strategy]\nlevels_min = 8\n\
+const DEEP: Own<'_> = Own {
+    tables: "[run]\ninstruments = [\"BTCUSDT\"]\n[strategy]\nlevels_min = 8\n\
     levels_max = 8\nrequote_tolerance = 0.5\nlevel_step = 0.15\nsize_pct_min = 0.0012\nsize_pct_max = 0.0012\n\
     spread_min = 0.016\nspread_max = 0.016\nimbalance_weight = 0\n[risk]\n\
-    max_active_executors = 20\nmax_total_notional_quote = 10000\n\
-    max_position_quote = 100000\n[order]\ncreates_per_s = 9\nrequests_per_s = 40\n";
+    max_active_executors = 20\nmax_total_notional_quote = 10000000\n\
+    max_position_quote = 10000000\ncollar_bps = 250\n[order]\ncreates_per_s = 9\n\
+    requests_per_s = 40\n",
+    why: "at the caps and rates of ordinary trading no minute has so many cancels",
+};
 /// Orders that rest before a breach: all levels of both sides.
 const RESTING: u64 = 16;
 /// How long no order is sent until the last window of the budget is over, and as many may be sent
@@ -36,7 +38,6 @@ const WINDOW: Duration = Duration::from_secs(64);
 const TRIES: u32 = 4;
 /// How fast the venue's time runs: an episode takes a minute and pauses for two.
 const FAST: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(120);
 /// How long calls are counted in ordinary trading.
 const WATCHED: Duration = Duration::from_secs(60);
 /// The checklist's: more than half of what the venue takes must be left.
@@ -50,7 +51,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 /// Ordinary trading in a market that moves: what remains of each class, by the venue's own count.
 fn ordinary(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (venue, tap) = stage.tapped(1, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     let from = tap.len();
     let mut way = 1.0;
@@ -78,12 +79,15 @@ fn ordinary(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         format!("at least {:.0} % left, of {class}; {} calls", worst * 100.0, passed.len()),
     );
     let canceled = busiest_minute(&passed);
+    let budget = stage.policy.params().cancel_budget_per_min();
+    no_looser(stage, evidence, 1, ("risk", "cancel_budget_per_min"), "50");
+    no_looser(stage, evidence, 2, ("risk", "cancel_episodes_hard"), "3");
     evidence.proves(
         1,
         "a minute has no more cancels of an instrument than cancel_budget_per_min, and the venue takes more",
-        canceled > 0 && canceled <= 2 * BUDGET as usize && 2 * BUDGET < 60 * VENUE_CANCELS_S,
+        canceled > 0 && canceled as u64 <= 2 * budget && 2 * budget < 60 * VENUE_CANCELS_S,
         format!(
-            "{canceled} cancels in the busiest minute of two instruments, budget {BUDGET} each, \
+            "{canceled} cancels in the busiest minute of two instruments, budget {budget} each, \
              the venue takes {} a minute",
             60 * VENUE_CANCELS_S
         ),
@@ -133,7 +137,10 @@ fn episodes(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (venue, tap) = stage.tapped(FAST, None)?;
     let mut engine = stage.engine(&venue, "run", DEEP)?;
     quoting(&venue, &engine)?;
-    for episode in 1..=3 {
+    let params = stage.policy.params();
+    let (budget, hard_at) = (params.cancel_budget_per_min(), params.cancel_episodes_hard());
+    let pause = Duration::from_nanos(params.cancel_pause_s());
+    for episode in 1..=hard_at {
         let from = tap.len();
         let line = format!("Cancel episode: BTCUSDT number {episode} today");
         shaken(&venue, || engine.log().contains(&line))?;
@@ -144,22 +151,24 @@ fn episodes(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
         evidence.proves(
             2,
             &format!("breach {episode}: one episode, over cancels that the venue was asked for"),
-            !told.is_empty() && asked * 5 > BUDGET as usize * 4,
+            !told.is_empty() && asked as u64 * 5 > budget * 4,
             format!("{asked} cancels; {told}"),
         );
-        if episode < 3 {
+        if episode < hard_at {
             let pulled = nothing_rests(&venue);
             let claim = format!("breach {episode}: a pause with no order");
             evidence.proves(2, &claim, pulled.is_ok(), engine.last("cancel_budget"));
-            wait(PAUSE / FAST + SOON, "it quotes", || Ok(venue.open_orders()? > 0))?;
+            wait(pause / FAST + SOON, "it quotes", || Ok(venue.open_orders()? > 0))?;
         }
     }
     engine.says("-> HARD_STOP", SOON)?;
     let stop = engine.last("-> HARD_STOP");
-    evidence.proves(2, "the third stops for good", hard(&stop, "cancel_budget"), stop);
+    let claim = format!("breach {hard_at} stops for good");
+    evidence.proves(2, &claim, hard(&stop, "cancel_budget"), stop);
     let log = engine.log();
     let told = log.matches("Cancel episode: ").count();
-    evidence.proves(2, "three breaches are three episodes", told == 3, format!("{told} episodes"));
+    let claim = format!("{hard_at} breaches are {hard_at} episodes");
+    evidence.proves(2, &claim, told as u64 == hard_at, format!("{told} episodes"));
     nothing_rests(&venue)?;
     let refused = tap.passed(0).iter().filter(|one| one.is_for_rate()).count();
     evidence.claim("not even so 429", refused == 0, format!("{refused} answers"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Evidence, SOON, Stage, Trouble, ends, keep, nothing_rests, quoting, wait};
+use super::{Evidence, Own, SOON, Stage, Trouble, ends, keep, nothing_rests, quoting, wait};
 
 /// What is broken, and which part says so.
 struct Part {
@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let (venue, tap) = stage.tapped(1, None)?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     let connector = || Ok::<_, Trouble>(stage.status("run")?["connector_status"].clone());
     let ready = || Ok::<_, Trouble>(connector()?["ready"] == true);

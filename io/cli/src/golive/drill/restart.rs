@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::crashes;
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, ends, keep, keep_truth, nothing_left, resting,
+    Evidence, Own, SOON, Stage, Trouble, booked, ends, keep, keep_truth, nothing_left, resting,
     traded_into, wait,
 };
 
@@ -12,11 +13,12 @@ use super::{
 const KILLS: u64 = 10;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    crashes::run(stage, evidence);
     let venue = stage.venue(1, None)?;
     let mut left = 0;
     let mut unseen = 0;
     for kill in 0..KILLS {
-        let engine = stage.engine(&venue, &format!("run{kill}"), "")?;
+        let engine = stage.engine(&venue, &format!("run{kill}"), Own::NOTHING)?;
         engine.says("-> RUNNING", SOON)?;
         wait(SOON, "the engine quotes", || Ok(venue.open_orders()? >= 2))?;
         // Another moment each time, within the engine's own second.
@@ -36,7 +38,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         format!("{KILLS} kills: {left} left orders, {unseen} left executions"),
     );
     let abandoned = resting(&venue)?;
-    let mut last = stage.engine(&venue, "last", "")?;
+    let mut last = stage.engine(&venue, "last", Own::NOTHING)?;
     last.says("-> RUNNING", SOON)?;
     let still = abandoned.intersection(&resting(&venue)?).count();
     let seen = format!("{} rested after the last kill, {still} still do", abandoned.len());

@@ -1,4 +1,4 @@
-//! Item 9: loss and drawdown stop for good at the shipped limits, and nothing but an operator
+//! Item 9: loss and drawdown stop for good at the configured limits, and nothing but an operator
 //! clears that; leverage is read back, the margin ratio watched.
 
 use std::time::Duration;
@@ -6,37 +6,31 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, code, ends, hard, keep, keep_truth, market_order, most_resting,
-    nothing_rests, number, quoting, rows, wait,
+    Evidence, Own, SOON, Stage, Trouble, code, ends, hard, hit, keep, keep_truth, market_order,
+    most_resting, no_looser, nothing_rests, number, quoting, rows, share, wait,
 };
-use crate::golive::stage::{Engine, Venue};
+use crate::golive::stage::{Engine, Venue, accounts};
 
-/// What the account holds at first, in USDT: small, so that one order's position moves it by
-/// percents.
+/// What may be lost before a limit is met, in USDT: few, so that one order's position loses them
+/// when the price moves.
+const LOST: f64 = 6.0;
+const FALLEN: f64 = 10.0;
+/// By how much more than the drawdown equity has risen before it falls, so that falling loses
+/// nothing of the day's opening.
+const RISE: f64 = 0.006;
+/// What the account holds where no limit of loss is to be met.
 const DEPOSIT: f64 = 200.0;
-/// What may be lost of the day's opening and of the highest equity, as shipped.
-const LOSS_MAX: f64 = 0.03;
-const DRAWDOWN_MAX: f64 = 0.05;
-/// Equity has risen by more than the drawdown before it falls, so that falling loses nothing of the
-/// day's opening.
-const RISE: f64 = 0.056;
 /// One move of the price, in percent, and how many are tried.
 const MOVE: i32 = 12;
 const MOVES: u32 = 14;
+/// The highest leverage that an account of the venue may be given at its start.
+const LEVERAGE_MAX: u64 = 100;
 /// Looks at the venue after the restart.
 const LOOKS: u32 = 160;
 
-/// The venue's accounts, the engine's with this leverage.
-fn accounts(leverage: u32) -> String {
-    format!(
-        "[[accounts]]\nname = \"keel\"\nuid = 8000000001\ndeposit_usdt = {DEPOSIT}\n\
-         maker_ppm = -50\ntaker_ppm = 600\nleverage = {leverage}\n\
-         permissions = [\"uta_trade\"]\n\n\
-         [[accounts]]\nname = \"manual\"\nuid = 8000000002\ndeposit_usdt = 100000000\n"
-    )
-}
-
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
+    no_looser(stage, evidence, 1, ("risk", "max_daily_loss_pct_hard"), "0.03");
+    no_looser(stage, evidence, 2, ("risk", "max_drawdown_pct_hard"), "0.05");
     loss(&stage.part("loss")?, evidence)?;
     drawdown(&stage.part("drawdown")?, evidence)?;
     leverage(&stage.part("leverage")?, evidence)?;
@@ -44,20 +38,22 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 }
 
 fn loss(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.venue(1, Some(&accounts(5)))?;
-    let mut engine = stage.engine(&venue, "first", "")?;
+    let limit = share(stage.policy.params().max_daily_loss_pct_hard());
+    let deposit = deposit(LOST, limit);
+    let venue = stage.venue(1, Some(&accounts(deposit, stage.leverage())))?;
+    let mut engine = stage.engine(&venue, "first", Own::NOTHING)?;
     let (symbol, way) = holding(&venue, &engine)?;
     let moves = moved(&venue, &symbol, -way * MOVE, || Ok(stopped(&engine)))?;
     evidence.claim("the price moves against a position", true, format!("{symbol}, {moves} moves"));
     engine.says("-> HARD_STOP", SOON)?;
     let stop = engine.last("-> HARD_STOP");
     evidence.proves(1, "the loss of the day stops for good", hard(&stop, "daily_loss"), stop);
-    let lost = 1.0 - number(&venue.truth()?["equity"]) / DEPOSIT;
+    let lost = 1.0 - number(&venue.truth()?["equity"]) / deposit;
     evidence.proves(
         1,
         "the venue's own equity is beyond max_daily_loss_pct_hard",
-        lost > LOSS_MAX,
-        format!("{:.2} % lost, limit 3 %", lost * 100.0),
+        lost > limit,
+        format!("{:.2} % of {deposit} USDT lost, limit {} %", lost * 100.0, limit * 100.0),
     );
     let published = "HARD_STOP kill_switch published";
     engine.says(published, SOON)?;
@@ -76,14 +72,18 @@ fn loss(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 /// Equity rises and falls again while nothing is quoted: the day has lost nothing, and the fall
 /// from its peak stops for good.
 fn drawdown(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.venue(1, Some(&accounts(5)))?;
-    let mut engine = stage.engine(&venue, "first", "")?;
+    let params = stage.policy.params();
+    let [loss, limit] =
+        [params.max_daily_loss_pct_hard(), params.max_drawdown_pct_hard()].map(share);
+    let deposit = deposit(FALLEN, limit);
+    let venue = stage.venue(1, Some(&accounts(deposit, stage.leverage())))?;
+    let mut engine = stage.engine(&venue, "first", Own::NOTHING)?;
     let (symbol, way) = holding(&venue, &engine)?;
     let (paused, _) = stage.keel(&["pause", "--run-dir", "first"])?;
     nothing_rests(&venue)?;
     evidence.claim("a pause leaves the position as it is", paused == Some(0), code(paused));
     let equity = || Ok::<_, Trouble>(number(&venue.truth()?["equity"]));
-    moved(&venue, &symbol, way * MOVE, || Ok(equity()? > DEPOSIT * (1.0 + RISE)))?;
+    moved(&venue, &symbol, way * MOVE, || Ok(equity()? > deposit * (1.0 + limit + RISE)))?;
     let peak = equity()?;
     moved(&venue, &symbol, -way * MOVE / 2, || Ok(stopped(&engine)))?;
     engine.says("-> HARD_STOP", SOON)?;
@@ -94,8 +94,8 @@ fn drawdown(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     evidence.proves(
         2,
         "by the venue's own equity it is beyond max_drawdown_pct_hard, the day's loss is not",
-        now < peak * (1.0 - DRAWDOWN_MAX) && now > DEPOSIT * (1.0 - LOSS_MAX),
-        format!("from {DEPOSIT} to {peak:.2} and down to {now:.2} USDT"),
+        now < peak * (1.0 - limit) && now > deposit * (1.0 - loss),
+        format!("from {deposit} to {peak:.2} and down to {now:.2} USDT, limit {} %", limit * 100.0),
     );
     nothing_rests(&venue)?;
     keep(evidence, &engine, "drawdown/first")?;
@@ -106,16 +106,18 @@ fn drawdown(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 /// Leverage at the venue above the limit is read and stops before anything is quoted; a limit that
 /// no venue has is refused.
 fn leverage(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.venue(1, Some(&accounts(10)))?;
-    let mut engine = stage.engine(&venue, "run", "")?;
+    let most = stage.policy.params().max_leverage();
+    let beyond = (2 * most).min(LEVERAGE_MAX);
+    let venue = stage.venue(1, Some(&accounts(DEPOSIT, beyond)))?;
+    let mut engine = stage.engine(&venue, "run", Own::NOTHING)?;
     engine.says("-> HARD_STOP", SOON)?;
-    let most = most_resting(&venue, LOOKS / 4)?;
+    let resting = most_resting(&venue, LOOKS / 4)?;
     let stop = engine.last("-> HARD_STOP");
     evidence.proves(
         4,
-        "leverage 10 at the venue against max_leverage 5 stops, and nothing is quoted",
-        hard(&stop, "leverage") && most == 0 && venue.fills()? == 0,
-        format!("at most {most} rested; {stop}"),
+        &format!("leverage {beyond} at the venue against max_leverage {most} stops, and nothing is quoted"),
+        hard(&stop, "leverage") && resting == 0 && venue.fills()? == 0,
+        format!("at most {resting} rested; {stop}"),
     );
     ends(evidence, &mut engine, "the exit code says so", 5)?;
     keep(evidence, &engine, "leverage")?;
@@ -127,13 +129,18 @@ fn leverage(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 
 /// Limits that let a position be held whose margin ratio is beyond `margin_ratio_soft`, and no
 /// other limit be met before.
-const BY_MARGIN: &str = "[risk]\nmax_leverage = 50\nmargin_ratio_soft = 0.01\nmax_base_pct = 4.9\n\
-                         max_base_pct_hard = 5\nmax_position_quote = 100000\n\
-                         max_daily_turnover_x_hard = 1000\n";
+const BY_MARGIN: Own<'_> = Own {
+    tables: "[risk]\nmax_leverage = 50\nmargin_ratio_soft = 0.01\nmax_base_pct = 4.9\n\
+                         max_base_pct_hard = 5\nmax_position_quote = 10000000\n\
+                         max_daily_turnover_x_hard = 1000\nmax_daily_loss_pct_hard = 0.03\n\
+                         max_weekly_loss_pct_hard = 0.06\nmax_drawdown_pct_hard = 0.05\n",
+    why: "with the venue's least maintenance margin, 0.4 %, a position that reaches the configured \
+          ratio meets max_base_pct_hard before",
+};
 
 /// The margin ratio is the venue's, and beyond the limit it pauses.
 fn margin(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
-    let venue = stage.venue(1, Some(&accounts(50)))?;
+    let venue = stage.venue(1, Some(&accounts(DEPOSIT, 50)))?;
     let mut engine = stage.engine(&venue, "run", BY_MARGIN)?;
     quoting(&venue, &engine)?;
     let calm = number(&stage.status("run")?["margin_ratio"]);
@@ -160,7 +167,7 @@ fn holding(venue: &Venue, engine: &Engine) -> Result<(String, i32), Trouble> {
     quoting(venue, engine)?;
     let mut held = None;
     wait(SOON, "something is held", || {
-        venue.ask("/admin/order", &market_order("manual", "BTCUSDT", "sell", "4"))?;
+        hit(venue, "BTCUSDT", "buy")?;
         std::thread::sleep(Duration::from_secs(1));
         let truth = venue.truth()?;
         let rows = rows(&truth, "positions");
@@ -171,6 +178,11 @@ fn holding(venue: &Venue, engine: &Engine) -> Result<(String, i32), Trouble> {
         Ok(held.is_some())
     })?;
     held.ok_or_else(|| Trouble::Unexpected("flat".to_owned()))
+}
+
+/// An account of which `limit` is so many USDT.
+fn deposit(usdt: f64, limit: f64) -> f64 {
+    (usdt / limit).round().max(1.0)
 }
 
 /// Moves the price by so many percent, again and again until `enough`; gives how often.
@@ -201,7 +213,7 @@ fn restarted(
     evidence: &mut Evidence,
     what: &str,
 ) -> Result<(), Trouble> {
-    let mut engine = stage.engine(venue, "second", "")?;
+    let mut engine = stage.engine(venue, "second", Own::NOTHING)?;
     let most = most_resting(venue, LOOKS)?;
     let log = engine.log();
     let latched = log.contains("HARD_STOP") && !log.contains("-> RUNNING") && most == 0;

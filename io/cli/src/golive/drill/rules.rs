@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keel_core::event::RejectClass;
+use keel_core::regime::Regime;
 use keel_net::bitget::codes;
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, LOOK_EVERY, SOON, Stage, Trouble, ends, filled, keep, keep_tap, keep_truth, number,
-    quantize, quoting, rows, wait,
+    Evidence, LOOK_EVERY, Own, SOON, Stage, Trouble, ends, filled, keep, keep_tap, keep_truth,
+    number, quantize, quoting, rows, share, wait,
 };
 use crate::golive::stage::Venue;
 use crate::golive::tap::Passed;
@@ -21,8 +22,10 @@ const TRIED: u32 = 1_000_000;
 const READ_MAX: Duration = Duration::from_secs(100);
 /// Looks at the venue's list of orders.
 const LOOKS: u32 = 100;
-/// The least value of an order after the change: more than one is worth by default.
+/// The least value of an order after the change, where orders are worth less.
 const LEAST: f64 = 40.0;
+/// What the account holds, in USDT.
+const DEPOSIT: f64 = 10_000.0;
 /// The tick of BTCUSDT before and after the change. With a coarser one, executions of the last
 /// minutes would be off it.
 const TICK_BEFORE: f64 = 0.1;
@@ -37,7 +40,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         format!("{TRIED} tried, {} orders, {} wrong {}", tried.orders, tried.wrong, tried.first),
     );
     let (venue, tap) = stage.tapped(1, None)?;
-    let mut engine = stage.engine(&venue, "first", "")?;
+    let mut engine = stage.engine(&venue, "first", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     filled(&venue, &engine, 4)?;
     let (fit, seen) = fitting(&venue, &["BTCUSDT", "ETHUSDT"])?;
@@ -50,10 +53,13 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         refused == 0 && !engine.log().contains("invalid"),
         format!("{refused} refused for size or price; {line}"),
     );
-    venue.ask("/admin/rules", &json!({ "symbol": "ETHUSDT", "minOrderAmount": LEAST }))?;
+    let params = stage.policy.params();
+    let sizes = Regime::ALL.iter().map(|&regime| share(params.size_pct_max(regime)));
+    let least = (2.0 * DEPOSIT * sizes.fold(0.0, f64::max)).ceil().max(LEAST);
+    venue.ask("/admin/rules", &json!({ "symbol": "ETHUSDT", "minOrderAmount": least }))?;
     let from = tap.len();
     let followed = wait(READ_MAX, "orders have the new least value", || {
-        Ok(venue.open_orders()? > 0 && worths(&venue, "ETHUSDT")?.iter().any(|w| *w >= LEAST))
+        Ok(venue.open_orders()? > 0 && worths(&venue, "ETHUSDT")?.iter().any(|w| *w >= least))
     });
     let meanwhile = by_rules(&tap.passed(from));
     let from = tap.len();
@@ -82,7 +88,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     );
     keep(evidence, &engine, "first")?;
     ends(evidence, &mut engine, "the first run ends in order", 0)?;
-    let mut next = stage.engine(&venue, "second", "")?;
+    let mut next = stage.engine(&venue, "second", Own::NOTHING)?;
     quoting(&venue, &next)?;
     let (fit, seen) = fitting(&venue, &["BTCUSDT", "ETHUSDT"])?;
     let between = wait(SOON, "a price that the old tick has not", || finer(&venue));

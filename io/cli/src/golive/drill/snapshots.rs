@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    Evidence, SOON, Stage, Trouble, booked, code, ends, filled, keep, keep_truth, nothing_rests,
-    number, rows, wait,
+    Evidence, Own, SOON, Stage, Trouble, booked, code, ends, filled, keep, keep_truth,
+    nothing_rests, number, rows, wait,
 };
 use crate::golive::stage::{Engine, Venue};
 
@@ -15,7 +15,7 @@ type Held = BTreeMap<String, f64>;
 
 pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let mut engine = stage.engine(&venue, "first", "")?;
+    let mut engine = stage.engine(&venue, "first", Own::NOTHING)?;
     filled(&venue, &engine, 6)?;
     let (paused, _) = stage.keel(&["pause", "--run-dir", "first"])?;
     evidence.claim("a pause leaves positions as they are", paused == Some(0), code(paused));
@@ -26,7 +26,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     agree(stage, &engine, evidence, "first", &truth)?;
     keep(evidence, &engine, "first")?;
     ends(evidence, &mut engine, "the first run ends in order", 0)?;
-    let mut next = stage.engine(&venue, "second", "")?;
+    let mut next = stage.engine(&venue, "second", Own::NOTHING)?;
     next.says("-> RUNNING", SOON)?;
     let (paused, _) = stage.keel(&["pause", "--run-dir", "second"])?;
     evidence.claim("the next run is paused too", paused == Some(0), code(paused));

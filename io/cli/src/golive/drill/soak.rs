@@ -113,14 +113,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::{Config, Sources};
     use crate::golive::evidence::Verdict;
     use crate::golive::item;
+    use crate::golive::policy::Policy;
     use crate::golive::stage::{Bound, Sabotage};
 
     const NOW: UnixNanos = UnixNanos(1_795_000_000_000_000_000);
     /// Noon.
     const FIRST: i64 = 29_900_880;
     const CONFIG: &str = "[risk]\nmax_base_pct = 0.1\n";
+
+    fn policy() -> Policy {
+        Policy::of(&Config::new(&Sources::default()).expect("good"))
+    }
 
     /// A soak of so many minutes in `dir`, its report, and what the gate is bound to.
     fn soaked(dir: &Path, minutes: u64, speed: u32) -> Bound {
@@ -179,7 +185,8 @@ mod tests {
 
     fn judged(dir: &Path, bound: Bound) -> (Verdict, Vec<String>) {
         let mut stage =
-            Stage::new(&dir.join("keel"), &dir.join("stage"), &Sabotage::None).expect("made");
+            Stage::new(&dir.join("keel"), &dir.join("stage"), &Sabotage::None, &policy())
+                .expect("made");
         stage.bound = Some(bound);
         let mut evidence = Evidence::new(&dir.join("bundle"), item::item(13).expect("an item"));
         run(&stage, &mut evidence).expect("carried out");
@@ -240,7 +247,8 @@ mod tests {
     #[test]
     fn without_a_report_the_item_is_not_run() {
         let dir = tempfile::tempdir().expect("a directory");
-        let stage = Stage::new(Path::new("keel"), dir.path(), &Sabotage::None).expect("made");
+        let stage =
+            Stage::new(Path::new("keel"), dir.path(), &Sabotage::None, &policy()).expect("made");
         let mut evidence = Evidence::new(dir.path(), item::item(13).expect("an item"));
         let run = run(&stage, &mut evidence);
         assert!(matches!(run, Err(Trouble::NotMade(what)) if what.contains("keel soak")));

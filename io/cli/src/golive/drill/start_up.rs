@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Evidence, SOON, Stage, Trouble, code, ends, keep, most_resting};
+use super::{Evidence, Own, SOON, Stage, Trouble, code, ends, keep, most_resting};
 
 /// What the start asks for.
 const QUESTIONS: [(&str, &str); 6] = [
@@ -21,7 +21,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
         let part = stage.part(what)?;
         let venue = part.venue(1, None)?;
         venue.fault(&json!({ "act": "fail", "status": 500, "accepted": "no", "on": path }))?;
-        let mut engine = part.engine(&venue, "run", "")?;
+        let mut engine = part.engine(&venue, "run", Own::NOTHING)?;
         let most = most_resting(&venue, LOOKS)?;
         let ran = engine.log().contains("-> RUNNING");
         evidence.claim(
@@ -41,7 +41,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     // The same without a fault does quote, or the looks above would prove nothing.
     let part = stage.part("whole")?;
     let venue = part.venue(1, None)?;
-    let mut engine = part.engine(&venue, "run", "")?;
+    let mut engine = part.engine(&venue, "run", Own::NOTHING)?;
     super::quoting(&venue, &engine)?;
     evidence.claim("with every answer it quotes", true, "orders rest");
     ends(evidence, &mut engine, "and ends in order", 0)

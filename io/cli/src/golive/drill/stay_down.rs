@@ -1,6 +1,6 @@
 //! Item 18: after a kill the engine stays down until the incident is named.
 
-use super::{Evidence, SOON, Stage, Trouble, code, ends, keep, most_resting, quoting, wait};
+use super::{Evidence, Own, SOON, Stage, Trouble, code, ends, keep, most_resting, quoting, wait};
 use crate::golive::stage::Venue;
 
 /// Looks at the venue while a stopped engine must quote nothing.
@@ -14,7 +14,7 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
 /// A person kills a run; the next ones stay down.
 fn by_person(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let mut engine = stage.guarded(&venue, "first", "")?;
+    let mut engine = stage.guarded(&venue, "first", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     let kill = ["kill", "--config", "first.toml", "--run-dir", "first"];
     let (killed, _) = stage.keel(&kill)?;
@@ -30,7 +30,7 @@ fn by_person(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
 /// The guardian kills for an engine that is gone; the next one stays down.
 fn by_guardian(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, None)?;
-    let engine = stage.guarded(&venue, "first", "")?;
+    let engine = stage.guarded(&venue, "first", Own::NOTHING)?;
     quoting(&venue, &engine)?;
     let latch = engine.state.join("latch.json");
     engine.kill()?;
@@ -58,7 +58,7 @@ fn stays_down(
     evidence: &mut Evidence,
     when: &str,
 ) -> Result<(), Trouble> {
-    let mut engine = stage.guarded(venue, "second", "")?;
+    let mut engine = stage.guarded(venue, "second", Own::NOTHING)?;
     engine.says("HARD_STOP", SOON)?;
     let most = most_resting(venue, LOOKS)?;
     let down = most == 0 && !engine.log().contains("-> RUNNING");
@@ -85,7 +85,7 @@ fn rearmed(
     evidence.claim("another incident's number is refused", refused == Some(2) && still, seen);
     let (done, _) = rearm(incident)?;
     evidence.claim("the right number is taken", done == Some(0), code(done));
-    let mut engine = stage.guarded(venue, "third", "")?;
+    let mut engine = stage.guarded(venue, "third", Own::NOTHING)?;
     let quotes = quoting(venue, &engine);
     evidence.claim("and the next start quotes", quotes.is_ok(), engine.last("Guard "));
     ends(evidence, &mut engine, "and ends in order", 0)
