@@ -5,7 +5,7 @@ use keel_core::book::Fault;
 use keel_core::command::{CommandView, NoticeKind};
 use keel_core::event::{BillKind, Event, FeedState, Topic};
 use keel_core::status::{Key, PAGES, Row};
-use keel_core::units::{MILLIS, MonoNanos, SECONDS};
+use keel_core::units::{MILLIS, MonoNanos, Quote, SECONDS};
 use keel_io::clock::ORIGIN;
 use keel_io::journal::TapKind;
 use keel_io::memory::Block;
@@ -159,7 +159,7 @@ fn funding_at_an_odd_time_is_booked_to_the_last_unit_soon_after() {
         let mut world = World::new(WorldConfig::calm(seed), &block);
         let mut before = Funding::default();
         world.run_until(ORIGIN.after(65 * SECONDS), |world| before.look(world));
-        assert_eq!((before.booked, before.asked), (None, 0), "{seed}");
+        assert_eq!((before.booked, before.asked), (None, 2), "{seed}: at start, and a minute on");
         let bills = |world: &World| {
             let account = world.exchange().venue().account(world.account());
             account.bills().iter().filter(|bill| bill.kind.is_funding()).count()
@@ -179,4 +179,44 @@ fn funding_at_an_odd_time_is_booked_to_the_last_unit_soon_after() {
         assert!(after.other <= late_ns / SECONDS + 3, "{seed}: and stays: {after:?}");
     }
     assert!(settled >= 3, "positions were held: {settled}");
+}
+
+#[test]
+fn funding_while_no_engine_looks_is_booked_by_the_next_run_and_once() {
+    let mut settled = 0;
+    for seed in 1..=4 {
+        let mut config = WorldConfig::calm(seed);
+        let kill = |second| PlannedFault {
+            kind: FaultKind::KillUnsynced,
+            at_ns: second * SECONDS,
+            seed: 1,
+        };
+        config.faults = FaultPlan { faults: vec![kill(40), kill(60)], until_ns: 61 * SECONDS };
+        let block = Block::default();
+        let mut world = World::new(config, &block);
+        let (mut died, mut bills) = (0, Vec::new());
+        world.run_until(ORIGIN.after(90 * SECONDS), |world| {
+            for Noted { note, .. } in world.take_notes() {
+                match note {
+                    // The second one comes after the bill is durable, and settles nothing.
+                    Note::Died if died == 0 => (died, _) = (1, world.settle_funding()),
+                    Note::Tap(tap) => {
+                        if let Ok(CommandView::BillBooked(bill)) = CommandView::decode(&tap.slot) {
+                            bills.push(bill);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        });
+        let venue = world.exchange().venue();
+        let funding = venue.account(world.account()).totals().funding;
+        let booked: Vec<_> = bills.iter().filter(|b| b.kind == BillKind::Funding).collect();
+        let sum = booked.iter().fold(Quote::ZERO, |sum, bill| sum + bill.amount);
+        assert_eq!((died, sum), (1, funding), "{seed}: {booked:?}");
+        settled += booked.len();
+        let ledger = world.engine().expect("it runs").ledger();
+        assert!(ledger.balance().is_some(), "{seed}");
+    }
+    assert!(settled >= 2, "positions were held: {settled}");
 }

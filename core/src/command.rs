@@ -1,6 +1,6 @@
 //! Commands: everything the engine wants done, and what it says about itself.
 
-use crate::event::{CancelReason, ClientId, Operator, OrderStatus, Stream, Topic};
+use crate::event::{Bill, BillsRead, CancelReason, ClientId, Operator, OrderStatus, Stream, Topic};
 use crate::gate::{Approved, OrderSpec};
 use crate::guard::GuardState;
 use crate::instrument::{Instrument, InstrumentId};
@@ -100,6 +100,10 @@ slot_kinds! {
         143 => Ruled(Ruled),
         /// A sign of life asked for.
         144 => Ping(Ping),
+        /// A bill was booked.
+        145 => BillBooked(Bill),
+        /// How far every bill is booked.
+        146 => BillsRead(BillsRead),
     }
 }
 
@@ -150,7 +154,7 @@ slot_struct! {
         pub instrument: InstrumentId,
         /// Which order, for [`Topic::Order`].
         pub client: ClientId,
-        /// From when on, for [`Topic::Fills`].
+        /// From when on, for [`Topic::Fills`] and [`Topic::Bills`].
         pub since: UnixNanos,
     }
 }
@@ -210,6 +214,10 @@ pub enum Record {
     Digest(DigestRecord),
     /// What came of an operator's command.
     Ruled(Ruled),
+    /// A bill was booked.
+    BillBooked(Bill),
+    /// How far every bill is booked.
+    BillsRead(BillsRead),
 }
 
 impl From<Record> for CommandView {
@@ -224,6 +232,8 @@ impl From<Record> for CommandView {
             Record::Day(record) => Self::Day(record),
             Record::Digest(record) => Self::Digest(record),
             Record::Ruled(record) => Self::Ruled(record),
+            Record::BillBooked(record) => Self::BillBooked(record),
+            Record::BillsRead(record) => Self::BillsRead(record),
         }
     }
 }

@@ -54,8 +54,8 @@ pub struct Memory<'m> {
     pub trades: &'m mut [TradeSlot],
     /// One for each instrument.
     pub lines: &'m mut [ledger::Line],
-    /// Bill ids; a power of two.
-    pub bills: &'m mut [u64],
+    /// Bills that are booked; a power of two.
+    pub bills: &'m mut [ledger::BillSlot],
     /// One for each instrument.
     pub checks: &'m mut [reconcile::Line],
 }
@@ -335,7 +335,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             }
             Event::Reply(reply) => self.reply(reply, now, out),
             Event::PositionReport(report) => self.position_report(report, now),
-            Event::AccountReport(report) => self.account_report(report, now, out),
+            Event::AccountReport(report) => self.account_report(report, now),
             Event::Evidence(evidence) => self.evidence(evidence, now),
             Event::RestoreDay(day) => self.restore_day(day, out),
             Event::RestorePosition(position) => {
@@ -349,6 +349,8 @@ impl<'m, G: Gate> Engine<'m, G> {
             }
             Event::RestoreFill(fill) => self.account.capacity |= !self.trades.remember(fill),
             Event::RestoreWeek(week) => self.ledger.restore_week(week),
+            Event::RestoreBill(bill) => self.restore_bill(bill),
+            Event::RestoreBillsRead(read) => self.reconcile.restore_bills(read.until),
             Event::Operator(operator) => self.operator(operator, now, out),
             Event::Health(health) => self.health(health, now),
             Event::Settings(settings) => self.settings(settings),

@@ -64,6 +64,10 @@ slot_kinds! {
         26 => TouchReport(TouchReport),
         /// A command that was refused before it reached the engine.
         27 => Refused(Refused),
+        /// A bill that an earlier run has booked, as the durable state remembers it.
+        28 => RestoreBill(Bill),
+        /// How far an earlier run has booked every bill.
+        29 => RestoreBillsRead(BillsRead),
     }
 }
 
@@ -645,7 +649,7 @@ slot_enum! {
         Order = 4 "order",
         /// Best bid and ask of one contract.
         Touch = 5 "touch",
-        /// Money that moved by something else than a trade, since the newest bill that is known.
+        /// Money that moved by something else than a trade.
         Bills = 6 "bills",
         /// The rules of every contract; they come as `Rules`, without a pass around them.
         Rules = 7 "rules",
@@ -947,5 +951,13 @@ slot_struct! {
         pub bill_id: u64,
         /// When.
         pub ts: UnixNanos,
+    }
+}
+
+slot_struct! {
+    /// How far bills have been read: one of a later time is not booked yet unless its id is known.
+    pub struct BillsRead {
+        /// Every bill up to here is booked, or was in the balance that the account began with.
+        pub until: UnixNanos,
     }
 }

@@ -18,7 +18,7 @@ use recent::Recent;
 pub struct Ledger<'m> {
     lines: &'m mut [Line],
     recent: Recent,
-    bills: &'m mut [u64],
+    bills: &'m mut [BillSlot],
     bills_len: usize,
     /// What the balance was before anything in `flow`; `None` before [`Ledger::start`].
     start: Option<Quote>,
@@ -31,9 +31,31 @@ pub struct Ledger<'m> {
     today: Option<Today>,
     /// The day is that of an earlier run and may be over: nothing is measured from it.
     stale: bool,
+    /// The day that an earlier run ended in: what it and the days before opened with, and its
+    /// high-water mark, are of before the balance that this run began with.
+    carried_day: Option<i64>,
+    /// Funding of a day that is not yet the running one, and which.
+    ahead: (i64, Quote),
     /// Day-open equities of the last days by `day % 7`.
     week: [Option<(i64, Quote)>; 7],
-    high_water: Option<Quote>,
+    high_water: Peak,
+}
+
+/// Memory for one bill that is booked; id 0 is free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BillSlot {
+    id: u64,
+    /// Of its content: a bill that is told again is the same to the letter.
+    content: u64,
+}
+
+/// The highest equity of a stretch that may have begun in an earlier run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Peak {
+    /// By an earlier run, transfers since added.
+    carried: Option<Quote>,
+    /// In this run, transfers since added.
+    seen: Option<Quote>,
 }
 
 /// Memory for one instrument.
@@ -67,7 +89,7 @@ pub struct Flow {
 struct Today {
     day: i64,
     open: Quote,
-    peak: Quote,
+    peak: Peak,
     traded: Quote,
     realized: Quote,
     fees: Quote,
@@ -104,6 +126,8 @@ pub enum LedgerError {
     Range,
     /// The table of bills is full, or the bill has no id.
     Bill,
+    /// A bill with this id and another content is booked.
+    OtherBill,
     /// New rules cannot express the position that is held.
     Grid,
 }
@@ -113,10 +137,10 @@ impl<'m> Ledger<'m> {
     ///
     /// # Panics
     /// When the number of `bills` is no power of two from 8 on.
-    pub fn new(lines: &'m mut [Line], bills: &'m mut [u64]) -> Self {
+    pub fn new(lines: &'m mut [Line], bills: &'m mut [BillSlot]) -> Self {
         assert!(bills.len().is_power_of_two() && bills.len() >= 8, "a power of two from 8 on");
         lines.fill(Line::EMPTY);
-        bills.fill(0);
+        bills.fill(BillSlot::default());
         Self {
             lines,
             recent: Recent::NONE,
@@ -130,8 +154,10 @@ impl<'m> Ledger<'m> {
             fees_missing: 0,
             today: None,
             stale: false,
+            carried_day: None,
+            ahead: (0, Quote::ZERO),
             week: [None; 7],
-            high_water: None,
+            high_water: Peak::default(),
         }
     }
 
@@ -155,7 +181,8 @@ impl<'m> Ledger<'m> {
         Ok(())
     }
 
-    /// Sets the balance to what the venue states; do so once its fills and ours agree. Later calls
+    /// Sets the balance to what the venue states; do so once its fills and ours agree, and every
+    /// bill of before is booked: what has moved is taken off what it began with. Later calls
     /// change nothing. Gives venue minus ours, zero at the first call.
     pub fn start(&mut self, balance: Quote) -> Quote {
         match self.balance() {
@@ -179,7 +206,7 @@ impl<'m> Ledger<'m> {
 
     /// Remembers the day that an earlier run ended in. Nothing is measured from it before
     /// [`Ledger::roll`] has found it to be the day still. Zero is no day: that of a stop which came
-    /// before the first one.
+    /// before the first one; and no high-water mark: that of a rearm without a known equity.
     pub fn restore_day(&mut self, day: &RestoreDay) {
         if day.day == 0 {
             return;
@@ -189,11 +216,13 @@ impl<'m> Ledger<'m> {
             return;
         }
         self.stale = true;
-        self.high_water = Some(day.high_water);
+        self.carried_day = Some(day.day);
+        let high = (day.high_water != Quote::ZERO).then_some(day.high_water);
+        self.high_water.carried = high;
         self.today = Some(Today {
             day: day.day,
             open: day.equity_open,
-            peak: day.equity_open.max(day.equity_peak),
+            peak: Peak { carried: Some(day.equity_open.max(day.equity_peak)), seen: None },
             traded: day.traded,
             realized: day.realized,
             fees: day.fees,
@@ -258,33 +287,78 @@ impl<'m> Ledger<'m> {
         self.pay(fee);
     }
 
-    /// Books a bill once; false when its id is booked already.
+    /// Books a bill once; false when it is booked already. `within`: its money is in the balance
+    /// that the ledger began with, which it is then taken off.
     ///
     /// # Errors
-    /// [`LedgerError::Bill`] or [`LedgerError::Range`], and nothing is booked.
-    pub fn bill(&mut self, bill: &Bill) -> Result<bool, LedgerError> {
-        if !in_range(bill.amount) {
-            return Err(LedgerError::Range);
-        }
-        if !self.admit_bill(bill.bill_id)? {
+    /// [`LedgerError::Bill`], [`LedgerError::OtherBill`] or [`LedgerError::Range`], and nothing is
+    /// booked.
+    pub fn bill(&mut self, bill: &Bill, within: bool) -> Result<bool, LedgerError> {
+        if !self.remember_bill(bill)? {
             return Ok(false);
         }
+        if let (Some(start), true) = (&mut self.start, within) {
+            *start -= bill.amount;
+        }
+        // Marks of this run were taken of a balance that has it.
+        let carried = within || self.start.is_none();
         match bill.kind {
             BillKind::Funding => {
                 self.flow.funding += bill.amount;
-                if let Some(today) = &mut self.today {
-                    today.funding -= bill.amount;
-                }
+                self.fund_day(bill.ts.day(), bill.amount);
             }
-            BillKind::Transfer => self.transfer(bill.amount),
+            BillKind::Transfer => {
+                self.flow.transfers += bill.amount;
+                self.move_marks(bill.amount, carried);
+            }
             BillKind::Other => {
                 self.flow.other += bill.amount;
                 // What a conversion, a loan or a gift brings in is no profit either; what such a
                 // bill costs is a loss.
-                self.move_marks(bill.amount.max(Quote::ZERO));
+                self.move_marks(bill.amount.max(Quote::ZERO), carried);
             }
         }
         Ok(true)
+    }
+
+    /// Remembers a bill that an earlier run has booked: it is in the restored day, or was put by
+    /// for a later one.
+    ///
+    /// # Errors
+    /// As [`Ledger::bill`].
+    pub fn restore_bill(&mut self, bill: &Bill) -> Result<(), LedgerError> {
+        let of = bill.ts.day();
+        let later = self.today.is_none_or(|today| today.day < of);
+        if self.remember_bill(bill)? && later && bill.kind == BillKind::Funding {
+            self.fund_day(of, bill.amount);
+        }
+        Ok(())
+    }
+
+    /// False when it is known already.
+    fn remember_bill(&mut self, bill: &Bill) -> Result<bool, LedgerError> {
+        if !in_range(bill.amount) {
+            return Err(LedgerError::Range);
+        }
+        let place = self.bill_place(bill.bill_id);
+        let slot = BillSlot { id: bill.bill_id, content: content_of(bill) };
+        if self.bills[place] == slot && slot.id != 0 {
+            return Ok(false);
+        }
+        if self.bills[place].id != 0 {
+            return Err(LedgerError::OtherBill);
+        }
+        if slot.id == 0 || self.bills_len >= self.bills.len() / 8 * 7 {
+            return Err(LedgerError::Bill);
+        }
+        self.bills[place] = slot;
+        self.bills_len += 1;
+        Ok(true)
+    }
+
+    /// True when a bill of this id is booked.
+    pub fn knows_bill(&self, id: u64) -> bool {
+        id != 0 && self.bills[self.bill_place(id)].id == id
     }
 
     /// Values an instrument's position at `mark`; one that is not positive is no mark.
@@ -308,7 +382,11 @@ impl<'m> Ledger<'m> {
         }
         let open = self.equity()?;
         self.stale = false;
-        self.today = Some(Today::begin(day, open));
+        let mut today = Today::begin(day, open);
+        if self.ahead.0 == day {
+            today.funding = self.ahead.1;
+        }
+        self.today = Some(today);
         self.remember_open(day, open);
         self.observe();
         self.day(true)
@@ -318,9 +396,9 @@ impl<'m> Ledger<'m> {
     /// money or marks.
     pub fn observe(&mut self) {
         let Some(equity) = self.equity() else { return };
-        self.high_water = Some(self.high_water.map_or(equity, |high| high.max(equity)));
+        self.high_water.see(equity);
         if let Some(today) = &mut self.today {
-            today.peak = today.peak.max(equity);
+            today.peak.see(equity);
         }
     }
 
@@ -353,11 +431,10 @@ impl<'m> Ledger<'m> {
         self.today.filter(|_| !self.stale)
     }
 
-    /// Sets the high-water mark to the equity of now, at an operator's rearm.
+    /// Sets the high-water mark to the equity of now, at an operator's rearm; to the first that is
+    /// known from now on while that is not.
     pub fn rearm(&mut self) {
-        if let Some(equity) = self.equity() {
-            self.high_water = Some(equity);
-        }
+        self.high_water = Peak { carried: None, seen: self.equity() };
     }
 
     /// The durable day; `None` before the first has begun.
@@ -366,8 +443,8 @@ impl<'m> Ledger<'m> {
         Some(Day {
             day: today.day,
             equity_open: today.open,
-            equity_peak: today.peak,
-            high_water: self.high_water.unwrap_or_default(),
+            equity_peak: today.peak.value().unwrap_or(today.open),
+            high_water: self.high_water().unwrap_or_default(),
             traded: today.traded,
             realized: today.realized,
             fees: today.fees,
@@ -429,7 +506,7 @@ impl<'m> Ledger<'m> {
 
     /// Highest equity since the last rearm, transfers since added.
     pub fn high_water(&self) -> Option<Quote> {
-        self.high_water
+        self.high_water.value()
     }
 
     /// Traded today.
@@ -470,8 +547,10 @@ impl<'m> Ledger<'m> {
         }
         let Flow { realized, fees, funding, transfers, other } = self.flow;
         let start = self.start.unwrap_or(Quote(i64::MIN));
-        let high = self.high_water.unwrap_or(Quote(i64::MIN));
-        for money in [start, realized, fees, funding, transfers, other, high] {
+        let Peak { carried, seen } = self.high_water;
+        let [carried, seen] = [carried, seen].map(|high| high.unwrap_or(Quote(i64::MIN)));
+        let ahead = self.ahead.1;
+        for money in [start, realized, fees, funding, transfers, other, carried, seen, ahead] {
             digest.fold_signed(money.0);
         }
         if let Some(day) = self.day(false) {
@@ -493,22 +572,34 @@ impl<'m> Ledger<'m> {
         }
     }
 
-    fn transfer(&mut self, amount: Quote) {
-        self.flow.transfers += amount;
-        self.move_marks(amount);
+    /// Counts funding to the UTC day that it is of. Before that has begun it is put by; of a day
+    /// that is over it is in no day's figures any more.
+    fn fund_day(&mut self, day: i64, amount: Quote) {
+        match &mut self.today {
+            Some(today) if today.day == day => today.funding -= amount,
+            Some(today) if today.day > day => {}
+            _ if self.ahead.0 == day => self.ahead.1 -= amount,
+            _ if self.ahead.0 < day => self.ahead = (day, -amount),
+            _ => {}
+        }
     }
 
-    /// Moves what losses are measured from with money that is no profit and no loss.
-    fn move_marks(&mut self, amount: Quote) {
+    /// Moves what losses are measured from with money that is no profit and no loss; only what an
+    /// earlier run has `carried` over when what this run measured has it.
+    fn move_marks(&mut self, amount: Quote, carried: bool) {
+        let carried_day = self.carried_day;
+        let moves = |day: i64| !carried || carried_day.is_some_and(|last| day <= last);
         if let Some(today) = &mut self.today {
-            today.open += amount;
-            today.peak += amount;
+            if moves(today.day) {
+                today.open += amount;
+            }
+            today.peak.shift(amount, carried);
         }
-        if let Some(high) = &mut self.high_water {
-            *high += amount;
-        }
-        for (_, open) in self.week.iter_mut().flatten() {
-            *open += amount;
+        self.high_water.shift(amount, carried);
+        for (day, open) in self.week.iter_mut().flatten() {
+            if moves(*day) {
+                *open += amount;
+            }
         }
     }
 
@@ -531,20 +622,41 @@ impl<'m> Ledger<'m> {
         self.unmarked += u32::from(line.unmarked);
     }
 
-    /// False when the id is known already; open addressing, nothing is ever forgotten.
-    fn admit_bill(&mut self, id: u64) -> Result<bool, LedgerError> {
+    /// Where a bill stands, or would; open addressing, nothing is ever forgotten.
+    fn bill_place(&self, id: u64) -> usize {
         let mask = self.bills.len() - 1;
         let mut at = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
-        while self.bills[at] != 0 && self.bills[at] != id {
+        while self.bills[at].id != 0 && self.bills[at].id != id {
             at = (at + 1) & mask;
         }
-        if id == 0 || (self.bills[at] == 0 && self.bills_len >= self.bills.len() / 8 * 7) {
-            return Err(LedgerError::Bill);
+        at
+    }
+}
+
+/// One number over all of a bill but its id and its instrument, whose number is another in each
+/// run.
+fn content_of(bill: &Bill) -> u64 {
+    let mut digest = Digest::new();
+    digest.fold(bill.kind as u64);
+    digest.fold_signed(bill.amount.0);
+    digest.fold_signed(bill.ts.0);
+    digest.value()
+}
+
+impl Peak {
+    fn value(self) -> Option<Quote> {
+        self.carried.max(self.seen)
+    }
+
+    fn see(&mut self, equity: Quote) {
+        self.seen = self.seen.max(Some(equity));
+    }
+
+    fn shift(&mut self, amount: Quote, carried_only: bool) {
+        self.carried = self.carried.map(|high| high + amount);
+        if !carried_only {
+            self.seen = self.seen.map(|high| high + amount);
         }
-        let new = self.bills[at] == 0;
-        self.bills[at] = id;
-        self.bills_len += usize::from(new);
-        Ok(new)
     }
 }
 
@@ -589,7 +701,7 @@ impl Today {
         Self {
             day,
             open,
-            peak: open,
+            peak: Peak { carried: None, seen: Some(open) },
             traded: Quote::ZERO,
             realized: Quote::ZERO,
             fees: Quote::ZERO,
@@ -629,7 +741,7 @@ mod tests {
 
     fn with_ledger(test: impl FnOnce(Ledger<'_>)) {
         let mut lines = vec![Line::EMPTY; 2];
-        let mut bills = vec![0; 64];
+        let mut bills = vec![BillSlot::default(); 64];
         let mut ledger = Ledger::new(&mut lines, &mut bills);
         ledger.rules(BTC, &btcusdt()).expect("an instrument");
         let eth = Instrument { tick: Grid { step: 1, scale: 2 }, ..btcusdt() };
@@ -711,9 +823,9 @@ mod tests {
                     match kind {
                         0 | 1 => _ = ledger.fill(&fill(id, side, price, lots, money)),
                         2 => ledger.mark(id, Price(price * 10_007)),
-                        3 => _ = ledger.bill(&bill(BillKind::Funding, money, number)),
-                        4 => _ = ledger.bill(&bill(BillKind::Transfer, money, number)),
-                        _ => _ = ledger.bill(&bill(BillKind::Other, money, number)),
+                        3 => _ = ledger.bill(&bill(BillKind::Funding, money, number), false),
+                        4 => _ = ledger.bill(&bill(BillKind::Transfer, money, number), false),
+                        _ => _ = ledger.bill(&bill(BillKind::Other, money, number), false),
                     }
                     let flow = *ledger.flow();
                     let explained = flow.realized + ledger.unrealized() - flow.fees
@@ -740,10 +852,13 @@ mod tests {
     fn a_funding_bill_read_twice_is_paid_once() {
         with_ledger(|mut ledger| {
             ledger.start(Quote::usdt(100));
-            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 9)), Ok(true));
-            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 9)), Ok(false));
+            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 9), false), Ok(true));
+            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 9), false), Ok(false));
             assert_eq!(ledger.balance(), Some(Quote::usdt(100) - Quote(7)));
-            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 0)), Err(LedgerError::Bill));
+            assert_eq!(ledger.bill(&bill(BillKind::Funding, -7, 0), false), Err(LedgerError::Bill));
+            let other = ledger.bill(&bill(BillKind::Funding, -8, 9), false);
+            assert_eq!(other, Err(LedgerError::OtherBill), "two bills of one id");
+            assert_eq!(ledger.flow().funding, Quote(-7));
         });
     }
 
@@ -751,10 +866,10 @@ mod tests {
     fn a_full_table_of_bills_refuses_and_keeps_what_it_knows() {
         with_ledger(|mut ledger| {
             for id in 1..=56 {
-                assert_eq!(ledger.bill(&bill(BillKind::Other, 1, id)), Ok(true));
+                assert_eq!(ledger.bill(&bill(BillKind::Other, 1, id), false), Ok(true));
             }
-            assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 57)), Err(LedgerError::Bill));
-            assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 56)), Ok(false));
+            assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 57), false), Err(LedgerError::Bill));
+            assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 56), false), Ok(false));
             assert_eq!(ledger.flow().other, Quote(56));
         });
     }
@@ -772,7 +887,7 @@ mod tests {
                 };
                 let before = loss(&ledger);
                 let id = amount.unsigned_abs();
-                assert_eq!(ledger.bill(&bill(BillKind::Transfer, amount, id)), Ok(true));
+                assert_eq!(ledger.bill(&bill(BillKind::Transfer, amount, id), false), Ok(true));
                 ledger.observe();
                 assert_eq!(loss(&ledger), before);
             }
@@ -790,11 +905,106 @@ mod tests {
             let lost = |ledger: &Ledger<'_>| {
                 ledger.day_open().expect("a day") - ledger.equity().expect("known")
             };
-            ledger.bill(&bill(BillKind::Other, Quote::usdt(900).0, 1)).expect("booked");
+            ledger.bill(&bill(BillKind::Other, Quote::usdt(900).0, 1), false).expect("booked");
             assert_eq!(lost(&ledger), Quote::ZERO);
-            ledger.bill(&bill(BillKind::Other, -Quote::usdt(7).0, 2)).expect("booked");
+            ledger.bill(&bill(BillKind::Other, -Quote::usdt(7).0, 2), false).expect("booked");
             assert_eq!(lost(&ledger), Quote::usdt(7));
             assert_eq!(ledger.flow().other, Quote::usdt(893));
+        });
+    }
+
+    fn restored(day: i64, open: i64, high: i64) -> RestoreDay {
+        RestoreDay {
+            day,
+            equity_open: Quote::usdt(open),
+            high_water: Quote::usdt(high),
+            traded: Quote::ZERO,
+            realized: Quote::ZERO,
+            fees: Quote::ZERO,
+            funding: Quote::ZERO,
+            fills: 0,
+            cancel_episodes: 0,
+            creates: 0,
+            latched: false,
+            incident: 0,
+            reasons: 0,
+            equity_peak: Quote::usdt(open),
+        }
+    }
+
+    /// What moves while no engine looks, told before the ledger begins (`late`: after): 50 put in,
+    /// 3 of funding paid. Gives open, week's open and high-water mark on `today`, and funding.
+    fn around_a_stop(today: i64, late: bool) -> ([Option<Quote>; 3], Quote) {
+        let mut end = ([None; 3], Quote::ZERO);
+        with_ledger(|mut ledger| {
+            let told = [(BillKind::Transfer, 50, 1), (BillKind::Funding, -3, 2)].map(
+                |(kind, amount, id)| Bill {
+                    ts: day(today),
+                    ..bill(kind, Quote::usdt(amount).0, id)
+                },
+            );
+            ledger.restore_day(&restored(10, 100, 110));
+            if !late {
+                told.iter().for_each(|bill| assert_eq!(ledger.bill(bill, false), Ok(true)));
+            }
+            ledger.start(Quote::usdt(130));
+            ledger.roll(day(today));
+            ledger.observe();
+            if late {
+                told.iter().for_each(|bill| assert_eq!(ledger.bill(bill, true), Ok(true)));
+            }
+            assert_eq!(ledger.balance(), Some(Quote::usdt(130)), "they are in it");
+            assert_eq!(ledger.flow().net(), Quote::usdt(47));
+            let marks = [ledger.day_open(), ledger.week_open(), ledger.high_water()];
+            end = (marks, ledger.day(false).expect("a day").funding);
+        });
+        end
+    }
+
+    /// Funding around a stop was in no day's figures, a deposit meanwhile hid as much of a loss,
+    /// and a withdrawal stopped for good.
+    #[test]
+    fn bills_of_while_no_engine_looked_are_booked_and_move_only_the_marks_of_before() {
+        let marks = |open, week, high| [open, week, high].map(|mark| Some(Quote::usdt(mark)));
+        for late in [false, true] {
+            // The day is the restored one: 20 are lost of 150, and 30 below the highest.
+            assert_eq!(around_a_stop(10, late), (marks(150, 150, 160), Quote::usdt(3)), "{late}");
+            // It opens with a balance that has both.
+            assert_eq!(around_a_stop(11, late), (marks(130, 150, 160), Quote::usdt(3)), "{late}");
+        }
+    }
+
+    #[test]
+    fn a_restored_bill_moves_nothing_and_is_not_booked_again() {
+        with_ledger(|mut ledger| {
+            ledger.restore_day(&restored(10, 100, 110));
+            let of = |number| Bill { ts: day(number), ..bill(BillKind::Funding, -3, 7) };
+            ledger.restore_bill(&of(10)).expect("room");
+            ledger.restore_bill(&Bill { bill_id: 8, ..of(11) }).expect("room");
+            ledger.start(Quote::usdt(100));
+            assert_eq!(ledger.bill(&of(10), false), Ok(false));
+            assert_eq!(
+                (ledger.flow().net(), ledger.day(false).map(|d| d.funding)),
+                (Quote::ZERO, Some(Quote::ZERO))
+            );
+            // It was put by for the day that had not begun.
+            assert_eq!(ledger.roll(day(11)).expect("a day").funding, Quote(3));
+        });
+    }
+
+    #[test]
+    fn a_rearm_begins_the_high_water_mark_anew_also_before_equity_is_known() {
+        with_ledger(|mut ledger| {
+            ledger.restore_day(&restored(10, 100, 110));
+            ledger.rearm();
+            assert_eq!(ledger.high_water(), None);
+            ledger.start(Quote::usdt(90));
+            assert_eq!(ledger.high_water(), Some(Quote::usdt(90)));
+        });
+        with_ledger(|mut ledger| {
+            // As it stands in the day of a rearm at rest.
+            ledger.restore_day(&restored(10, 100, 0));
+            assert_eq!(ledger.high_water(), None);
         });
     }
 
@@ -895,7 +1105,10 @@ mod tests {
             ledger.start(Quote::usdt(10_000));
             ledger.roll(day(10));
             ledger.fill(&fill(BTC, Side::Buy, 772_000, 200, 500)).expect("booked");
-            ledger.bill(&bill(BillKind::Funding, -30, 1)).expect("booked");
+            let paid = Bill { ts: day(10), ..bill(BillKind::Funding, -30, 1) };
+            ledger.bill(&paid, false).expect("booked");
+            // Of a day that is over: a cost, and not this day's.
+            ledger.bill(&bill(BillKind::Funding, -5, 2), false).expect("booked");
             ledger.mark(BTC, Price(78_000 * crate::units::E8));
             ledger.observe();
             ledger.mark(BTC, Price(77_000 * crate::units::E8));
@@ -996,7 +1209,7 @@ mod tests {
                     bill_id: number as u64,
                     ts: UnixNanos(0),
                 };
-                ledger.bill(&bill).expect("booked");
+                ledger.bill(&bill, false).expect("booked");
             }
             record = Some((ledger.day(false).expect("a day"), ledger.week_open()));
         });

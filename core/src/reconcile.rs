@@ -20,7 +20,7 @@ use crate::units::{E8, Lots, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
 /// The state of all checks.
 pub struct Reconcile<'m> {
     lines: &'m mut [Line],
-    /// By [`Topic`]: open orders, positions, fills, account.
+    /// By [`Topic`]: open orders, positions, fills, account, bills.
     tracks: [Track; TOPICS],
     collecting: Option<Collecting>,
     last_pass: u32,
@@ -34,6 +34,7 @@ pub struct Reconcile<'m> {
     last_trade_at: Option<UnixNanos>,
     /// The window of the pair of passes over the fills that runs, and what its first one found.
     window: Option<Window>,
+    bills: Bills,
     doubt: Doubt,
     /// When the positions were due before a push hastened them; zero when none did.
     regular: MonoNanos,
@@ -74,6 +75,25 @@ pub enum Action {
     Agreed,
     /// Everything before this time is booked: close it in [`TradeIds`](crate::trades::TradeIds).
     Close(UnixNanos),
+    /// Every bill up to this time is booked; say so, that no later run asks for them again.
+    BillsRead(UnixNanos),
+}
+
+/// How far bills have been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bills {
+    /// Every bill up to here is booked, or was in the balance that the account was found with;
+    /// `None` before the first question.
+    from: Option<UnixNanos>,
+    /// What was told last of it.
+    told: Option<UnixNanos>,
+    /// To where the pass under way reads, and the bills that it has brought since its begin.
+    until: UnixNanos,
+    items: Option<u32>,
+    /// It reads a stretch that ends before now.
+    is_past: bool,
+    /// Complete passes, but for those over a past stretch.
+    passes: u32,
 }
 
 /// How far a difference of positions has been followed.
@@ -148,6 +168,7 @@ impl<'m> Reconcile<'m> {
             sequence: 0,
             last_trade_at: None,
             window: None,
+            bills: Bills::default(),
             doubt: Doubt::None,
             regular: MonoNanos::ZERO,
             drift: Rate::ZERO,
@@ -169,6 +190,11 @@ impl<'m> Reconcile<'m> {
         self.last_trade_at = self.last_trade_at.max(Some(last_trade_at));
     }
 
+    /// How far an earlier run has booked every bill.
+    pub fn restore_bills(&mut self, until: UnixNanos) {
+        self.bills.from = Some(until);
+    }
+
     /// The private stream is live, or lost. Live: everything is asked for anew, positions last, so
     /// that they are compared with what the fills have made of ours.
     pub fn stream(&mut self, live: bool, now: MonoNanos) {
@@ -181,8 +207,11 @@ impl<'m> Reconcile<'m> {
             self.doubt = Doubt::None;
         }
         let due = if live { now } else { MonoNanos::NEVER };
+        let bills = self.tracks[BILLS];
         self.tracks = [Track { due, ..Track::IDLE }; TOPICS];
         self.tracks[POSITIONS].due = MonoNanos::NEVER;
+        // They come by no stream: what is known of them stays so.
+        self.tracks[BILLS] = Track { due: bills.due.min(due), ..bills };
         for line in &mut *self.lines {
             line.pushed = None;
         }
@@ -197,11 +226,6 @@ impl<'m> Reconcile<'m> {
     /// A question for the best bid and ask of one contract.
     pub fn ask_touch(&mut self, instrument: InstrumentId) -> Query {
         self.ask_about(Topic::Touch, instrument)
-    }
-
-    /// A question for money that moved by something else than a trade.
-    pub fn ask_bills(&mut self) -> Query {
-        self.ask_about(Topic::Bills, InstrumentId::ALL)
     }
 
     /// A question for the rules of every contract.
@@ -226,6 +250,11 @@ impl<'m> Reconcile<'m> {
         }
     }
 
+    /// Bills are wanted now.
+    pub fn want_bills(&mut self, now: MonoNanos) {
+        self.hasten(BILLS, now);
+    }
+
     /// Fills are wanted now.
     pub fn want_fills(&mut self, now: MonoNanos) {
         self.hasten(FILLS, now);
@@ -237,12 +266,12 @@ impl<'m> Reconcile<'m> {
             return Some(action);
         }
         for place in 0..TOPICS {
-            if self.tracks[place].pass.is_some_and(|pass| now >= pass.sent.after(PASS_NS)) {
+            if self.tracks[place].pass.is_some_and(|pass| now >= pass.sent.after(patience(place))) {
                 self.fail(place, now);
             }
             let track = &self.tracks[place];
             if track.pass.is_none() && track.due <= now {
-                if place == FILLS && utc.0 <= 0 {
+                if matches!(place, FILLS | BILLS) && utc.0 <= 0 {
                     self.tracks[place].due = now.after(RETRY_FIRST_NS);
                     continue;
                 }
@@ -266,6 +295,9 @@ impl<'m> Reconcile<'m> {
         ledger: &Ledger<'_>,
         now: MonoNanos,
     ) {
+        if evidence.topic == Topic::Bills {
+            return self.bills_evidence(evidence, now);
+        }
         let place = place_of(evidence.topic);
         let track = place.map(|place| &self.tracks[place]);
         let awaited =
@@ -348,8 +380,23 @@ impl<'m> Reconcile<'m> {
         self.item(Topic::Account, report.source, true, 0);
     }
 
-    /// Orders, fills, positions and account have agreed since the stream is live, and no difference
-    /// has been confirmed since.
+    /// A bill of a pass, or one that came by itself.
+    pub fn on_bill(&mut self) {
+        self.bills.items = self.bills.items.map(|items| items.saturating_add(1));
+    }
+
+    /// Up to here every bill is booked, or was in the balance that the account was found with.
+    pub fn bills_from(&self) -> UnixNanos {
+        self.bills.from.unwrap_or(UnixNanos(0))
+    }
+
+    /// Complete passes over the bills up to their day.
+    pub fn bill_passes(&self) -> u32 {
+        self.bills.passes
+    }
+
+    /// Orders, fills, positions and account have agreed since the stream is live, no difference
+    /// has been confirmed since, and the bills have been read once.
     pub fn reconciled(&self) -> bool {
         self.live && self.tracks.iter().all(|track| track.good)
     }
@@ -377,11 +424,11 @@ impl<'m> Reconcile<'m> {
 
     /// Nothing is due before this point.
     pub fn deadline(&self) -> MonoNanos {
-        let next = |track: &Track| match track.pass {
-            Some(pass) => pass.sent.after(PASS_NS),
+        let next = |(place, track): (usize, &Track)| match track.pass {
+            Some(pass) => pass.sent.after(patience(place)),
             None => track.due,
         };
-        self.tracks.iter().map(next).min().unwrap_or(MonoNanos::NEVER)
+        self.tracks.iter().enumerate().map(next).min().unwrap_or(MonoNanos::NEVER)
     }
 
     /// Folds the checks into `digest`.
@@ -394,6 +441,8 @@ impl<'m> Reconcile<'m> {
         for line in &*self.lines {
             digest.fold_signed(line.difference.0);
         }
+        digest.fold_signed(self.bills_from().0);
+        digest.fold(u64::from(self.bills.passes));
         digest.fold(u64::from(self.last_pass));
         digest.fold(self.sequence);
         digest.fold_signed(self.last_trade_at.map_or(0, |at| at.0));
@@ -424,6 +473,36 @@ impl Reconcile<'_> {
             _ if found.items == 0 => self.fail(place, now),
             _ => self.agree(place, now.after(self.full_ns)),
         }
+    }
+
+    /// As [`Reconcile::on_evidence`], for bills: their items are nothing else's, so that a pass of
+    /// many pages may have others come between.
+    fn bills_evidence(&mut self, evidence: &Evidence, now: MonoNanos) {
+        let track = &self.tracks[BILLS];
+        if track.pass.is_none_or(|pass| pass.number != evidence.pass) {
+            return;
+        }
+        match (evidence.phase, self.bills.items.take()) {
+            (Phase::Begin, _) => self.bills.items = Some(0),
+            (Phase::End, Some(items)) if items == evidence.items => self.bills_listed(now),
+            (Phase::End | Phase::Failed, _) => self.fail(BILLS, now),
+        }
+    }
+
+    fn bills_listed(&mut self, now: MonoNanos) {
+        let track = &mut self.tracks[BILLS];
+        let asked = track.pass.take().map(|pass| pass.sent);
+        track.failed = 0;
+        let bills = &mut self.bills;
+        // One may be listed later than its money has moved.
+        bills.from = bills.from.max(Some(UnixNanos(bills.until.0 - OVERLAP_NS)));
+        if bills.is_past {
+            return self.hasten(BILLS, now);
+        }
+        bills.passes = bills.passes.saturating_add(1);
+        self.tracks[BILLS].good = true;
+        let next = asked.unwrap_or(now).after(BILLS_NS);
+        self.hasten(BILLS, next.max(now));
     }
 
     fn orders_listed(&mut self, found: Collecting, orders: &mut OrderTable<'_>, now: MonoNanos) {
@@ -557,6 +636,12 @@ impl Reconcile<'_> {
             });
             since = window.since;
         }
+        if place == BILLS {
+            let from = *self.bills.from.get_or_insert(utc);
+            since = UnixNanos((from.0 - CLOCKS_APART_NS).max(0));
+            let until = bills_until(since, utc);
+            (self.bills.until, self.bills.is_past) = (until.unwrap_or(utc), until.is_some());
+        }
         let pass = self.number();
         let sequence = self.sequence;
         self.tracks[place].pass = Some(Pass { number: pass, sent: now, sequence });
@@ -574,6 +659,12 @@ impl Reconcile<'_> {
         }
         if let Some(horizon) = self.close.take() {
             return Some(Action::Close(horizon));
+        }
+        if let (Some(from), true) = (self.bills.from, self.tracks[BILLS].good)
+            && self.bills.told.is_none_or(|told| from.0 - told.0 >= TELL_BILLS_NS)
+        {
+            self.bills.told = Some(from);
+            return Some(Action::BillsRead(from));
         }
         if !self.told && self.reconciled() {
             self.told = true;
@@ -656,18 +747,44 @@ const fn place_of(topic: Topic) -> Option<usize> {
         Topic::Positions => Some(POSITIONS),
         Topic::Fills => Some(FILLS),
         Topic::Account => Some(ACCOUNT),
-        Topic::Order | Topic::Touch | Topic::Bills | Topic::Rules => None,
+        Topic::Bills => Some(BILLS),
+        Topic::Order | Topic::Touch | Topic::Rules => None,
     }
+}
+
+/// Where a question for bills from `since` on must end, when it cannot reach to `utc`: the venue
+/// answers for 30 days at most.
+pub fn bills_until(since: UnixNanos, utc: UnixNanos) -> Option<UnixNanos> {
+    let until = UnixNanos(since.0.saturating_add(BILLS_SPAN_NS));
+    (until < utc).then_some(until)
+}
+
+/// How long a pass may take. One over bills may have hundreds of pages: the rows of trades stand
+/// among them.
+const fn patience(place: usize) -> u64 {
+    if place == BILLS { BILLS_PASS_NS } else { PASS_NS }
 }
 
 const OPEN_ORDERS: usize = 0;
 const POSITIONS: usize = 1;
 const FILLS: usize = 2;
 const ACCOUNT: usize = 3;
-const TOPICS: usize = 4;
-const TOPIC: [Topic; TOPICS] = [Topic::OpenOrders, Topic::Positions, Topic::Fills, Topic::Account];
+const BILLS: usize = 4;
+const TOPICS: usize = 5;
+const TOPIC: [Topic; TOPICS] =
+    [Topic::OpenOrders, Topic::Positions, Topic::Fills, Topic::Account, Topic::Bills];
 /// A pass that takes longer has failed.
 const PASS_NS: u64 = 5 * SECONDS;
+/// As [`PASS_NS`], of one over bills.
+const BILLS_PASS_NS: u64 = 300 * SECONDS;
+/// Between two looks for funding and transfers.
+const BILLS_NS: u64 = 60 * SECONDS;
+/// How much of the bills one question may ask for.
+const BILLS_SPAN_NS: i64 = 29 * UnixNanos::DAY;
+/// The host's clock, by which a state begins, may be ahead of the venue's by so much.
+const CLOCKS_APART_NS: i64 = 60 * SECONDS as i64;
+/// How often it is told how far every bill is booked.
+const TELL_BILLS_NS: i64 = 3_600 * SECONDS as i64;
 /// First and longest wait after a pass that failed.
 const RETRY_FIRST_NS: u64 = 250 * MILLIS;
 const RETRY_LAST_NS: u64 = 5 * SECONDS;

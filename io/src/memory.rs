@@ -33,7 +33,7 @@ pub struct Limits {
     pub orphans: usize,
     /// Trade ids since the closed horizon; a power of two.
     pub trades: usize,
-    /// Bill ids; a power of two.
+    /// Bills; a power of two.
     pub bills: usize,
 }
 
@@ -87,7 +87,7 @@ pub fn engine_in<'m>(
         orphans: bump.alloc_slice_fill_copy(limits.orphans, order::Orphan::EMPTY),
         trades: bump.alloc_slice_fill_copy(limits.trades, trades::TradeSlot::EMPTY),
         lines: bump.alloc_slice_fill_copy(n, ledger::Line::EMPTY),
-        bills: bump.alloc_slice_fill_copy(limits.bills, 0),
+        bills: bump.alloc_slice_fill_copy(limits.bills, ledger::BillSlot::default()),
         checks: bump.alloc_slice_fill_copy(n, reconcile::Line::EMPTY),
     };
     let risks = bump.alloc_slice_fill_copy(n, InstrumentRisk::default());

@@ -7,7 +7,7 @@
 //! | `epoch.a`, `epoch.b` | the boot epoch, in turn | before the first order of a boot |
 //! | `clean` | the last stop verified zero open orders | removed at start |
 //! | `latch.json` | the guard stopped for good | after the cancels, before any exit |
-//! | `ledger` | executions, days, stops: what a restart goes by | before what tells of it |
+//! | `ledger` | executions, bills, days, stops: what a restart goes by | before what tells of it |
 //! | `daily_state.json` | the UTC day, positions, guard, for people | after the rows it covers |
 //!
 //! A file is replaced whole: temporary file, fsync, rename, fsync of the directory. Every file
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use keel_core::command::{Booked, GuardChanged};
 use keel_core::decimal::Grid;
-use keel_core::event::{Event, Fill, RestoreDay, RestorePosition, RestoreWeek, Source};
+use keel_core::event::{BillsRead, Event, Fill, RestoreDay, RestorePosition, RestoreWeek, Source};
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, Symbol};
 use keel_core::units::{Lots, Ticks, UnixNanos};
@@ -440,6 +440,10 @@ pub(crate) fn events_of(
             ts: booked.ts,
         }));
     }
+    if !rules.is_empty() {
+        events.push(Event::RestoreBillsRead(BillsRead { until: kept.bills_until }));
+        events.extend(kept.bills.iter().copied().map(Event::RestoreBill));
+    }
     Ok(events)
 }
 
@@ -844,7 +848,7 @@ mod tests {
     use super::*;
     use crate::cold::daily::Held;
     use keel_core::command::Day;
-    use keel_core::event::{ClientId, FeeSource};
+    use keel_core::event::{Bill, BillKind, ClientId, FeeSource};
     use keel_core::guard::Reason;
 
     use keel_core::instrument::btcusdt;
@@ -1055,6 +1059,7 @@ mod tests {
             Event::RestorePosition(eth),
             Event::RestorePosition(btc),
             Event::RestoreFill(fill),
+            Event::RestoreBillsRead(_),
         ] = events[..]
         else {
             panic!("a week, a day, two positions and the last execution: {events:?}");
@@ -1071,6 +1076,76 @@ mod tests {
         assert!(matches!(state.rearm(77, now), Err(StateError::OtherIncident { latched: 0, .. })));
         drop(state);
         assert_eq!(open(dir.path()).expect("opened").1.latch, None);
+    }
+
+    fn bill(bill_id: u64, kind: BillKind, amount: i64, minute: i64) -> Bill {
+        let (instrument, amount) = (InstrumentId::ALL, Quote(amount));
+        Bill { instrument, kind, amount, bill_id, ts: UnixNanos(DAY_BEGAN + minute * MINUTE) }
+    }
+
+    /// Nothing durable told of a bill: each one of a stop was booked by nobody.
+    #[test]
+    fn a_bill_survives_with_what_it_did_until_all_before_it_are_known_to_be_booked() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |minute| UnixNanos(DAY_BEGAN + minute * MINUTE);
+        let with = |records: &[Record], minute| {
+            let (mut state, _) = open(dir.path()).expect("opened");
+            records.iter().for_each(|record| state.record(record, at(minute)));
+            state.commit_records().expect("durable");
+            drop(state);
+            open(dir.path()).expect("opened").1.kept
+        };
+        assert_eq!(with(&[], 0).bills_until, UnixNanos(DAY_BEGAN), "the account as it was found");
+        // An older build recorded no bill, but the day that each had changed.
+        assert_eq!(with(&[turned()], 60).bills_until, at(60));
+        let paid = bill(1, BillKind::Funding, -30, 70);
+        let put_in = bill(2, BillKind::Transfer, 500, 71);
+        let ahead = bill(3, BillKind::Funding, -4, 24 * 60 + 1);
+        // The record of the day that stands behind them has not become durable.
+        let kept = with(&[paid, put_in, ahead].map(Record::Bill), 72);
+        assert_eq!((kept.bills_until, &kept.bills[..]), (at(60), &[paid, put_in, ahead][..]));
+        assert_eq!(kept.earned, Quote(-7 - 30 - 4));
+        let Record::Day(before) = turned() else { panic!("a day") };
+        let day = kept.day.expect("a day");
+        assert_eq!((day.funding, day.equity_open), (Quote(37), before.equity_open + Quote(500)));
+        let moved = (before.high_water + Quote(500), [Quote::usdt(9_000) + Quote(500); 6]);
+        assert_eq!((day.high_water, day.week), moved);
+        let read = Record::BillsRead(BillsRead { until: at(70) });
+        let kept = with(&[Record::Day(day), read], 73);
+        assert_eq!((kept.earned, &kept.bills[..]), (Quote(-41), &[put_in, ahead][..]));
+        let next = Day { day: day.day + 1, funding: Quote(4), ..day };
+        let kept = with(&[Record::Day(next)], 24 * 60 + 2);
+        assert_eq!((kept.earned, kept.bills_until), (Quote(-41), at(70)));
+        let events = events_of(&kept, None, &[rules(b"BTCUSDT", 1)]).expect("events");
+        let told = [put_in, ahead].map(Event::RestoreBill);
+        assert!(events.ends_with(&told), "{events:?}");
+        assert!(events.contains(&Event::RestoreBillsRead(BillsRead { until: at(70) })));
+    }
+
+    /// The docs said so, and after a drawdown stop the next start stopped again.
+    #[test]
+    fn a_rearm_at_rest_begins_the_high_water_mark_anew() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut state, _) = open(dir.path()).expect("opened");
+        let (from, to) = (GuardState::Running, GuardState::HardStop);
+        let hard = Reasons::NONE.with(Reason::Drawdown).0;
+        let change = GuardChanged { from, to, soft: 0, hard, incident: 77 };
+        state.record(&turned(), UnixNanos(DAY_BEGAN));
+        state.record(&Record::Guard(change), UnixNanos(DAY_BEGAN));
+        state.commit_records().expect("durable");
+        state.latch(&latch()).expect("latched");
+        drop(state);
+        let high_water = || {
+            let (_, found) = open(dir.path()).expect("opened");
+            let events = events_of(&found.kept, found.latch, &[]).expect("events");
+            events.iter().find_map(|event| match event {
+                Event::RestoreDay(day) => Some((day.latched, day.high_water)),
+                _ => None,
+            })
+        };
+        assert_eq!(high_water(), Some((true, Quote::usdt(10_002))));
+        rearm_at_rest(dir.path(), 77, 7, UnixNanos(DAY_BEGAN + MINUTE)).expect("rearmed");
+        assert_eq!(high_water(), Some((false, Quote::ZERO)), "the first that is known counts");
     }
 
     #[test]
@@ -1117,7 +1192,7 @@ mod tests {
         let (state, found) = open(dir.path()).expect("opened");
         let now = UnixNanos(DAY_BEGAN + MINUTE);
         let fine = found.events(&state, &[rules(b"BTCUSDT", 2)], now).expect("events");
-        let [Event::RestorePosition(held), Event::RestoreFill(fill)] = fine[..] else {
+        let [Event::RestorePosition(held), Event::RestoreFill(fill), _] = fine[..] else {
             panic!("a position and its execution: {fine:?}");
         };
         assert_eq!((held.entry_value, fill.price), (3 * 7_720_000, Ticks(7_720_000)));

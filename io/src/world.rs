@@ -390,7 +390,7 @@ impl<'m> World<'m> {
         let latch = self.disk.kept.stopped.filter(|_| remembered);
         self.start.restored = (!first).then(|| (self.disk.kept.clone(), latch));
         if first {
-            self.disk.kept.began = host;
+            self.disk.kept = Kept::begun(host);
         }
         let anchor = Anchor { mono: self.now, utc: host, uncertainty_ns: 0 };
         self.disk.tally = Tally::new(&self.config.symbols, anchor);

@@ -5,13 +5,13 @@ use crate::command::{
     Booked, Cancel, CancelAll, CancelCause, Notice, NoticeKind, Outbox, Plain, Record,
 };
 use crate::event::{
-    AccountReport, Bill, BillKind, CancelReason, ClientId, Fill, HoldMode, Mode, OrderStatus,
-    OrderUpdate, Outcome, PositionReport, RejectClass, Reply, RequestKind, RestoreDay, Settings,
-    Source,
+    AccountReport, Bill, BillKind, BillsRead, CancelReason, ClientId, Fill, HoldMode, Mode,
+    OrderStatus, OrderUpdate, Outcome, PositionReport, RejectClass, Reply, RequestKind, RestoreDay,
+    Settings, Source,
 };
 use crate::gate::{Gate, TimeInForce};
 use crate::instrument::{Instrument, InstrumentId};
-use crate::ledger::Booking;
+use crate::ledger::{Booking, LedgerError};
 use crate::markout;
 use crate::order::{Chase, Effect, Whose};
 use crate::planted::Defect;
@@ -234,12 +234,7 @@ impl<G: Gate> Engine<'_, G> {
         self.reconcile.on_position(report, &self.ledger, now);
     }
 
-    pub(super) fn account_report(
-        &mut self,
-        report: &AccountReport,
-        now: MonoNanos,
-        out: &mut Outbox<'_>,
-    ) {
+    pub(super) fn account_report(&mut self, report: &AccountReport, now: MonoNanos) {
         if report.source != Source::Query {
             self.account.private_at = now;
         }
@@ -248,13 +243,13 @@ impl<G: Gate> Engine<'_, G> {
         if report.source == Source::Query {
             self.stated = Some((report.balance, report.ts));
         }
-        self.compare_balance(report.balance, now, out);
+        self.compare_balance(report.balance, now);
     }
 
     /// A balance that stays off ours by the same amount has no execution on its way that would
     /// explain it: money has moved by something else, such as a funding at an odd time. Its bill is
     /// asked for; nothing is booked without one.
-    fn compare_balance(&mut self, stated: Quote, now: MonoNanos, out: &mut Outbox<'_>) {
+    fn compare_balance(&mut self, stated: Quote, now: MonoNanos) {
         let ours = self.ledger.balance().unwrap_or(stated);
         let above = Quote(stated.0.saturating_sub(ours.0));
         if above != self.above {
@@ -263,7 +258,7 @@ impl<G: Gate> Engine<'_, G> {
         let stays = now.since(self.above_since) >= ON_ITS_WAY_NS;
         if stays && above.0.unsigned_abs() > self.rounding() && now >= self.bills_at {
             self.bills_at = now.after(BILLS_AGAIN_NS);
-            out.plain(Plain::Query(self.reconcile.ask_bills()));
+            self.reconcile.want_bills(now);
         }
     }
 
@@ -288,19 +283,39 @@ impl<G: Gate> Engine<'_, G> {
         self.account.settings_fit = Some(fit && !refused);
     }
 
-    /// A bill from before the balance that the ledger began with is in that balance already.
+    /// Books a bill that no run has booked, whenever its money has moved: the ledger begins only
+    /// once the bills have been read, and with a balance that has what moved before it was stated.
     ///
     /// A transfer moves the marks that losses are measured from, so these are made durable with it.
     pub(super) fn bill(&mut self, bill: &Bill, out: &mut Outbox<'_>) {
-        if self.ledger.balance().is_none() || bill.ts <= self.balance_at {
+        self.reconcile.on_bill();
+        let begun = self.ledger.balance().is_some();
+        let within = begun && bill.ts <= self.balance_at;
+        let past = bill.ts <= self.reconcile.bills_from() && (within || !begun);
+        if past && !self.ledger.knows_bill(bill.bill_id) {
             return;
         }
         if self.params.commits(Defect::FundingNotBooked) && bill.kind == BillKind::Funding {
             return;
         }
-        match self.ledger.bill(bill) {
-            Ok(true) => self.record_day(out),
+        let before = self.ledger.flow().net();
+        match self.ledger.bill(bill, within) {
+            Ok(true) => {
+                out.record(Record::BillBooked(*bill));
+                self.record_day(out);
+            }
             Ok(false) => {}
+            Err(LedgerError::OtherBill) => self.account.contradiction = true,
+            Err(_) => self.account.capacity = true,
+        }
+        self.carry_forward(bill.ts, before);
+    }
+
+    /// A bill that an earlier run has booked is in the balance and in the marks.
+    pub(super) fn restore_bill(&mut self, bill: &Bill) {
+        match self.ledger.restore_bill(bill) {
+            Ok(()) => {}
+            Err(LedgerError::OtherBill) => self.account.contradiction = true,
             Err(_) => self.account.capacity = true,
         }
     }
@@ -443,6 +458,9 @@ impl<G: Gate> Engine<'_, G> {
                 }
                 Some(Action::Agreed) => {}
                 Some(Action::Close(horizon)) => self.trades.close(horizon),
+                Some(Action::BillsRead(until)) => {
+                    out.record(Record::BillsRead(BillsRead { until }));
+                }
                 None => break,
             }
         }

@@ -33,7 +33,7 @@ impl World {
     fn new() -> Self {
         let mut ledger = Ledger::new(
             Box::leak(vec![crate::ledger::Line::EMPTY; 2].into_boxed_slice()),
-            Box::leak(vec![0; 8].into_boxed_slice()),
+            Box::leak(vec![crate::ledger::BillSlot::default(); 8].into_boxed_slice()),
         );
         ledger.rules(BTC, &btcusdt()).expect("an instrument");
         ledger.rules(ETH, &btcusdt()).expect("an instrument");
@@ -217,18 +217,19 @@ fn open_order(client: ClientId, order_id: u64) -> OrderUpdate {
 }
 
 #[test]
-fn nothing_is_reconciled_before_orders_fills_positions_and_account_have_agreed() {
+fn nothing_is_reconciled_before_orders_fills_positions_account_and_bills_were_read() {
     let mut world = World::new();
     assert_eq!(world.poll(), None, "the stream is not live");
     world.reconcile.stream(true, world.now);
     let mut queries: Vec<Query> = std::iter::from_fn(|| world.poll()).collect();
-    assert_eq!(world.asked, [Topic::OpenOrders, Topic::Fills, Topic::Account]);
+    let first = [Topic::OpenOrders, Topic::Fills, Topic::Account, Topic::Bills];
+    assert_eq!(world.asked, first);
     for query in queries.split_off(0) {
         world.answer(&query);
         assert!(!world.reconcile.reconciled());
     }
     world.run(1);
-    assert_eq!(world.asked[3..], [Topic::Fills, Topic::Positions], "positions come last");
+    assert_eq!(world.asked[4..], [Topic::Fills, Topic::Positions], "positions come last");
     assert!(world.reconcile.reconciled());
     assert_eq!(world.actions.last(), Some(&Action::Agreed));
 }
@@ -254,7 +255,7 @@ fn after_a_reconnect_everything_is_checked_anew() {
     world.reconcile.stream(true, world.now);
     world.run(1);
     assert!(world.reconcile.reconciled());
-    assert_eq!(world.asked.len(), 5);
+    assert_eq!(world.asked.len(), 6);
 }
 
 #[test]
@@ -410,6 +411,69 @@ fn a_restart_asks_for_fills_from_before_the_last_one_booked() {
 }
 
 #[test]
+fn bills_are_asked_for_from_where_they_were_read_to_and_that_is_told() {
+    let hour = 3_600 * SECONDS as i64;
+    let mut world = World::new();
+    let read = UnixNanos(ORIGIN - hour);
+    world.reconcile.restore_bills(read);
+    world.reconcile.stream(true, world.now);
+    let query = std::iter::from_fn(|| world.poll()).find(|query| query.topic == Topic::Bills);
+    let query = query.expect("bills are asked for");
+    assert_eq!(query.since, UnixNanos(read.0 - CLOCKS_APART_NS));
+    let began = world.utc();
+    world.evidence(&query, Phase::Begin, 0);
+    world.reconcile.on_bill();
+    world.evidence(&query, Phase::End, 2);
+    assert_eq!((world.reconcile.bill_passes(), world.reconcile.bills_from()), (0, read));
+    // The next one is whole, though another topic's pass comes between its pages.
+    world.now = world.now.after(SECONDS);
+    let query = std::iter::from_fn(|| world.poll()).find(|query| query.topic == Topic::Bills);
+    let query = query.expect("they are asked for again");
+    world.evidence(&query, Phase::Begin, 0);
+    world.reconcile.on_bill();
+    let other = world.reconcile.ask_touch(BTC);
+    world.answer(&other);
+    world.reconcile.on_bill();
+    world.evidence(&query, Phase::End, 2);
+    let from = UnixNanos(began.0 + SECONDS as i64 - OVERLAP_NS);
+    assert_eq!((world.reconcile.bill_passes(), world.reconcile.bills_from()), (1, from));
+    world.run(2 * 3_600);
+    let told: Vec<UnixNanos> = world
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::BillsRead(until) => Some(*until),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told[0], from);
+    assert!(told.windows(2).all(|pair| pair[1].0 - pair[0].0 >= hour), "{told:?}");
+    assert_eq!(told.len(), 2, "an hour apart");
+}
+
+#[test]
+fn bills_of_a_long_rest_are_read_a_month_at_a_time() {
+    let mut world = World::new();
+    world.now = MonoNanos(60 * UnixNanos::DAY.unsigned_abs());
+    world.reconcile.restore_bills(UnixNanos(ORIGIN));
+    world.reconcile.stream(true, world.now);
+    let mut spans = vec![];
+    for _ in 0..3 {
+        let query = std::iter::from_fn(|| world.poll()).find(|query| query.topic == Topic::Bills);
+        let query = query.expect("the next month");
+        spans.push((query.since, bills_until(query.since, world.utc())));
+        assert_eq!(world.reconcile.bill_passes(), 0);
+        world.answer(&query);
+    }
+    assert_eq!(world.reconcile.bill_passes(), 1, "only the last one reaches to now");
+    for pair in spans.windows(2) {
+        let ((_, until), (since, _)) = (pair[0], pair[1]);
+        assert!(until.expect("it has an end") > since, "no gap: {spans:?}");
+    }
+    assert_eq!(spans[2].1, None);
+}
+
+#[test]
 fn a_pass_that_fails_is_cut_short_or_never_ends_proves_nothing_and_is_asked_again() {
     for fault in 0..3 {
         let mut world = World::new();
@@ -445,7 +509,7 @@ fn a_topic_that_keeps_failing_is_asked_ever_more_slowly() {
         }
         world.now = world.now.after(50 * MILLIS);
     }
-    assert!((14..=18).contains(&(world.asked.len() / 3)), "{}", world.asked.len());
+    assert!((14..=18).contains(&(world.asked.len() / 4)), "{}", world.asked.len());
     assert!(!world.reconcile.reconciled());
 }
 

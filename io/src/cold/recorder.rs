@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use keel_core::command::{CommandView, GuardChanged};
-use keel_core::event::Mode;
+use keel_core::event::{Bill, Mode};
 use keel_core::guard::{GuardState, Reason, Reasons};
-use keel_core::instrument::Symbol;
+use keel_core::instrument::{InstrumentId, Symbol};
 use keel_core::layout::LayoutError;
 use keel_core::param::Profile;
 use keel_core::units::{MonoNanos, UnixNanos};
@@ -331,6 +331,10 @@ pub(crate) fn record_of(tap: &Tap, news: &[News]) -> Option<Record> {
             _ => None,
         }),
         CommandView::Day(day) => Some(Record::Day(day)),
+        CommandView::BillBooked(bill) => {
+            Some(Record::Bill(Bill { instrument: InstrumentId::ALL, ..bill }))
+        }
+        CommandView::BillsRead(read) => Some(Record::BillsRead(read)),
         CommandView::GuardChanged(change) => [change.from, change.to]
             .contains(&GuardState::HardStop)
             .then_some(Record::Guard(change)),

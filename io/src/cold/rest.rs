@@ -13,6 +13,7 @@ use keel_core::event::{
 };
 use keel_core::instrument::{Instrument, InstrumentId, InstrumentStatus, Symbol};
 use keel_core::planted::{Defect, Planted};
+use keel_core::reconcile::bills_until;
 use keel_core::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
@@ -51,7 +52,6 @@ pub struct Rest {
     headroom_at: MonoNanos,
     /// After a refusal for rate, or a failure, nothing is sent before this.
     pause_until: MonoNanos,
-    newest_bill: Option<UnixNanos>,
     /// Whose key it is, as the venue says; 0 when it does not say.
     uid: Option<u64>,
     /// Whether the venue knows the first order of this boot, which has not been sent.
@@ -82,10 +82,6 @@ struct Job {
     asked: MonoNanos,
     tries: u32,
     items: u32,
-    /// What happened from then on, of bills; the same for all its pages.
-    since: UnixNanos,
-    /// The newest bill that it has brought.
-    newest: Option<UnixNanos>,
     cursor: Option<String>,
     pager: Pager,
 }
@@ -103,7 +99,6 @@ enum Ask {
     /// The first order that a boot gives an id to, in this epoch.
     FirstOrder(u32),
     Candles(InstrumentId),
-    Bills,
     Evidence(Query),
 }
 
@@ -119,7 +114,6 @@ impl Ask {
             Self::Holdings => Class::Assets,
             Self::Key => Class::Key,
             Self::Candles(_) => Class::Candles,
-            Self::Bills => Class::Bills,
             Self::Evidence(query) => match query.topic {
                 Topic::OpenOrders => Class::OpenOrders,
                 Topic::Positions => Class::Positions,
@@ -142,7 +136,6 @@ struct Schedule {
     rules: MonoNanos,
     fees: MonoNanos,
     settings: MonoNanos,
-    bills: MonoNanos,
 }
 
 /// Between two readings of the venue's clock.
@@ -153,12 +146,8 @@ const RULES_NS: u64 = 60 * SECONDS;
 const FEES_NS: u64 = 300 * SECONDS;
 /// Between two readings of the account's settings (item 14).
 const SETTINGS_NS: u64 = 600 * SECONDS;
-/// Between two looks for funding and transfers.
-const BILLS_NS: u64 = 60 * SECONDS;
 /// Bars that seed the signals of each instrument.
 const CANDLES: u16 = 100;
-/// Bills are looked for this far before the newest one known.
-const BILLS_OVERLAP_NS: i64 = 600 * SECONDS as i64;
 /// How often a question that brought nothing is asked again before it fails.
 const TRIES_MAX: u32 = 3;
 /// Pause after a refusal for rate: the venue counts by the second.
@@ -190,13 +179,7 @@ impl Rest {
             reference: VecDeque::new(),
             in_flight: None,
             out: VecDeque::new(),
-            schedule: Schedule {
-                clock: never,
-                rules: never,
-                fees: never,
-                settings: never,
-                bills: never,
-            },
+            schedule: Schedule { clock: never, rules: never, fees: never, settings: never },
             settings: None,
             deducts: true,
             holdings: Holdings::default(),
@@ -204,7 +187,6 @@ impl Rest {
             headroom: Rate(E8),
             headroom_at: MonoNanos::ZERO,
             pause_until: MonoNanos::ZERO,
-            newest_bill: None,
             uid: None,
             behind: None,
             refused: None,
@@ -264,10 +246,8 @@ impl Rest {
         (!rules.is_empty() && rules.len() == self.symbols.len()).then_some(rules)
     }
 
-    /// Asks for everything else and begins the schedule. `newest_bill`: what has been booked
-    /// before.
-    pub fn start(&mut self, since: UnixNanos, now: MonoNanos) {
-        self.newest_bill = Some(since);
+    /// Asks for everything else and begins the schedule.
+    pub fn start(&mut self, now: MonoNanos) {
         let signs = self.credentials.is_some();
         for index in 0..self.symbols.len() {
             if signs {
@@ -281,7 +261,6 @@ impl Rest {
             rules: now.after(RULES_NS),
             fees: signed(FEES_NS),
             settings: signed(SETTINGS_NS),
-            bills: signed(BILLS_NS),
         };
     }
 
@@ -347,7 +326,7 @@ impl Rest {
     /// When it wants to be stepped without anything arriving.
     pub fn deadline(&self) -> MonoNanos {
         let s = &self.schedule;
-        let due = s.clock.min(s.rules).min(s.fees).min(s.settings).min(s.bills);
+        let due = s.clock.min(s.rules).min(s.fees).min(s.settings);
         if self.in_flight.is_some() {
             return due;
         }
@@ -399,9 +378,6 @@ impl Rest {
         if due(&mut self.schedule.settings, SETTINGS_NS) {
             self.ask(Ask::Settings);
         }
-        if due(&mut self.schedule.bills, BILLS_NS) {
-            self.ask(Ask::Bills);
-        }
     }
 
     /// Sends the first question that may be sent now.
@@ -419,11 +395,8 @@ impl Rest {
             }
         };
         let Some(mut job) = job else { return false };
-        if job.cursor.is_none() {
-            job.since = self.bills_since();
-        }
-        let call = self.call(&job);
         let utc = self.venue.utc(now);
+        let call = self.call(&job, utc);
         if call.send(client, &self.host, self.credentials.as_ref(), utc, now).is_err() {
             self.again(job, now);
             return false;
@@ -440,7 +413,7 @@ impl Rest {
         true
     }
 
-    fn call(&self, job: &Job) -> Call {
+    fn call(&self, job: &Job, utc: UnixNanos) -> Call {
         let symbol = |id: InstrumentId| self.symbols.get(id.index()).copied();
         let cursor = job.cursor.as_deref();
         let from = |since: UnixNanos| Window { from: Some(since), to: None };
@@ -457,7 +430,6 @@ impl Rest {
                 let window = Window { from: None, to: None };
                 Call::candles(self.symbols[id.index()], Bars::Recent, window, CANDLES)
             }
-            Ask::Bills => Call::bills(from(job.since), cursor),
             Ask::Evidence(query) => match query.topic {
                 Topic::OpenOrders => Call::open_orders(symbol(query.instrument), cursor),
                 Topic::Positions => Call::positions(symbol(query.instrument)),
@@ -465,15 +437,13 @@ impl Rest {
                 Topic::Account => Call::assets(),
                 Topic::Order => Call::order(&self.instance, query.client),
                 Topic::Touch => Call::order_book(self.symbols[query.instrument.index()]),
-                Topic::Bills => Call::bills(from(job.since), cursor),
+                Topic::Bills => {
+                    let to = bills_until(query.since, utc);
+                    Call::bills(Window { to, ..from(query.since) }, cursor)
+                }
                 Topic::Rules => Call::instruments(),
             },
         }
-    }
-
-    fn bills_since(&self) -> UnixNanos {
-        let newest = self.newest_bill.unwrap_or(UnixNanos(0));
-        UnixNanos(newest.0.saturating_sub(BILLS_OVERLAP_NS).max(0))
     }
 
     fn read(
@@ -550,11 +520,6 @@ impl Rest {
             }
             Answer::Events { events, next } => {
                 job.items += events.len() as u32;
-                for event in &events {
-                    if let Event::Bill(bill) = event {
-                        job.newest = job.newest.max(Some(bill.ts));
-                    }
-                }
                 self.out.extend(events);
                 next
             }
@@ -575,8 +540,6 @@ impl Rest {
             job.cursor = Some(cursor);
             return self.front(job);
         }
-        // Only now: a page that fails has the next question begin where this one did.
-        self.newest_bill = self.newest_bill.max(job.newest);
         if let Ask::Evidence(query) = job.ask {
             self.out.push_back(evidence(&query, Phase::End, &job));
         }
@@ -657,8 +620,7 @@ impl Rest {
             | Ask::Holdings
             | Ask::Key
             | Ask::FirstOrder(_)
-            | Ask::Candles(_)
-            | Ask::Bills => {
+            | Ask::Candles(_) => {
                 job.tries = 0;
                 job.cursor = None;
                 self.pause_until = now.after(SECONDS);
@@ -678,16 +640,7 @@ impl Rest {
 impl Job {
     fn new(ask: Ask) -> Self {
         let asked = MonoNanos::ZERO;
-        Self {
-            ask,
-            asked,
-            tries: 0,
-            items: 0,
-            since: UnixNanos(0),
-            newest: None,
-            cursor: None,
-            pager: Pager::default(),
-        }
+        Self { ask, asked, tries: 0, items: 0, cursor: None, pager: Pager::default() }
     }
 }
 
@@ -759,7 +712,6 @@ fn understand(
             bars.pop();
             whole(bars.into_iter().map(Event::Candle).collect())
         }
-        Ask::Bills => paged(job, answers.bills(status, body, directory)?, Event::Bill)?,
         Ask::Evidence(query) => match query.topic {
             Topic::OpenOrders => {
                 paged(job, answers.orders(status, body, directory)?, Event::OrderUpdate)?

@@ -398,7 +398,7 @@ fn open_line(
             }
         }
     }
-    line.rest().start(venue.utc(now), now);
+    line.rest().start(now);
     Ok((line, rules))
 }
 

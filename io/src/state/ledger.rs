@@ -1,7 +1,7 @@
 //! The ledger: what a restart needs of all that was recorded, in the order in which it was.
 //!
-//! One file that only grows: every execution that was booked, the day after each change, and each
-//! stop for good and its end. A record is a length, a number, the CRC of the record before it, a
+//! One file that only grows: every execution and every bill that was booked, the day after each
+//! change, and each stop for good and its end. A record is a length, a number, the CRC of the record before it, a
 //! body, and a CRC over all that; so no record can be changed, dropped or moved unseen. What
 //! `daily_state.json` vouches for is durable: damage there is refused. A damaged tail behind it was
 //! never durable and is cut off; the venue tells its executions again.
@@ -11,7 +11,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use keel_core::command::{Booked, CommandView, Day, GuardChanged};
-use keel_core::event::{Event, FeeSource, Rules};
+use keel_core::event::{Bill, BillKind, BillsRead, Event, FeeSource, Rules};
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::layout::{SLOT_BYTES, Slot};
@@ -42,6 +42,10 @@ pub enum Record {
     Day(Day),
     /// The guard stopped for good, or was rearmed.
     Guard(GuardChanged),
+    /// A bill was booked. It is of no instrument: their numbers are another run's.
+    Bill(Bill),
+    /// Every bill up to a time is booked.
+    BillsRead(BillsRead),
 }
 
 /// What the records of a ledger come to.
@@ -59,6 +63,14 @@ pub struct Kept {
     pub positions: BTreeMap<String, KeptPosition>,
     /// Executions as far back as the venue will be asked for them again, and a few more.
     pub fills: VecDeque<(Booked, Instrument)>,
+    /// Every bill up to here is booked, or was in the balance that the account was found with.
+    pub bills_until: UnixNanos,
+    /// Bills of later, or of a day that has not begun, that are booked.
+    pub bills: Vec<Bill>,
+    /// Bills are recorded: a ledger of an older build has only the days that they made.
+    pub bills_recorded: bool,
+    /// Funding paid on a day that had not begun yet, and which.
+    pub ahead: (i64, Quote),
 }
 
 /// A position, and the rules in whose ticks and lots it is.
@@ -85,6 +97,11 @@ pub(super) struct Found {
 }
 
 impl Kept {
+    /// Nothing recorded yet, of an account that is taken as it is found at `began`.
+    pub fn begun(began: UnixNanos) -> Self {
+        Self { began, bills_until: began, ..Self::default() }
+    }
+
     /// Takes a record in. `at` is when it was made.
     ///
     /// # Errors
@@ -92,26 +109,77 @@ impl Kept {
     pub fn take(&mut self, record: &Record, at: UnixNanos) -> Result<(), &'static str> {
         match record {
             Record::Booked(booked, context) => self.booked(booked, &context.rules)?,
-            Record::Day(day) => self.day_changed(day)?,
+            Record::Day(day) => {
+                if !self.bills_recorded {
+                    self.bills_until = self.bills_until.max(at);
+                }
+                self.day_changed(day)?;
+            }
+            Record::Bill(bill) => self.billed(bill).ok_or("a bill is out of range")?,
+            Record::BillsRead(BillsRead { until }) => {
+                self.bills_recorded = true;
+                self.bills_until = *until;
+                let day = self.day.map_or(i64::MIN, |day| day.day);
+                self.bills.retain(|bill| bill.ts > *until || bill.ts.day() > day);
+            }
             Record::Guard(change) if change.to == GuardState::HardStop => {
                 let reasons = Reasons(change.soft).union(Reasons(change.hard));
                 let since = self.stopped.map_or(at, |stopped| stopped.since);
                 self.stopped = Some(Latch { incident: change.incident, reasons, since });
             }
-            Record::Guard(_) => self.stopped = None,
+            // A rearm measures the drawdown anew, from the first equity that is known. A run that is
+            // up says in its next record of the day which that is.
+            Record::Guard(_) => {
+                self.stopped = None;
+                if let Some(day) = &mut self.day {
+                    day.high_water = Quote::ZERO;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Takes the day in. What funding has cost since the record before it is told nowhere else.
+    /// Takes the day in. In a ledger without bills it alone tells what funding has cost since the
+    /// record before it.
     fn day_changed(&mut self, day: &Day) -> Result<(), &'static str> {
-        let same = self.day.filter(|before| before.day == day.day);
-        let before = same.map_or(Quote::ZERO, |before| before.funding);
+        let known = match &self.day {
+            Some(before) if before.day == day.day => Some(before.funding),
+            _ => (self.ahead.0 == day.day).then_some(self.ahead.1),
+        };
+        let before = known.unwrap_or_default();
         let earned = day.funding.0.checked_sub(before.0);
         let earned = earned.and_then(|cost| self.earned.0.checked_sub(cost));
         self.earned = Quote(earned.ok_or("funding is out of range")?);
         self.day = Some(*day);
         Ok(())
+    }
+
+    /// Takes a bill in, as [`keel_core::ledger::Ledger::bill`] does: the record of the day that
+    /// follows may not have become durable with this one. `None` when a number leaves its range.
+    fn billed(&mut self, bill: &Bill) -> Option<()> {
+        self.bills_recorded = true;
+        self.bills.push(*bill);
+        let (amount, of) = (bill.amount, bill.ts.day());
+        match (bill.kind, &mut self.day) {
+            (BillKind::Funding, day) => {
+                self.earned = Quote(self.earned.0.checked_add(amount.0)?);
+                match day {
+                    Some(day) if day.day == of => {
+                        day.funding = Quote(day.funding.0.checked_sub(amount.0)?);
+                    }
+                    Some(day) if day.day > of => {}
+                    _ if self.ahead.0 < of => self.ahead = (of, Quote(amount.0.checked_neg()?)),
+                    _ if self.ahead.0 == of => {
+                        self.ahead.1 = Quote(self.ahead.1.0.checked_sub(amount.0)?);
+                    }
+                    _ => {}
+                }
+            }
+            (BillKind::Transfer, Some(day)) => *day = with_moved(day, amount)?,
+            (BillKind::Other, Some(day)) => *day = with_moved(day, amount.max(Quote::ZERO))?,
+            (BillKind::Transfer | BillKind::Other, None) => {}
+        }
+        Some(())
     }
 
     fn booked(&mut self, booked: &Booked, rules: &Instrument) -> Result<(), &'static str> {
@@ -145,6 +213,22 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+/// The day with what its losses are measured from moved by money that is no profit; `None` when a
+/// number leaves its range.
+fn with_moved(day: &Day, amount: Quote) -> Option<Day> {
+    let moved = |mark: Quote| mark.0.checked_add(amount.0).map(Quote);
+    let mut week = day.week;
+    for open in week.iter_mut().filter(|open| **open != Quote::ZERO) {
+        *open = moved(*open)?;
+    }
+    let high_water = match day.high_water {
+        Quote::ZERO => Quote::ZERO,
+        high => moved(high)?,
+    };
+    let [equity_open, equity_peak] = [moved(day.equity_open)?, moved(day.equity_peak)?];
+    Some(Day { equity_open, equity_peak, high_water, week, ..*day })
 }
 
 /// The day with one more execution; `None` when a number leaves its range.
@@ -205,7 +289,7 @@ impl LedgerFile {
         let (began, last_crc) = header_of(&header, uid)
             .filter(|_| whole)
             .ok_or_else(|| corrupt(path, "does not begin as the ledger of this account"))?;
-        let kept = Kept { began, ..Kept::default() };
+        let kept = Kept::begun(began);
         let bytes = HEADER_BYTES as u64;
         let mut found = Found { kept, unwritten: Vec::new(), records: 0, bytes, last_crc };
         let mut body = Vec::new();
@@ -345,6 +429,14 @@ fn encode(record: &Record, body: &mut Vec<u8>) {
             CommandView::GuardChanged(*change).encode(&mut slot);
             body.extend_from_slice(&slot);
         }
+        Record::Bill(bill) => {
+            CommandView::BillBooked(*bill).encode(&mut slot);
+            body.extend_from_slice(&slot);
+        }
+        Record::BillsRead(read) => {
+            CommandView::BillsRead(*read).encode(&mut slot);
+            body.extend_from_slice(&slot);
+        }
     }
 }
 
@@ -368,6 +460,8 @@ fn decode(body: &[u8]) -> Option<Record> {
         }
         (CommandView::Day(day), []) => Some(Record::Day(day)),
         (CommandView::GuardChanged(change), []) => Some(Record::Guard(change)),
+        (CommandView::BillBooked(bill), []) => Some(Record::Bill(bill)),
+        (CommandView::BillsRead(read), []) => Some(Record::BillsRead(read)),
         _ => None,
     }
 }

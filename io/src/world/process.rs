@@ -388,7 +388,7 @@ impl Process<'_> {
     /// The rules are known: wires everything, as `crate::topology` does.
     fn go(&mut self, now: MonoNanos) {
         let rules = self.rest.rules().expect("the rules are known");
-        self.rest.start(self.venue.utc(now), now);
+        self.rest.start(now);
         let (market, from_feed) = link("market", 4_096, WhenFull::MarkGap);
         let (private, from_gateway) = link("private", 2_048, WhenFull::HardStop);
         let (outside, from_cold) = link("outside", 2_048, WhenFull::AskFirst);
