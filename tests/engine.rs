@@ -1546,6 +1546,35 @@ fn an_answer_that_has_overtaken_a_frame_drops_nothing() {
     assert_eq!((bench.pulled(), bench.dropped()), (0, vec![]));
 }
 
+/// A hand that traded a contract which is not configured had the bills asked for without end.
+#[test]
+fn a_balance_that_three_passes_over_the_bills_leave_unexplained_pauses_until_it_is_explained() {
+    let pauses = |bench: &Bench| bench.engine.account().balance_unexplained;
+    // Rounding, and the hundred-thousandth part of the balance.
+    const MOST: i64 = 16_100 + 10_000_000;
+    for above in [-MOST - 1, -MOST, MOST] {
+        let mut bench = Bench::running();
+        let before = bench.asked(Topic::Bills);
+        bench.equity = Quote(Quote::usdt(10_000).0 + above);
+        while bench.asked(Topic::Bills) - before <= 3 {
+            assert!(!pauses(&bench), "{above} after {}", bench.asked(Topic::Bills) - before);
+            bench.quiet_seconds(1);
+        }
+        bench.quiet_seconds(2);
+        let beyond = above.abs() > MOST;
+        assert_eq!(pauses(&bench), beyond, "{above}");
+        let state = if beyond { GuardState::SoftPause } else { GuardState::Running };
+        assert_eq!(bench.engine.state(), state);
+        // A bill that is listed at last, and booked, ends it.
+        let mut bill = moved(&bench, BillKind::Funding, 0, 7, 0);
+        bill.amount = Quote(above);
+        bench.bills.push(bill);
+        bench.quiet_seconds(15);
+        assert!(!pauses(&bench) && bench.engine.state() == GuardState::Running, "{above}");
+        bench.replay();
+    }
+}
+
 #[test]
 fn a_balance_that_stays_off_by_the_same_amount_has_bills_asked_for() {
     // Funding at an odd time was booked by the minute's look for bills, up to a minute late.

@@ -158,10 +158,11 @@ impl Bench {
         let day_ns = UnixNanos::DAY;
         let left_ns = day_ns - self.utc().0.rem_euclid(day_ns);
         let then = self.now.after(left_ns.unsigned_abs());
-        // In leaps that no fee is too old for.
+        // In leaps that neither fees nor settings are too old for.
         while self.now < then {
             self.now = self.now.after(then.since(self.now).min(600 * SECONDS));
             self.fees();
+            self.settings(5);
             self.sync();
         }
         self.quiet_seconds(8);

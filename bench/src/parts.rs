@@ -79,6 +79,7 @@ pub fn account(now: MonoNanos) -> AccountView {
         margin_ratio: Some(Rate::ZERO),
         leverage: 5,
         settings_fit: Some(true),
+        settings_at: now,
         ..AccountView::EMPTY
     }
 }

@@ -88,6 +88,9 @@ pub struct Engine<'m, G> {
     above: Quote,
     above_since: MonoNanos,
     bills_at: MonoNanos,
+    /// The number of passes over the bills when the balances began to differ; `None` while they
+    /// agree.
+    off_since_pass: Option<u32>,
     /// Since when this run knows that the last one may have left creates on their way; `None`
     /// once they can no longer appear and the venue's list has been read.
     dirty_since: Option<MonoNanos>,
@@ -176,6 +179,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             above: Quote::ZERO,
             above_since: MonoNanos::ZERO,
             bills_at: MonoNanos::ZERO,
+            off_since_pass: None,
             dirty_since: None,
             woken: None,
             public_live: false,
@@ -285,6 +289,8 @@ impl<'m, G: Gate> Engine<'m, G> {
         digest.fold_signed(self.above.0);
         digest.fold(self.above_since.0);
         digest.fold(self.bills_at.0);
+        digest.fold(self.off_since_pass.map_or(u64::MAX, u64::from));
+        digest.fold(u64::from(self.account.balance_unexplained));
         self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
         digest.value()
     }
@@ -353,7 +359,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::RestoreBillsRead(read) => self.reconcile.restore_bills(read.until),
             Event::Operator(operator) => self.operator(operator, now, out),
             Event::Health(health) => self.health(health, now),
-            Event::Settings(settings) => self.settings(settings),
+            Event::Settings(settings) => self.settings(settings, now),
             Event::Bill(bill) => self.bill(bill, out),
             Event::TouchReport(report) => return self.touch_report(report, now),
             Event::Timer(_) | Event::Refused(_) => return Touched::Nothing,
@@ -414,6 +420,11 @@ impl<'m, G: Gate> Engine<'m, G> {
 
     fn evidence(&mut self, evidence: &Evidence, now: MonoNanos) {
         self.reconcile.on_evidence(evidence, &mut self.orders, &self.ledger, now);
+        let bills_read = evidence.topic == Topic::Bills && evidence.phase == Phase::End;
+        if bills_read && self.off_since_pass.is_some() {
+            // Whether they have explained it shows in the next statement of the balance.
+            self.reconcile.want_account(now);
+        }
         if evidence.topic == Topic::Touch && evidence.phase != Phase::Begin {
             self.touch_answered(evidence);
         }

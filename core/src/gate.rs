@@ -220,6 +220,10 @@ pub struct AccountView {
     pub leverage: u16,
     /// Settings are as configured; `None` while unread.
     pub settings_fit: Option<bool>,
+    /// When they were read.
+    pub settings_at: MonoNanos,
+    /// The venue's balance stays off ours, and its bills do not explain it.
+    pub balance_unexplained: bool,
     /// Orders that may be live or in flight, all instruments.
     pub open_orders: u32,
     /// How many of them are of unknown outcome.
@@ -357,6 +361,8 @@ impl AccountView {
         margin_ratio: None,
         leverage: 0,
         settings_fit: None,
+        settings_at: MonoNanos::ZERO,
+        balance_unexplained: false,
         open_orders: 0,
         unknown_orders: 0,
         journal_lag_ns: 0,

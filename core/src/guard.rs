@@ -326,6 +326,10 @@ slot_enum! {
         CreatesPerDay = 33 "creates_per_day",
         /// The venue's own switch was armed and is no longer confirmed.
         DeadMan = 34 "dead_man",
+        /// The account's settings have not been read for too long.
+        SettingsStale = 35 "settings_stale",
+        /// The venue's balance stays off ours, and its bills do not explain it.
+        BalanceUnexplained = 36 "balance_unexplained",
         /// The engine's process died, or a thread of it turned no more.
         EngineLost = 40 "engine_lost",
     }

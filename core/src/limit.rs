@@ -170,6 +170,8 @@ limits! {
         "risk/src/gate.rs" "fees_missing_pause_at_once_and_stop_after_three_minutes";
     fee_age_hard_s Lower Stop(Reason::FeeUnresolved)
         "risk/src/gate.rs" "fee_rates_not_confirmed_for_fifteen_minutes_stop";
+    settings_age_max_s Lower Pause(Reason::SettingsStale)
+        "risk/src/health.rs" "settings_of_the_account_that_are_not_read_any_more_pause";
     book_silence_ms Lower PauseInstrument(Reason::BookStale)
         "risk/src/health.rs" "an_instrument_is_not_quoted_on_a_stale_book_ticker_or_rules";
     ticker_silence_ms Lower PauseInstrument(Reason::TickerStale)

@@ -343,6 +343,9 @@ params! {
             [secs(180)], [secs(180)], secs(1), secs(3_600);
         /// Age of fee rates beyond which the stop is hard.
         fee_age_hard_s: u64, Unit::Seconds, one, [secs(900)], [secs(900)], secs(1), secs(86_400);
+        /// Age of the account's settings beyond which nothing is quoted: three readings missed.
+        settings_age_max_s: u64, Unit::Seconds, one,
+            [secs(1_800)], [secs(1_800)], secs(1), secs(86_400);
         /// Silence of the books topic.
         book_silence_ms: u64, Unit::Millis, one, [ms(1_500)], [ms(1_500)], ms(100), ms(60_000);
         /// Silence of the ticker topic.

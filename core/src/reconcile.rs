@@ -255,6 +255,11 @@ impl<'m> Reconcile<'m> {
         self.hasten(BILLS, now);
     }
 
+    /// The account is wanted now.
+    pub fn want_account(&mut self, now: MonoNanos) {
+        self.schedule(ACCOUNT, now);
+    }
+
     /// Fills are wanted now.
     pub fn want_fills(&mut self, now: MonoNanos) {
         self.hasten(FILLS, now);

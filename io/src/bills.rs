@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
-use keel_net::bitget::rest::{Answers, Call, Pager, Turn, Window};
+use keel_net::bitget::rest::{Answers, Call, Pager, Records, Turn, Window};
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
 use keel_net::driver::Poller;
@@ -40,8 +40,8 @@ pub fn fetch(setup: &Setup, day: i64) -> Result<String, StartError> {
         match line.asks().state {
             State::Done => return Ok(format!("[{}]\n", line.asks().bodies.join(",\n"))),
             State::Failed => return Err(StartError::Venue(line.asks().trouble.clone())),
-            State::Clock | State::Records if began.elapsed() < PATIENCE => {}
-            State::Clock | State::Records => {
+            State::Clock | State::Records(_) if began.elapsed() < PATIENCE => {}
+            State::Clock | State::Records(_) => {
                 let unopened = line.last_error().map(str::to_owned);
                 let why = unopened.unwrap_or_else(|| line.asks().trouble.clone());
                 return Err(StartError::Venue(format!("not all records came in time: {why}")));
@@ -86,7 +86,7 @@ struct Asking {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Clock,
-    Records,
+    Records(Records),
     Done,
     Failed,
 }
@@ -125,7 +125,7 @@ impl Asking {
     fn call(&self) -> Option<Call> {
         let call = match self.state {
             State::Clock => Call::server_time(),
-            State::Records => Call::bills(self.day, self.cursor.as_deref()),
+            State::Records(of) => Call::bills(of, self.day, self.cursor.as_deref()),
             State::Done | State::Failed => return None,
         };
         assert!(call.method == Method::Get, "a statement is read");
@@ -157,7 +157,7 @@ impl Asking {
             let utc = self.answers.server_time(status, body).map_err(|error| error.to_string())?;
             let half = i64::try_from(now.since(asked) / 2).unwrap_or(0);
             self.clock.set(UnixNanos(utc.0.saturating_add(half)), now);
-            self.state = State::Records;
+            self.state = State::Records(Records::Product);
             return Ok(());
         }
         // Read as the engine reads them, though the text is what is kept.
@@ -166,6 +166,10 @@ impl Asking {
         self.bodies.push(String::from_utf8_lossy(body).into_owned());
         match turn {
             Ok(Turn::Next(cursor)) => self.cursor = Some(cursor),
+            Ok(Turn::End) if self.state == State::Records(Records::Product) => {
+                self.state = State::Records(Records::Other);
+                (self.cursor, self.pager) = (None, Pager::default());
+            }
             Ok(Turn::End) => self.state = State::Done,
             Err(error) => {
                 self.trouble = format!("the venue's list has no end: {error:?}");
@@ -260,16 +264,23 @@ mod tests {
     fn every_page_of_the_day_is_asked_for_by_gets_and_kept_as_it_came() {
         let mut asking = asking();
         let (first, second, end) = (page(2, "2"), page(1, "1"), page(0, "1"));
-        for (body, cursor) in [(&first, None), (&second, Some("2")), (&end, Some("1"))] {
+        let product = [(&first, None), (&second, Some("2")), (&end, Some("1"))];
+        let other = [(&first, None), (&end, Some("2"))];
+        let both = [("USDT-FUTURES", &product[..]), ("OTHER", &other[..])];
+        let asked = both.iter().flat_map(|(of, pages)| pages.iter().map(move |page| (*of, *page)));
+        for (of, (body, cursor)) in asked {
             let call = asking.call().expect("a question");
             assert_eq!(call.method, Method::Get);
+            assert!(call.query.starts_with(&format!("category={of}&")), "{}", call.query);
             assert!(call.query.contains("startTime=1795737600000&endTime=1795823999999"));
             let asked = call.query.split("cursor=").nth(1);
             assert_eq!(asked, cursor, "{}", call.query);
             asking.understand(200, body, NOW, NOW).expect("a page");
         }
         assert_eq!((asking.state, asking.call()), (State::Done, None));
-        let bodies = [first, second, end].map(|body| String::from_utf8(body).expect("text"));
+        let bodies = [&first, &second, &end, &first, &end]
+            .map(Clone::clone)
+            .map(|body| String::from_utf8(body).expect("text"));
         assert_eq!(asking.bodies, bodies);
     }
 

@@ -42,6 +42,7 @@ impl Desk {
                 margin_ratio: Some(Rate::ZERO),
                 leverage: 5,
                 settings_fit: Some(true),
+                settings_at: Self::NOW,
                 ..AccountView::EMPTY
             },
             instruments: [InstrumentView {

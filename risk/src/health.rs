@@ -32,6 +32,10 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     soft(creates >= params.creates_per_day_soft(), Reason::CreatesPerDay);
     soft(dead_man_lapsed(account, now), Reason::DeadMan);
     soft(account.settings_fit.is_none(), Reason::Starting);
+    let settings_age_ns = now.since(account.settings_at);
+    let old = settings_age_ns > params.settings_age_max_s();
+    soft(account.settings_fit.is_some() && old, Reason::SettingsStale);
+    soft(account.balance_unexplained, Reason::BalanceUnexplained);
     soft(account.ready && account.leverage == 0, Reason::AccountUnknown);
     let mut hard = |cause: bool, reason: Reason| {
         if cause {
@@ -113,7 +117,9 @@ pub fn deadline(view: &View<'_>, now: MonoNanos) -> MonoNanos {
         MonoNanos::ZERO => MonoNanos::ZERO,
         at => at.after(COUNTDOWN_LAPSE_NS + 1),
     };
-    for ends in [silent, account.cancel_pause_until, account.reject_pause_until, lapses] {
+    let settings = account.settings_at.after(params.settings_age_max_s() + 1);
+    let pauses = [account.cancel_pause_until, account.reject_pause_until];
+    for ends in [silent, pauses[0], pauses[1], lapses, settings] {
         if ends > now {
             first = first.min(ends);
         }
@@ -187,6 +193,27 @@ mod tests {
             let silence = (12 * SECONDS as i64 + beyond).unsigned_abs();
             desk.account.private_at = MonoNanos(NOW.0 - silence);
         });
+    }
+
+    /// They were read every ten minutes, and nobody noticed when they were not.
+    #[test]
+    fn settings_of_the_account_that_are_not_read_any_more_pause() {
+        boundary(Reason::SettingsStale, GuardState::SoftPause, |desk, beyond| {
+            let age = (1_800 * SECONDS as i64 + beyond).unsigned_abs();
+            desk.account.settings_at = MonoNanos(NOW.0 - age);
+        });
+        let mut desk = Desk::fine();
+        (desk.account.settings_fit, desk.account.settings_at) = (None, MonoNanos::ZERO);
+        assert!(!opinion(&desk.view(), NOW).soft.contains(Reason::SettingsStale), "never read");
+        desk.account.settings_at = MonoNanos(NOW.0 - 1_800 * SECONDS + 7);
+        assert!(deadline(&desk.view(), NOW) <= NOW.after(8), "it is looked at in time");
+    }
+
+    #[test]
+    fn a_balance_that_no_bill_explains_pauses() {
+        let mut desk = Desk::fine();
+        desk.account.balance_unexplained = true;
+        assert!(opinion(&desk.view(), NOW).soft.contains(Reason::BalanceUnexplained));
     }
 
     #[test]

@@ -144,6 +144,7 @@ fn well(now: MonoNanos) -> AccountView {
         margin_ratio: Some(Rate::ZERO),
         leverage: 5,
         settings_fit: Some(true),
+        settings_at: now,
         ..AccountView::EMPTY
     }
 }

@@ -299,7 +299,6 @@ impl<'m> Paper<'m> {
 /// Requests that arrive, and what the tape does.
 impl Paper<'_> {
     fn begin(&mut self, now: MonoNanos) {
-        self.out.push_back(Event::Settings(Settings::FIT));
         self.tell_fees(now);
         let measure = Measure::OrderEntry;
         self.out.push_back(Event::Health(Health { measure, value: 0 }));
@@ -484,6 +483,8 @@ impl Paper<'_> {
 
     fn tell_fees(&mut self, now: MonoNanos) {
         self.fees_at = now.after(FEES_NS);
+        // Both are as they are configured, and a venue is asked for both again and again.
+        self.out.push_back(Event::Settings(Settings::FIT));
         let Terms { maker, taker, .. } = self.terms;
         self.out.extend(self.account.fees(maker, taker).map(Event::FeeRate));
     }

@@ -248,17 +248,34 @@ impl<G: Gate> Engine<'_, G> {
 
     /// A balance that stays off ours by the same amount has no execution on its way that would
     /// explain it: money has moved by something else, such as a funding at an odd time. Its bill is
-    /// asked for; nothing is booked without one.
+    /// asked for; nothing is booked without one. When some passes over the bills do not explain
+    /// it, somebody trades or pays here that nothing is known of.
     fn compare_balance(&mut self, stated: Quote, now: MonoNanos) {
         let ours = self.ledger.balance().unwrap_or(stated);
         let above = Quote(stated.0.saturating_sub(ours.0));
         if above != self.above {
             (self.above, self.above_since) = (above, now);
         }
-        let stays = now.since(self.above_since) >= ON_ITS_WAY_NS;
-        if stays && above.0.unsigned_abs() > self.rounding() && now >= self.bills_at {
+        let off = above.0.unsigned_abs();
+        if off <= self.rounding() {
+            self.off_since_pass = None;
+            self.account.balance_unexplained = false;
+            return;
+        }
+        let passes = self.reconcile.bill_passes();
+        let since = *self.off_since_pass.get_or_insert(passes);
+        if now.since(self.above_since) < ON_ITS_WAY_NS {
+            return;
+        }
+        if now >= self.bills_at {
             self.bills_at = now.after(BILLS_AGAIN_NS);
             self.reconcile.want_bills(now);
+        }
+        // The first of them may have been asked before.
+        let searched = passes.wrapping_sub(since) > BILL_PASSES && self.ledger.fees_missing() == 0;
+        let matters = off > self.rounding() + ours.0.unsigned_abs() / UNEXPLAINED_PART;
+        if searched {
+            self.account.balance_unexplained = matters;
         }
     }
 
@@ -271,7 +288,8 @@ impl<G: Gate> Engine<'_, G> {
             .fold(FEES_ROUNDED, |sum, unit| sum.saturating_add(unit.saturating_mul(COST_ROUNDED)))
     }
 
-    pub(super) fn settings(&mut self, settings: &Settings) {
+    pub(super) fn settings(&mut self, settings: &Settings, now: MonoNanos) {
+        self.account.settings_at = now;
         if settings.leverage > 0 {
             self.account.leverage = settings.leverage;
         }
@@ -477,6 +495,13 @@ const COST_ROUNDED: u64 = 16;
 
 /// An execution may come this much later than the balance that it led to.
 const ON_ITS_WAY_NS: u64 = crate::units::SECONDS;
+
+/// Passes over the bills that must leave a difference of balances unexplained before it pauses.
+const BILL_PASSES: u32 = 3;
+
+/// A difference of no more than this part of the balance does not pause: what closed parts of a
+/// position are rounded apart by adds up while it is never flat.
+const UNEXPLAINED_PART: u64 = 100_000;
 
 /// A bill may be listed later than its money moves: it is asked for again this much later.
 const BILLS_AGAIN_NS: u64 = 10 * crate::units::SECONDS;

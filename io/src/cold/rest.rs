@@ -17,7 +17,7 @@ use keel_core::reconcile::bills_until;
 use keel_core::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
-    AccountSettings, Answers, Bars, Call, Holdings, Page, Pager, RestError, Turn, Window,
+    AccountSettings, Answers, Bars, Call, Holdings, Page, Pager, Records, RestError, Turn, Window,
 };
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
@@ -82,6 +82,10 @@ struct Job {
     asked: MonoNanos,
     tries: u32,
     items: u32,
+    /// Its begin has been told.
+    begun: bool,
+    /// Which records of money it is at.
+    records: Records,
     cursor: Option<String>,
     pager: Pager,
 }
@@ -274,7 +278,7 @@ impl Rest {
                 let about = |query: &Query| (query.topic, query.instrument, query.client);
                 let same = |job: &&mut Job| {
                     let Ask::Evidence(other) = &job.ask else { return false };
-                    job.cursor.is_none() && about(other) == about(&query)
+                    !job.begun && about(other) == about(&query)
                 };
                 let job = Job::new(Ask::Evidence(query));
                 match self.evidence.iter_mut().find(same) {
@@ -403,7 +407,7 @@ impl Rest {
         }
         self.counters.sent += 1;
         self.budget.sent(job.ask.class(), now);
-        if job.cursor.is_none() {
+        if !std::mem::replace(&mut job.begun, true) {
             job.asked = now;
             if let Ask::Evidence(query) = job.ask {
                 self.out.push_back(evidence(&query, Phase::Begin, &job));
@@ -439,7 +443,7 @@ impl Rest {
                 Topic::Touch => Call::order_book(self.symbols[query.instrument.index()]),
                 Topic::Bills => {
                     let to = bills_until(query.since, utc);
-                    Call::bills(Window { to, ..from(query.since) }, cursor)
+                    Call::bills(job.records, Window { to, ..from(query.since) }, cursor)
                 }
                 Topic::Rules => Call::instruments(),
             },
@@ -540,6 +544,11 @@ impl Rest {
             job.cursor = Some(cursor);
             return self.front(job);
         }
+        if job.is_of_bills() && job.records == Records::Product {
+            // What belongs to no product, such as a transfer, may stand apart.
+            (job.records, job.cursor, job.pager) = (Records::Other, None, Pager::default());
+            return self.front(job);
+        }
         if let Ask::Evidence(query) = job.ask {
             self.out.push_back(evidence(&query, Phase::End, &job));
         }
@@ -621,8 +630,7 @@ impl Rest {
             | Ask::Key
             | Ask::FirstOrder(_)
             | Ask::Candles(_) => {
-                job.tries = 0;
-                job.cursor = None;
+                (job.tries, job.begun, job.cursor) = (0, false, None);
                 self.pause_until = now.after(SECONDS);
                 self.reference.push_back(job);
             }
@@ -638,9 +646,14 @@ impl Rest {
 }
 
 impl Job {
+    fn is_of_bills(&self) -> bool {
+        matches!(self.ask, Ask::Evidence(query) if query.topic == Topic::Bills)
+    }
+
     fn new(ask: Ask) -> Self {
         let asked = MonoNanos::ZERO;
-        Self { ask, asked, tries: 0, items: 0, cursor: None, pager: Pager::default() }
+        let (begun, records, cursor, pager) = (false, Records::Product, None, Pager::default());
+        Self { ask, asked, tries: 0, items: 0, begun, records, cursor, pager }
     }
 }
 
@@ -825,7 +838,7 @@ mod tests {
             rest.query(ask(pass, Topic::Order, 2));
             rest.query(ask(pass, Topic::Fills, 0));
             // Of this one a first page has been read.
-            rest.evidence[2].cursor = Some("77".to_owned());
+            rest.evidence[2].begun = true;
         }
         let waiting = rest.evidence.iter().map(|job| job.ask);
         let [first, last] = [1, 99];

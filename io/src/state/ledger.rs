@@ -1,10 +1,10 @@
 //! The ledger: what a restart needs of all that was recorded, in the order in which it was.
 //!
 //! One file that only grows: every execution and every bill that was booked, the day after each
-//! change, and each stop for good and its end. A record is a length, a number, the CRC of the record before it, a
-//! body, and a CRC over all that; so no record can be changed, dropped or moved unseen. What
-//! `daily_state.json` vouches for is durable: damage there is refused. A damaged tail behind it was
-//! never durable and is cut off; the venue tells its executions again.
+//! change, and each stop for good and its end. A record is a length, a number, the CRC of the
+//! record before it, a body, and a CRC over all that; so no record can be changed, dropped or moved
+//! unseen. What `daily_state.json` vouches for is durable: damage there is refused. A damaged tail
+//! behind it was never durable and is cut off; the venue tells its executions again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufReader, Read};
@@ -127,8 +127,8 @@ impl Kept {
                 let since = self.stopped.map_or(at, |stopped| stopped.since);
                 self.stopped = Some(Latch { incident: change.incident, reasons, since });
             }
-            // A rearm measures the drawdown anew, from the first equity that is known. A run that is
-            // up says in its next record of the day which that is.
+            // A rearm measures the drawdown anew, from the first equity that is known. A run that
+            // is up says in its next record of the day which that is.
             Record::Guard(_) => {
                 self.stopped = None;
                 if let Some(day) = &mut self.day {

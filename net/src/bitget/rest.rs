@@ -27,7 +27,7 @@ mod call;
 mod page;
 mod send;
 
-pub use call::{Bars, Call, Window};
+pub use call::{Bars, Call, Records, Window};
 pub use page::{PAGES_MAX, Page, Pager, PagingError, Turn};
 
 /// Reads answers. Buffers are its own and are used again.

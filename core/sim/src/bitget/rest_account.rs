@@ -94,7 +94,8 @@ pub(super) fn fee_rate(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
 /// Records of money, newest first.
 pub(super) fn financial_records(hall: &mut Hall, call: &Call) -> Result<String, Reject> {
     let params = &call.params;
-    let futures = is_futures(params)?;
+    let other = params.text("category").is_some_and(|it| it.eq_ignore_ascii_case(OTHER));
+    let asked = if other { Some(OTHER) } else { is_futures(params)?.then_some(CATEGORY) };
     let coin = params.text("coin").is_none_or(|coin| coin.eq_ignore_ascii_case(MARGIN_COIN));
     let kind = params.text("type");
     let one = instrument_if_any(&hall.venue, params)?;
@@ -105,7 +106,7 @@ pub(super) fn financial_records(hall: &mut Hall, call: &Call) -> Result<String, 
     let rows: Vec<_> = bills
         .iter()
         .rev()
-        .filter(|bill| futures && coin && bill.id < before)
+        .filter(|bill| asked == Some(category_of(bill)) && coin && bill.id < before)
         .filter(|bill| kind.as_deref().is_none_or(|kind| kind == bill_word(bill)))
         .filter(|bill| one.is_none_or(|id| bill.instrument == Some(id)))
         .filter(|bill| from.is_none_or(|from| bill.at >= from))
@@ -198,6 +199,23 @@ fn bitcoin(venue: &Venue) -> Option<Price> {
     venue.find("BTCUSDT").map(|id| venue.instrument(id).marks.index)
 }
 
+/// Under which category a record is listed: a transfer is of no product.
+const fn category_of(bill: &Bill) -> &'static str {
+    match bill.kind {
+        BillKind::TransferIn | BillKind::TransferOut => OTHER,
+        BillKind::Opened(_)
+        | BillKind::Closed(_)
+        | BillKind::FundingIn
+        | BillKind::FundingOut
+        | BillKind::Margin
+        | BillKind::LeverageMargin
+        | BillKind::Insurance => CATEGORY,
+    }
+}
+
+/// The category of records that are of no product.
+const OTHER: &str = "OTHER";
+
 /// The word of a record, of the venue's enumeration of record types. Those of positions with a
 /// margin of their own stand in its enumeration of tax records.
 fn bill_word(bill: &Bill) -> Cow<'static, str> {
@@ -279,7 +297,7 @@ struct BillRow<'a> {
 impl<'a> BillRow<'a> {
     fn of(bill: &Bill, venue: &'a Venue) -> Self {
         Self {
-            category: CATEGORY,
+            category: category_of(bill),
             id: bill.id.to_string(),
             symbol: bill.instrument.map_or("", |id| &venue.instrument(id).rules.symbol),
             coin: MARGIN_COIN,

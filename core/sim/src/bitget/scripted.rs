@@ -995,7 +995,12 @@ fn private_rest_answers_have_the_recorded_fields() {
     let bill = ["amount", "balance", "category", "coin", "fee", "id", "symbol", "ts", "type"];
     assert_eq!(keys(&page["list"]), bill);
     let list = page["list"].as_array().unwrap();
-    assert_eq!(list.last().unwrap()["type"], "TRANSFER_IN", "newest first");
+    assert!(list.iter().all(|row| row["category"] == "USDT-FUTURES"), "{list:?}");
+    assert_eq!(list.last().unwrap()["type"], "BUY_DEAL");
+    // A transfer is of no product: it stands where the documentation has a category for that.
+    let other = stage.get(Some(&manual), &records.replace("USDT-FUTURES", "OTHER"));
+    let (row, size) = (&other["list"][0], other["list"].as_array().unwrap().len());
+    assert_eq!((&row["type"], &row["category"], size), (&"TRANSFER_IN".into(), &"OTHER".into(), 1));
     let next = format!("{records}&cursor={}", page["cursor"].as_str().unwrap());
     assert_eq!(stage.get(Some(&manual), &next), json!({ "list": [], "cursor": null }));
 }

@@ -38,6 +38,15 @@ pub enum Bars {
     History,
 }
 
+/// Which records of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// Those of the product that is traded.
+    Product,
+    /// Those of no product (documented, category `OTHER`): where transfers stand is not said.
+    Other,
+}
+
 /// From when to when, both included where given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
@@ -141,8 +150,12 @@ impl Call {
     }
 
     /// Movements of money, a page at a time; 20/s.
-    pub fn bills(window: Window, cursor: Option<&str>) -> Self {
-        let mut query = product() + "&coin=USDT";
+    pub fn bills(of: Records, window: Window, cursor: Option<&str>) -> Self {
+        let category = match of {
+            Records::Product => product(),
+            Records::Other => "category=OTHER".to_owned(),
+        };
+        let mut query = category + "&coin=USDT";
         window.push(&mut query);
         Self::get("/api/v3/account/financial-records", with_cursor(&query, cursor), true)
     }
