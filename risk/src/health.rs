@@ -206,7 +206,7 @@ mod tests {
         (desk.account.settings_fit, desk.account.settings_at) = (None, MonoNanos::ZERO);
         assert!(!opinion(&desk.view(), NOW).soft.contains(Reason::SettingsStale), "never read");
         desk.account.settings_at = MonoNanos(NOW.0 - 1_800 * SECONDS + 7);
-        assert!(deadline(&desk.view(), NOW) <= NOW.after(8), "it is looked at in time");
+        assert_eq!(deadline(&desk.view(), NOW), NOW.after(MILLIS), "it is looked at in time");
     }
 
     #[test]
