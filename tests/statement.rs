@@ -51,7 +51,7 @@ fn a_day_is_compared_with_what_the_venue_tells_a_key_that_only_reads() {
         venue.admin("POST", "/admin/settle-funding", &json!({ "symbol": symbol }));
     }
     // A run that ends before it has booked them is not asked about here.
-    wait(Duration::from_secs(75), "the funding is booked", || {
+    wait(Duration::from_secs(150), "the funding is booked", || {
         let status = ended(path, &["status", "--json", "--run-dir", "run"]);
         let status: Value = serde_json::from_str(&status.out).unwrap_or_default();
         let money = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());

@@ -265,9 +265,10 @@ impl Rig {
         assert_eq!(led, Led::default(), "time alone moves no quote");
     }
 
-    /// Marks, rules and a word on the private stream, so that none grows old.
+    /// Marks, rules, settings and a word on the private stream, so that none grows old.
     fn refresh(&mut self) {
         self.tell(trader::account(Source::Push, self.now));
+        self.ends.cold.tell(trader::settings(), self.now);
         let rules: Vec<Event> = self.ends.cold.rules().collect();
         for (place, event) in rules.into_iter().enumerate() {
             self.ends.cold.tell(event, self.now);

@@ -129,7 +129,7 @@ impl Cold {
             taker: Rate::bps(3),
             source: FeeSource::Venue,
         }));
-        events.push(Event::Settings(Settings { leverage: 5, uid: 1, ..Settings::FIT }));
+        events.push(settings());
         events
     }
 
@@ -243,6 +243,11 @@ impl Cold {
         }
         self.tell(evidence(Phase::End, items), now);
     }
+}
+
+/// An account as it should be.
+pub fn settings() -> Event {
+    Event::Settings(Settings { leverage: 5, uid: 1, ..Settings::FIT })
 }
 
 /// What the venue says of the account, as an event.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::policy::{Own, Policy};
 use super::tap::{Message, Tap};
+use crate::exit::Exit;
 
 /// Why a drill could not be carried out. The item fails with it.
 #[derive(Debug, thiserror::Error)]
@@ -221,14 +222,23 @@ impl Stage {
         Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 
-    /// What a run tells of itself, as `keel status --json` has it.
+    /// What a run tells of itself, as `keel status --json` has it. One that quotes may have no
+    /// figures yet, and refuses until it has them.
     ///
     /// # Errors
     /// When it does not answer.
     pub fn status(&self, run: &str) -> Result<Value, Trouble> {
-        let (code, out) = self.keel(&["status", "--json", "--run-dir", run])?;
-        serde_json::from_str(&out)
-            .map_err(|_| Trouble::Unexpected(format!("keel status: exit code {code:?}: {out}")))
+        let mut told = None;
+        wait(FIGURES_MAX, "figures of the run", || {
+            let (code, out) = self.keel(&["status", "--json", "--run-dir", run])?;
+            told = serde_json::from_str(&out).ok();
+            match code {
+                Some(REFUSED) => Ok(false),
+                _ if told.is_some() => Ok(true),
+                _ => Err(Trouble::Unexpected(format!("keel status: exit code {code:?}: {out}"))),
+            }
+        })?;
+        Ok(told.unwrap_or_default())
     }
 
     /// Starts the engine on `venue`, without a guardian, as the configuration has it but for `own`;
@@ -348,6 +358,11 @@ impl Stage {
         Process::found(trace).map(|process| self.engine_in(process, run))
     }
 }
+
+/// A run has its first figures in this time.
+const FIGURES_MAX: Duration = Duration::from_secs(30);
+/// The exit code of `keel status` that is refused.
+const REFUSED: i32 = Exit::Usage as i32;
 
 /// For engines that nobody guards.
 const UNGUARDED: Own<'_> = Own {

@@ -12,7 +12,7 @@ use super::{Evidence, Own, Stage};
 
 /// Turns that are asked for, and how long they may take.
 const FLIPS: u64 = 1_000;
-const LONGEST_NS: u64 = 7_200 * SECONDS;
+const LONGEST_NS: u64 = 4_800 * SECONDS;
 /// What the price moves by, in millionths: from one side of its average to the other.
 const MOVE_PPM: u32 = 2_600;
 /// How long a turn is waited for before the price moves on.
