@@ -151,11 +151,13 @@ impl JournalAgent {
     }
 
     fn close(&mut self, now: MonoNanos) {
-        let Some(recorder) = self.recorder.take() else { return };
+        let Some(mut recorder) = self.recorder.take() else { return };
+        // First: an execution of the last moment is counted once it is durable.
+        let committed = recorder.commit(now);
         let last = recorder.snapshot(now.since(self.started), now);
         // Acquire: pairs with the engine agent's store before it dropped its links.
         let clean = self.verified.load(Ordering::Acquire);
-        let closed = recorder.close(clean, now);
+        let closed = committed.and_then(|()| recorder.close(clean, now));
         self.end(Records { closed, last });
     }
 
