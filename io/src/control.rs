@@ -7,9 +7,8 @@
 pub mod client;
 pub mod status;
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -119,12 +118,7 @@ impl Control {
     /// What the system says.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join(SOCKET);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(os::short_path(&File::open(dir)?, SOCKET))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        let listener = os::listen(dir, SOCKET)?;
         listener.set_nonblocking(true)?;
         let (clients, refused, counted) = (Vec::new(), Vec::new(), (MonoNanos(0), 0));
         Ok(Self { listener, path, clients, next: 0, refused, counted, untold: 0 })
@@ -301,6 +295,7 @@ pub fn refusal(why: &str) -> Value {
 mod tests {
     use super::*;
     use std::io::{BufRead, BufReader};
+    use std::os::unix::fs::PermissionsExt;
 
     const NOW: MonoNanos = MonoNanos(SECONDS);
 

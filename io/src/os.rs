@@ -1,11 +1,11 @@
 //! The few calls of the operating system that std lacks, and what `/proc` says of this process.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use keel_net::sync::atomic::AtomicU64;
@@ -103,8 +103,32 @@ pub fn is_own(user: u32) -> bool {
     user == effective_user() || user == 0
 }
 
+/// Listens at a socket of this name in `dir`, for this user alone. One that a dead process has left
+/// there is replaced: the directory is the caller's.
+///
+/// # Errors
+/// What the system says.
+pub fn listen(dir: &Path, name: &str) -> io::Result<UnixListener> {
+    let path = dir.join(name);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(short_path(&File::open(dir)?, name))?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Connects to the socket of this name in `dir`.
+///
+/// # Errors
+/// What the system says; `NotFound` or `ConnectionRefused` when nobody listens there.
+pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
+    UnixStream::connect(short_path(&File::open(dir)?, name))
+}
+
 /// The path of a socket in an open directory, as short as a socket's name must be.
-pub fn short_path(dir: &File, name: &str) -> PathBuf {
+fn short_path(dir: &File, name: &str) -> PathBuf {
     Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
 }
 
@@ -233,7 +257,7 @@ pub fn lock_holder(path: &Path) -> io::Result<u32> {
         let process = words.nth(2)?.parse().ok().filter(|&id| id > 0);
         if flock && words.next()? == name { process } else { None }
     };
-    let table = std::fs::read_to_string("/proc/locks")?;
+    let table = fs::read_to_string("/proc/locks")?;
     table.lines().find_map(holder).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
@@ -270,19 +294,19 @@ impl Figures {
     }
 
     fn at(dir: &str) -> Option<Self> {
-        let status = std::fs::read_to_string(format!("{dir}/status")).ok()?;
+        let status = fs::read_to_string(format!("{dir}/status")).ok()?;
         let figure = |name: &str| {
             let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
             rest.trim().trim_end_matches(" kB").parse().ok()
         };
-        let open_files = std::fs::read_dir(format!("{dir}/fd")).map_or(0, Iterator::count) as u64;
+        let open_files = fs::read_dir(format!("{dir}/fd")).map_or(0, Iterator::count) as u64;
         Some(Self { rss_kib: figure("VmRSS:")?, threads: figure("Threads:")?, open_files })
     }
 }
 
 /// When a process was started, in ticks since boot: with its number the name of one process.
 pub fn started(id: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // Behind the program's name, which may hold anything, stands the third field.
     stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
 }

@@ -1,6 +1,5 @@
 //! The other end of the control socket: what `keel status` and its like do.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -23,7 +22,7 @@ pub struct Conversation {
 /// # Errors
 /// What the system says; `NotFound` or `ConnectionRefused` when no run is there.
 pub fn connect(run_dir: &Path) -> io::Result<UnixStream> {
-    UnixStream::connect(os::short_path(&File::open(run_dir)?, SOCKET))
+    os::connect(run_dir, SOCKET)
 }
 
 impl Conversation {

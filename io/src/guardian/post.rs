@@ -4,10 +4,9 @@
 //! with a word of what it runs; the kernel says which process that is. The line stays open for as
 //! long as both live: its end tells the engine that its guardian has ended.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -73,14 +72,7 @@ impl Post {
         lock.try_lock().map_err(|_| {
             io::Error::new(ErrorKind::WouldBlock, "another guardian is there already")
         })?;
-        let path = state_dir.join(SOCKET);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(os::short_path(&File::open(state_dir)?, SOCKET))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        Ok(Self { listener, lock })
+        Ok(Self { listener: os::listen(state_dir, SOCKET)?, lock })
     }
 
     /// Waits for an engine of this configuration. Others are refused, and told why.
@@ -143,9 +135,7 @@ pub fn come(
 ) -> io::Result<UnixStream> {
     let began = Instant::now();
     let line = loop {
-        let reached =
-            File::open(state_dir).and_then(|dir| UnixStream::connect(os::short_path(&dir, SOCKET)));
-        match reached {
+        match os::connect(state_dir, SOCKET) {
             Ok(line) => break line,
             Err(error) if began.elapsed() >= patience => {
                 let at = state_dir.join(SOCKET);
