@@ -512,17 +512,8 @@ fn after_a_stop() -> Bench {
         day: utc.day(),
         equity_open: open,
         high_water: open,
-        traded: Quote::ZERO,
-        realized: Quote::ZERO,
-        fees: Quote::ZERO,
-        funding: Quote::ZERO,
-        fills: 0,
-        cancel_episodes: 0,
-        creates: 0,
-        latched: false,
-        incident: 0,
-        reasons: 0,
         equity_peak: open,
+        ..RestoreDay::EMPTY
     }));
     let until = UnixNanos(utc.0 - 3_600 * SECONDS as i64);
     bench.step(Event::RestoreBillsRead(BillsRead { until }));
@@ -888,20 +879,10 @@ fn a_stop_right_after_a_crash_has_all_of_its_time_after_the_window() {
 fn a_latch_that_was_restored_is_told_to_the_files() {
     let mut bench = Bench::waiting(false);
     bench.step(Event::RestoreDay(RestoreDay {
-        day: 0,
-        equity_open: Quote::ZERO,
-        high_water: Quote::ZERO,
-        traded: Quote::ZERO,
-        realized: Quote::ZERO,
-        fees: Quote::ZERO,
-        funding: Quote::ZERO,
-        fills: 0,
-        cancel_episodes: 0,
-        creates: 0,
         latched: true,
         incident: 77,
         reasons: 1 << 6,
-        equity_peak: Quote::ZERO,
+        ..RestoreDay::EMPTY
     }));
     let told = bench.said.iter().rev().find_map(|view| match view {
         CommandView::GuardChanged(change) => Some((change.to, change.incident, change.hard)),
@@ -1373,17 +1354,9 @@ fn the_days_creates_outlive_a_restart_and_end_quoting_until_midnight() {
         day,
         equity_open: Quote::usdt(10_000),
         high_water: Quote::usdt(10_000),
-        traded: Quote::ZERO,
-        realized: Quote::ZERO,
-        fees: Quote::ZERO,
-        funding: Quote::ZERO,
-        fills: 0,
-        cancel_episodes: 0,
         creates: 44_999,
-        latched: false,
-        incident: 0,
-        reasons: 0,
         equity_peak: Quote::usdt(10_000),
+        ..RestoreDay::EMPTY
     }));
     bench.settings(5);
     bench.connect();

@@ -741,6 +741,26 @@ slot_struct! {
     }
 }
 
+impl RestoreDay {
+    /// No day.
+    pub const EMPTY: Self = Self {
+        day: 0,
+        equity_open: Quote::ZERO,
+        high_water: Quote::ZERO,
+        traded: Quote::ZERO,
+        realized: Quote::ZERO,
+        fees: Quote::ZERO,
+        funding: Quote::ZERO,
+        fills: 0,
+        cancel_episodes: 0,
+        creates: 0,
+        latched: false,
+        incident: 0,
+        reasons: 0,
+        equity_peak: Quote::ZERO,
+    };
+}
+
 slot_struct! {
     /// The days before, as the durable state remembers them.
     pub struct RestoreWeek {

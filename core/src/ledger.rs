@@ -1017,16 +1017,11 @@ mod tests {
             equity_open: Quote::usdt(100),
             high_water: Quote::usdt(100),
             traded: Quote::usdt(700),
-            realized: Quote::ZERO,
-            fees: Quote::ZERO,
-            funding: Quote::ZERO,
             fills: 3,
             cancel_episodes: 3,
             creates: 128,
-            latched: false,
-            incident: 0,
-            reasons: 0,
             equity_peak: Quote::usdt(100),
+            ..RestoreDay::EMPTY
         };
         let figures = |ledger: &Ledger<'_>| {
             let counts = (ledger.cancel_episodes(), ledger.creates());
@@ -1171,10 +1166,8 @@ mod tests {
                 fills: record.fills,
                 cancel_episodes: record.cancel_episodes,
                 creates: record.creates,
-                latched: false,
-                incident: 0,
-                reasons: 0,
                 equity_peak: record.equity_peak,
+                ..RestoreDay::EMPTY
             });
             let held = RestorePosition {
                 instrument: BTC,
@@ -1221,17 +1214,8 @@ mod tests {
                 day: record.day,
                 equity_open: record.equity_open,
                 high_water: record.high_water,
-                traded: Quote::ZERO,
-                realized: Quote::ZERO,
-                fees: Quote::ZERO,
-                funding: Quote::ZERO,
-                fills: 0,
-                cancel_episodes: 0,
-                creates: 0,
-                latched: false,
-                incident: 0,
-                reasons: 0,
                 equity_peak: record.equity_peak,
+                ..RestoreDay::EMPTY
             });
             assert_eq!(ledger.week_open(), None, "which day it is, is not known yet");
             ledger.roll(day(14));
