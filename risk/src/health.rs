@@ -118,8 +118,8 @@ pub fn deadline(view: &View<'_>, now: MonoNanos) -> MonoNanos {
         at => at.after(COUNTDOWN_LAPSE_NS + 1),
     };
     let settings = account.settings_at.after(params.settings_age_max_s() + 1);
-    let pauses = [account.cancel_pause_until, account.reject_pause_until];
-    for ends in [silent, pauses[0], pauses[1], lapses, settings] {
+    let (cancels, rejects) = (account.cancel_pause_until, account.reject_pause_until);
+    for ends in [silent, cancels, rejects, lapses, settings] {
         if ends > now {
             first = first.min(ends);
         }

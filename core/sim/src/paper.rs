@@ -68,7 +68,7 @@ pub struct Paper<'m> {
     ids: u64,
     /// When the account is served for the first time, and when each thing is told again.
     begins_at: MonoNanos,
-    fees_at: MonoNanos,
+    terms_at: MonoNanos,
     account_at: MonoNanos,
     /// When everything is canceled unless that is put off.
     countdown: MonoNanos,
@@ -93,8 +93,8 @@ enum Request {
 
 /// How long a login takes; the engine has read its own boot by then.
 const CONNECT_NS: u64 = 300 * MILLIS;
-/// Fee rates are told this often, as the signed query would.
-const FEES_NS: u64 = 300 * SECONDS;
+/// Fee rates and settings are told this often, as signed queries would.
+const TERMS_NS: u64 = 300 * SECONDS;
 /// The account is told this often without a change: nothing here falls silent.
 const ACCOUNT_NS: u64 = 5 * SECONDS;
 /// Ended orders that are remembered for questions.
@@ -132,7 +132,7 @@ impl<'m> Paper<'m> {
             questions: Travel::new(terms.latency, terms.seed, 1),
             ids: 0,
             begins_at: now.after(CONNECT_NS),
-            fees_at: MonoNanos::NEVER,
+            terms_at: MonoNanos::NEVER,
             account_at: MonoNanos::NEVER,
             countdown: MonoNanos::NEVER,
             out: VecDeque::new(),
@@ -224,8 +224,8 @@ impl<'m> Paper<'m> {
             self.out.push_back(Event::Bill(bill));
             self.tell_account(utc, now);
         }
-        if self.fees_at <= now {
-            self.tell_fees(now);
+        if self.terms_at <= now {
+            self.tell_terms(now);
         }
         if self.account_at <= now {
             self.tell_account(utc, now);
@@ -260,7 +260,7 @@ impl<'m> Paper<'m> {
             self.requests.next_at(),
             self.questions.next_at(),
             self.begins_at,
-            self.fees_at,
+            self.terms_at,
             self.account_at,
             self.countdown,
         ]
@@ -299,7 +299,7 @@ impl<'m> Paper<'m> {
 /// Requests that arrive, and what the tape does.
 impl Paper<'_> {
     fn begin(&mut self, now: MonoNanos) {
-        self.tell_fees(now);
+        self.tell_terms(now);
         let measure = Measure::OrderEntry;
         self.out.push_back(Event::Health(Health { measure, value: 0 }));
         let (stream, state) = (Stream::Private, FeedState::Live);
@@ -481,8 +481,8 @@ impl Paper<'_> {
         ids.into_iter().for_each(|id| self.end(id, CancelReason::Other, utc));
     }
 
-    fn tell_fees(&mut self, now: MonoNanos) {
-        self.fees_at = now.after(FEES_NS);
+    fn tell_terms(&mut self, now: MonoNanos) {
+        self.terms_at = now.after(TERMS_NS);
         // Both are as they are configured, and a venue is asked for both again and again.
         self.out.push_back(Event::Settings(Settings::FIT));
         let Terms { maker, taker, .. } = self.terms;
