@@ -40,8 +40,9 @@ const SHORT: [(&str, Play); 4] = [
     ("leverage", leverage),
 ];
 /// A minute each: what they wait for is asked of the venue once a minute, or is time itself.
-const LONG: [(&str, Play); 6] = [
+const LONG: [(&str, Play); 7] = [
     ("losses", losses),
+    ("drawdown", drawdown),
     ("fees unresolved", fee_unresolved),
     ("fees old", fee_age),
     ("rejects", rejects),
@@ -221,38 +222,37 @@ fn midnight() -> Vec<Row> {
     vec![Row { latched, ..stops("max_leverage, late", "1", "leverage") }]
 }
 
-/// Of the day, from the peak, of the week: a loss once made is held against bases that money put in
-/// and taken out moves by 1e-8 USDT.
+/// Of the day and of the week.
 fn losses() -> Vec<Row> {
     let mut desk = Desk::open(10_000, 5, 20);
     desk.begin();
-    for (key, percent, reason, loses) in [
-        ("equity_open", 3, "daily_loss", 270),
-        ("high_water_mark", 5, "drawdown", 200),
-        ("week_open", 6, "weekly_loss", 0),
-    ] {
-        if reason == "weekly_loss" {
-            // Or the drawdown, which is less, would come first.
-            desk.measured_anew();
-        }
-        desk.quiet();
-        desk.lose(loses);
-        for (beyond, trips) in [(-1, false), (0, false), (1, true)] {
-            let lost = desk.base(key) - desk.balance();
-            // The least base of which the limit's share is `beyond` less than what is lost.
-            let base = i128::from(lost - beyond) * 100;
-            let base = (base + percent - 1).div_euclid(percent);
-            desk.move_base(key, i64::try_from(base).expect("money"));
-            desk.is_stopped(reason, trips);
-        }
-        desk.transfer(3_000 * USDT);
-        desk.stays_stopped();
-    }
+    desk.quiet();
+    desk.lose(270);
+    desk.loses_beyond("equity_open", 3, "daily_loss");
+    desk.quiet();
+    desk.lose(200);
+    // Or the drawdown, which is less, would come first.
+    desk.measured_anew();
+    desk.quiet();
+    desk.loses_beyond("week_open", 6, "weekly_loss");
     vec![
         stops("max_daily_loss_pct_hard", "1e-8 USDT", "daily_loss"),
-        stops("max_drawdown_pct_hard", "1e-8 USDT", "drawdown"),
         stops("max_weekly_loss_pct_hard", "1e-8 USDT", "weekly_loss"),
     ]
+}
+
+/// From the peak, in two days: in one the day's limit would come first.
+fn drawdown() -> Vec<Row> {
+    let mut desk = Desk::open(10_000, 5, 20);
+    desk.begin();
+    desk.quiet();
+    desk.lose(270);
+    desk.ends_over_midnight();
+    desk.begin();
+    desk.quiet();
+    desk.lose(200);
+    desk.loses_beyond("high_water_mark", 5, "drawdown");
+    vec![stops("max_drawdown_pct_hard", "1e-8 USDT", "drawdown")]
 }
 
 /// 180 s without a rate from the start, by the log's own times.

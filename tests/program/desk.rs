@@ -151,6 +151,27 @@ impl Desk {
         self.begin();
     }
 
+    /// A loss once made is held against its base, which money put in and taken out moves by
+    /// 1e-8 USDT: the limit's share of the base is less than the loss by one, and it stops.
+    pub(crate) fn loses_beyond(&mut self, key: &str, percent: i128, reason: &str) {
+        for (beyond, trips) in [(-1, false), (0, false), (1, true)] {
+            let lost = self.base(key) - self.balance();
+            // The least base of which the limit's share is `beyond` less than what is lost.
+            let base = i128::from(lost - beyond) * 100;
+            let base = (base + percent - 1).div_euclid(percent);
+            self.move_base(key, i64::try_from(base).expect("money"));
+            self.is_stopped(reason, trips);
+        }
+        self.transfer(3_000 * USDT);
+        self.stays_stopped();
+    }
+
+    /// The process ends by SIGKILL, and the day turns while none is there.
+    pub(crate) fn ends_over_midnight(&mut self) {
+        self.run.take().expect("at work").kill();
+        self.next_day();
+    }
+
     /// Moves the venue's time to so many seconds before its next midnight. For a desk that has not
     /// been started: a clock that is set is another limit.
     pub(crate) fn late_in_the_day(&self, seconds: i64) {
