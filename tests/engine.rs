@@ -12,6 +12,7 @@ use keel_core::instrument::{InstrumentId, btcusdt};
 use keel_core::layout::{SLOT_BYTES, Slot};
 use keel_core::param::{self, Profile};
 use keel_core::planted::Planted;
+use keel_core::regime::Regime;
 use keel_core::status::{Key, PAGES, Row};
 use keel_core::units::*;
 use keel_core::words::Words;
@@ -633,6 +634,21 @@ fn a_book_that_falls_silent_takes_its_quotes_with_it() {
 
 /// The go-live drill of old frames passed the last push of the book on again and again. It was the
 /// snapshot, and two orders rested for ten seconds on a book that nobody told of any more.
+/// A regime that took over while the engine looked at its quotes, by time alone, was in no journal.
+#[test]
+fn a_regime_that_takes_over_between_two_books_is_recorded() {
+    let mut bench = Bench::running();
+    bench.book(MID + MID / 50);
+    bench.shown = Some(touch_at(MID + MID / 50));
+    bench.still_tenths(35);
+    let records = |view: &CommandView| match view {
+        CommandView::RegimeChanged(change) => Some((change.from, change.to)),
+        _ => None,
+    };
+    let changes: Vec<_> = bench.said.iter().filter_map(records).collect();
+    assert_eq!(changes, [(Regime::NeutralLowVol, Regime::HighVolShock)]);
+}
+
 #[test]
 fn a_snapshot_that_is_sent_again_and_again_is_no_news() {
     let mut bench = Bench::resting();

@@ -63,7 +63,8 @@ impl<G: Gate> Engine<'_, G> {
             }
             return self.pull(id, now, out);
         }
-        let Some(desired) = self.desired(id, stance, now) else {
+        let regime = self.regime(id, now, out);
+        let Some(desired) = self.desired(id, stance, regime, now) else {
             return self.pull(id, now, out);
         };
         let slots = self.slots(id);
@@ -117,11 +118,25 @@ impl<G: Gate> Engine<'_, G> {
         }
     }
 
-    fn desired(&mut self, id: InstrumentId, stance: Stance, now: MonoNanos) -> Option<Desired> {
+    /// The regime by now: one may take over by time alone.
+    fn regime(&mut self, id: InstrumentId, now: MonoNanos, out: &mut Outbox<'_>) -> Regime {
+        let signals = &mut self.desks[id.index()].signals;
+        let before = signals.regime();
+        let Some(regime) = signals.advance(&self.params, now) else { return before };
+        self.regime_changed(id, before, regime, out);
+        regime
+    }
+
+    fn desired(
+        &mut self,
+        id: InstrumentId,
+        stance: Stance,
+        regime: Regime,
+        now: MonoNanos,
+    ) -> Option<Desired> {
         let view = &self.views[id.index()];
         let desk = &mut self.desks[id.index()];
         let rules = view.rules?;
-        let regime = desk.signals.advance(&self.params, now).unwrap_or(desk.signals.regime());
         let elsewhere = self.account.open_notional - desk.open_notional;
         let weighed = !self.params.imbalance_weight().is_zero();
         let inputs = QuoteInputs {
