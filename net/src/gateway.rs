@@ -152,9 +152,9 @@ enum Ending {
 /// a fee.
 const CHANNELS: [Channel; 4] = [Channel::Order, Channel::Fill, Channel::Position, Channel::Account];
 
-/// Cancels of one instrument from which on they share a message. Orders on the socket have one
-/// each: they are few, and the name of that topic differs between the venue's documentation and a
-/// client.
+/// Cancels of one instrument from which on they share a message, whatever the rates. Orders on the
+/// socket have one each: they are few, and the name of that topic differs between the venue's
+/// documentation and a client.
 const BATCH_MIN: usize = 3;
 
 /// An error that names no request and comes this soon after such a message may be its answer.
@@ -680,7 +680,8 @@ impl Gateway {
         } else {
             let mut left = &cancels[..];
             while !left.is_empty() {
-                let (count, text) = if left.len() >= BATCH_MIN && !self.singly {
+                let class = self.cancel_class(left.len(), now);
+                let (count, text) = if class == Class::CancelBatch {
                     let batch = self.encoder.cancel_batch(left);
                     (batch.count, batch.text)
                 } else {
@@ -690,9 +691,9 @@ impl Gateway {
                 let sent = session.is_some_and(|session| session.send(text, now).is_ok());
                 let (asked, rest) = left.split_at(count);
                 if sent {
-                    let class = if count > 1 { Class::CancelBatch } else { Class::Cancel };
                     self.http.budget.sent(class, now);
-                    self.batch_at = if count > 1 { Some(now) } else { self.batch_at };
+                    self.batch_at =
+                        if class == Class::CancelBatch { Some(now) } else { self.batch_at };
                 } else {
                     asked.iter().for_each(|cancel| self.divert(cancel, now));
                 }
@@ -701,6 +702,15 @@ impl Gateway {
         }
         self.cancels = cancels;
         self.cancels.clear();
+    }
+
+    /// The window that so many cancels of one instrument count against. The one for single ones is
+    /// left half free, while the other has room: no cancel waits for either.
+    fn cancel_class(&self, count: usize, now: MonoNanos) -> Class {
+        let has_room = |class| self.http.budget.allows(class, Use::Ordinary, now);
+        let together =
+            count >= BATCH_MIN || !has_room(Class::Cancel) && has_room(Class::CancelBatch);
+        if together && !self.singly { Class::CancelBatch } else { Class::Cancel }
     }
 
     /// An order that has not been sent is not sent; any other is canceled.

@@ -278,6 +278,24 @@ fn cancels_that_an_error_without_an_id_may_have_refused_go_the_other_way_in() {
     }
 }
 
+/// Five single cancels in a second of a class of ten left half of it, and a soak asks for more: what
+/// goes beyond the half takes the window of several at once, and nothing waits.
+#[test]
+fn single_cancels_leave_half_of_their_window_while_the_other_has_room() {
+    let mut rig = Rig::subscribed(false);
+    rig.sent();
+    rig.gateway.http.budget.take_headroom(Rate(E8));
+    let mut least = Vec::new();
+    for number in 1..=7 {
+        rig.command(cancel(number));
+        rig.step();
+        assert_eq!(frames(&rig.sent()), 1, "none waits");
+        let headroom = rig.gateway.http.budget.take_headroom(Rate(E8));
+        least.push(headroom.0 * 10 / E8);
+    }
+    assert_eq!(least, [9, 8, 7, 6, 8, 6, 5], "tenths left of the window that each went by");
+}
+
 /// How many messages there are in what a session has sent.
 fn frames(mut bytes: &[u8]) -> usize {
     let mut frames = 0;
