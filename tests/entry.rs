@@ -33,10 +33,18 @@ struct Seen {
     /// Ends of connections that had no other beside them.
     ended: Vec<Route>,
     booked: usize,
+    /// Executions at the venue, which itself keeps the latest only.
+    made: Vec<u64>,
 }
 
 impl Seen {
     fn take(&mut self, world: &mut World) {
+        let account = world.exchange().venue().account(world.account());
+        let last = self.made.last().copied();
+        let new = account.fills().iter().rev().map(|fill| fill.trade.0);
+        let mut new: Vec<u64> = new.take_while(|&trade| Some(trade) != last).collect();
+        new.reverse();
+        self.made.append(&mut new);
         for Noted { note, .. } in world.take_notes() {
             match note {
                 Note::Sent { route: Route::Private, text } => {
@@ -89,8 +97,10 @@ fn run(config: WorldConfig, length_ns: u64) -> Seen {
     assert!(world.has_stopped(), "an ordered stop");
     let account = world.exchange().venue().account(world.account());
     assert_eq!(account.open_orders().count(), 0, "nothing rests");
-    let fills = account.fills().len();
-    assert_eq!((world.booked().len(), seen.booked), (fills, fills), "every execution, once");
+    let mut booked: Vec<u64> = world.booked().iter().map(|booked| booked.trade_id).collect();
+    (booked.sort_unstable(), seen.made.sort_unstable());
+    assert!(booked == seen.made, "every execution, once");
+    assert_eq!(seen.booked, booked.len());
     seen
 }
 
