@@ -13,6 +13,7 @@ use keel_core::gate::{Gate, View};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::layout::SLOT_BYTES;
 use keel_core::markout::Markout;
+use keel_core::model::RegimeModel;
 use keel_core::param::{Params, Profile};
 use keel_core::plan::{NO_SLOTS, Pace, plan};
 use keel_core::quote::{QuoteInputs, desired};
@@ -237,7 +238,8 @@ fn quote(rounds: u64) {
         rounds,
         |_| (),
         |()| {
-            let desired = desired(black_box(&params), black_box(&inputs), &mut markout, NOW);
+            let desired =
+                desired(black_box(&params), black_box(&inputs), &RegimeModel, &mut markout, NOW);
             assert!(!desired.sides[0].levels().is_empty() && !desired.sides[1].levels().is_empty());
             black_box(&desired);
         },
@@ -247,7 +249,7 @@ fn quote(rounds: u64) {
 fn plan_all(rounds: u64) {
     let rules = small_lots();
     let params = Params::defaults(Profile::Wide);
-    let desired = desired(&params, &inputs(&rules), &mut Markout::new(), NOW);
+    let desired = desired(&params, &inputs(&rules), &RegimeModel, &mut Markout::new(), NOW);
     count(
         rounds,
         |_| Pace::new(),

@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod limit;
 pub mod markout;
+pub mod model;
 pub mod order;
 pub mod param;
 pub mod plan;

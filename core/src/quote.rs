@@ -1,20 +1,24 @@
 //! The quotes that the strategy would like to have working, from what it sees.
 //!
-//! [`desired`] is the regime model: spread from turnover, floor from costs, skew from inventory.
-//! Prices never cross or lock the touch, lie on the tick, and round away from the mid. Shares of
-//! the mid are [`Rate`]s, so that every step is exact integer arithmetic.
+//! A [`Model`] says how wide to quote and how far to lean; what follows is the same for all of
+//! them: the floor that costs ask for, caps, the edge gate, the grid. Prices never cross or lock
+//! the touch, lie on the tick, and round away from the mid. Shares of the mid are [`Rate`]s, so
+//! that every step is exact integer arithmetic.
 
 use crate::book::Touch;
 use crate::instrument::Instrument;
 use crate::markout::{ADVERSE, Admission, Markout};
+use crate::model::{Model, Scene};
 use crate::param::Params;
 use crate::planted::Defect;
 use crate::regime::Regime;
-use crate::units::{E8, Lots, MonoNanos, Quote, Rate, SECONDS, Side, Ticks, times_e8};
+use crate::units::{
+    E8, Lots, MonoNanos, Quote, Rate, SECONDS, Side, Ticks, part, ratio, times_e8, times_over,
+};
 
-/// The quotes of the regime model. `markout` says what to expect of fills and keeps the edge gate,
-/// which looks at the prices that would really be sent and never blocks the side that shrinks the
-/// position.
+/// The quotes that follow from what `model` makes of the inputs. `markout` says what to expect of
+/// fills and keeps the edge gate, which looks at the prices that would really be sent and never
+/// blocks the side that shrinks the position.
 ///
 /// Nothing is quoted while equity is not positive.
 ///
@@ -23,6 +27,7 @@ use crate::units::{E8, Lots, MonoNanos, Quote, Rate, SECONDS, Side, Ticks, times
 pub fn desired(
     params: &Params,
     inputs: &QuoteInputs<'_>,
+    model: &impl Model,
     markout: &mut Markout,
     now: MonoNanos,
 ) -> Desired {
@@ -32,7 +37,7 @@ pub fn desired(
     if inputs.equity.0 <= 0 {
         return Desired::NONE;
     }
-    let shape = Shape::new(params, inputs);
+    let shape = Shape::new(params, inputs, model);
     let mut desired = Desired {
         skew: shape.skew,
         base_pct: shape.base_pct,
@@ -67,7 +72,7 @@ pub fn desired(
 /// Most levels of one side.
 pub const LEVELS_MAX: usize = 8;
 
-/// What the model looks at, for one instrument.
+/// What is looked at, for one instrument.
 #[derive(Clone, Copy, Debug)]
 pub struct QuoteInputs<'a> {
     /// The contract's rules.
@@ -176,7 +181,7 @@ impl Desired {
         Self { sides: [SideQuotes::NONE; 2], skew: Rate(0), base_pct: Rate(0), spread: Rate(0) };
 }
 
-/// What the model makes of its inputs before it sets prices.
+/// What comes of the inputs before prices are set.
 struct Shape<'a> {
     params: &'a Params,
     inputs: &'a QuoteInputs<'a>,
@@ -211,7 +216,7 @@ impl Budget {
 }
 
 impl<'a> Shape<'a> {
-    fn new(params: &'a Params, inputs: &'a QuoteInputs<'a>) -> Self {
+    fn new(params: &'a Params, inputs: &'a QuoteInputs<'a>, model: &impl Model) -> Self {
         let regime = inputs.regime;
         let mid_x2 = inputs.touch.mid_x2();
         let tick_lot = inputs.rules.quote_per_tick_lot();
@@ -219,29 +224,12 @@ impl<'a> Shape<'a> {
         let cap = params.turnover_cap_x();
         let used = Rate(ratio(turnover, cap.0).clamp(0, E8));
 
-        let (least, most) = (params.spread_min(regime), params.spread_max(regime));
-        let base = least + part(most - least, used);
         let (fewest, deepest) = (params.levels_min(regime), params.levels_max(regime));
         let removed =
             deepest.saturating_sub(fewest) * used.0.unsigned_abs() + E8.unsigned_abs() / 2;
         let levels = deepest - removed / E8.unsigned_abs();
         let (small, large) = (params.size_pct_min(regime), params.size_pct_max(regime));
         let share = large - part(large - small, used);
-
-        let beyond_cap = Rate((turnover - cap.0).max(0));
-        let costs = inputs.maker
-            + params.slippage_est_pct()
-            + part(inputs.drift, params.drift_penalty_multiplier())
-            + part(params.turnover_penalty(), beyond_cap);
-        let volatility = Rate(part(inputs.band, params.vol_penalty_multiplier()).0 / 2);
-        let needed = costs + params.min_net_edge_bps();
-        let funding = funding(params, inputs);
-        let floors = Side::BOTH.map(|side| {
-            let held = Rate(funding.0 * side.sign());
-            let earned = ratio((needed + held).0, params.fill_factor(regime).0);
-            Rate(earned) + volatility
-        });
-        let spreads = floors.map(|floor| base.max(floor).min(SPREAD_MOST));
 
         // Twice the value of a lot at the mid: two factors of at most 33 and 30 bits.
         let lot_value_x2 = tick_lot.saturating_mul(mid_x2);
@@ -250,7 +238,18 @@ impl<'a> Shape<'a> {
         let base_pct = Rate(ratio(position_value, inputs.equity.0));
         let most_value =
             part_of(inputs.equity, params.max_base_pct()).min(params.position_quote_room());
-        let mut shape = Self {
+        let scene = Scene {
+            params,
+            inputs,
+            used,
+            base_pct,
+            order_lots: lots_of(part_of(inputs.equity, share)),
+        };
+
+        let floors = floors(params, inputs, Rate((turnover - cap.0).max(0)));
+        let base = model.spread(&scene);
+        let spreads = floors.map(|floor| base.max(floor).min(SPREAD_MOST));
+        Self {
             params,
             inputs,
             mid_x2,
@@ -258,28 +257,12 @@ impl<'a> Shape<'a> {
             half_market: Rate((inputs.touch.ask.0 - inputs.touch.bid.0) * E8 / mid_x2),
             floors,
             spreads,
-            skew: Rate::ZERO,
+            skew: skew(&scene, spreads, model),
             base_pct,
             levels: usize::try_from(levels).map_or(LEVELS_MAX, |levels| levels.min(LEVELS_MAX)),
-            order_lots: lots_of(part_of(inputs.equity, share)),
+            order_lots: scene.order_lots,
             most_lots: lots_of(most_value),
-        };
-        shape.skew = shape.skewed();
-        shape
-    }
-
-    /// Skew from inventory and from the imbalance of the book, at most half of the narrower spread.
-    fn skewed(&self) -> Rate {
-        let (params, inputs) = (self.params, self.inputs);
-        let half = Rate(self.spreads[0].min(self.spreads[1]).0 / 2);
-        let missing = params.target_base_pct(inputs.regime) - self.base_pct;
-        let err = Rate(ratio(missing.0, params.max_base_pct().0).clamp(-E8, E8));
-        let restless = Rate(ratio(inputs.band.0, params.high_vol_band_pct().0).clamp(0, E8));
-        let most = params.inventory_skew_cap_pct().min(half);
-        let inventory =
-            part(part(part(most, params.skew_factor(inputs.regime)), err), Rate(E8) + restless);
-        let book = part(part(half, params.imbalance_weight()), inputs.imbalance);
-        (inventory + book).clamp(-half, half)
+        }
     }
 
     /// True when a fill of `side` takes the position nearer to zero.
@@ -449,6 +432,31 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// The full spread that the costs of each side ask for. `beyond_cap` is what was traded today
+/// beyond the cap of turnover, as a multiple of equity.
+fn floors(params: &Params, inputs: &QuoteInputs<'_>, beyond_cap: Rate) -> [Rate; 2] {
+    let costs = inputs.maker
+        + params.slippage_est_pct()
+        + part(inputs.drift, params.drift_penalty_multiplier())
+        + part(params.turnover_penalty(), beyond_cap);
+    let volatility = Rate(part(inputs.band, params.vol_penalty_multiplier()).0 / 2);
+    let needed = costs + params.min_net_edge_bps();
+    let funding = funding(params, inputs);
+    Side::BOTH.map(|side| {
+        let held = Rate(funding.0 * side.sign());
+        let earned = ratio((needed + held).0, params.fill_factor(inputs.regime).0);
+        Rate(earned) + volatility
+    })
+}
+
+/// Skew from inventory and from the imbalance of the book, at most half of the narrower spread.
+fn skew(scene: &Scene<'_>, spreads: [Rate; 2], model: &impl Model) -> Rate {
+    let half = Rate(spreads[0].min(spreads[1]).0 / 2);
+    let weight = scene.params.imbalance_weight();
+    let book = part(part(half, weight), scene.inputs.imbalance);
+    (model.lean(scene, half) + book).clamp(-half, half)
+}
+
 /// What holding a long fill is expected to cost in funding, and a short one to receive; negative
 /// the other way round.
 fn funding(params: &Params, inputs: &QuoteInputs<'_>) -> Rate {
@@ -459,33 +467,9 @@ fn funding(params: &Params, inputs: &QuoteInputs<'_>) -> Rate {
     }
 }
 
-/// `rate` times `factor`, toward zero.
-fn part(rate: Rate, factor: Rate) -> Rate {
-    Rate(times_e8(rate.0, factor.0))
-}
-
 /// `share` of `amount`, toward zero.
 fn part_of(amount: Quote, share: Rate) -> Quote {
     Quote(times_e8(amount.0, share.0))
-}
-
-/// `a / b` in 1e-8, toward zero; `b` is positive.
-fn ratio(a: i64, b: i64) -> i64 {
-    times_over(a, E8, b)
-}
-
-/// `a · b / c`, toward zero; 128 bits wide only where it must be.
-#[inline]
-fn times_over(a: i64, b: i64, c: i64) -> i64 {
-    match a.checked_mul(b) {
-        Some(product) => product / c,
-        None => narrow(i128::from(a) * i128::from(b) / i128::from(c)),
-    }
-}
-
-/// Into 64 bits; what does not fit becomes the nearest that does.
-fn narrow(value: i128) -> i64 {
-    i64::try_from(value).unwrap_or(if value > 0 { i64::MAX } else { i64::MIN })
 }
 
 /// Places of the words of the parameter `sides`.
@@ -500,6 +484,7 @@ const OFFSET_MOST: Rate = Rate(E8 - 1);
 mod tests {
     use super::*;
     use crate::instrument::btcusdt;
+    use crate::model::RegimeModel;
     use crate::param::{Profile, at};
     use proptest::prelude::*;
 
@@ -529,7 +514,7 @@ mod tests {
     }
 
     fn quote(params: &Params, inputs: &QuoteInputs<'_>) -> Desired {
-        desired(params, inputs, &mut Markout::new(), NOW)
+        desired(params, inputs, &RegimeModel, &mut Markout::new(), NOW)
     }
 
     fn wide(inputs: &QuoteInputs<'_>) -> Desired {
@@ -719,9 +704,9 @@ mod tests {
             markout.admit(&params, side, -Rate::bps(9), NOW);
         }
         let flat = inputs(&btc);
-        assert_eq!(depth(&desired(&params, &flat, &mut markout, NOW)), [0, 0]);
+        assert_eq!(depth(&desired(&params, &flat, &RegimeModel, &mut markout, NOW)), [0, 0]);
         let long = QuoteInputs { position: Lots(1), ..flat };
-        let quotes = desired(&params, &long, &mut markout, NOW);
+        let quotes = desired(&params, &long, &RegimeModel, &mut markout, NOW);
         assert_eq!(depth(&quotes), [0, 1]);
         assert!(quotes.sides[1].levels()[0].reduce_only);
         // No edge above the resume threshold is in sight: probes only.
@@ -729,7 +714,7 @@ mod tests {
         let mut tight = params;
         assert!(tight.set(at::edge_resume_bps, Rate::bps(100).0));
         let later = NOW.after(900 * SECONDS);
-        let quotes = desired(&tight, &costly, &mut markout, later);
+        let quotes = desired(&tight, &costly, &RegimeModel, &mut markout, later);
         assert_eq!(depth(&quotes), [1, 1]);
         let probe = quotes.sides[0].levels()[0];
         assert_eq!((probe.lots, probe.probe, probe.reduce_only), (Lots(1), true, false));
@@ -899,7 +884,7 @@ mod tests {
             let before = QuoteInputs { position: Lots(inputs.position.0.abs() + 1), ..inputs };
             let after = QuoteInputs { position: before.position + Lots(more), ..inputs };
             let shapes = [before, after].map(|inputs| {
-                let shape = Shape::new(&params, &inputs);
+                let shape = Shape::new(&params, &inputs, &RegimeModel);
                 (shape.skew, Side::BOTH.map(|side| shape.price(side, 0)))
             });
             prop_assert!(shapes[1].0 <= shapes[0].0);
@@ -931,7 +916,7 @@ mod tests {
             let rules = scene.rules();
             let params = Params::defaults(scene.profile);
             let inputs = scene.inputs(&rules);
-            let shape = Shape::new(&params, &inputs);
+            let shape = Shape::new(&params, &inputs, &RegimeModel);
             for side in Side::BOTH {
                 let fill_factor = params.fill_factor(inputs.regime);
                 let earned = part(shape.spreads[side.index()].min(SPREAD_MOST), fill_factor);

@@ -39,6 +39,30 @@ pub fn times_e8(a: i64, b: i64) -> i64 {
     }
 }
 
+/// `rate` times `factor`, toward zero.
+pub(crate) fn part(rate: Rate, factor: Rate) -> Rate {
+    Rate(times_e8(rate.0, factor.0))
+}
+
+/// `a / b` in 1e-8, toward zero; `b` is positive.
+pub(crate) fn ratio(a: i64, b: i64) -> i64 {
+    times_over(a, E8, b)
+}
+
+/// `a · b / c`, toward zero; 128 bits wide only where it must be.
+#[inline]
+pub(crate) fn times_over(a: i64, b: i64, c: i64) -> i64 {
+    match a.checked_mul(b) {
+        Some(product) => product / c,
+        None => narrow(i128::from(a) * i128::from(b) / i128::from(c)),
+    }
+}
+
+/// Into 64 bits; what does not fit becomes the nearest that does.
+fn narrow(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value > 0 { i64::MAX } else { i64::MIN })
+}
+
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -9,6 +9,7 @@ use crate::gate::{Gate, Intent, Purpose, Refusal, TimeInForce, View, submit};
 use crate::guard::{GuardState, Reason, Reasons};
 use crate::instrument::InstrumentId;
 use crate::lifecycle::OrderState;
+use crate::model::RegimeModel;
 use crate::order::{CANCELS_FAILED, Slot};
 use crate::plan::{self, Action, NO_SLOTS, Slots};
 use crate::planted::Defect;
@@ -154,7 +155,7 @@ impl<G: Gate> Engine<'_, G> {
             room: self.params.max_total_notional_quote() - elsewhere,
             reduce_only: stance == Stance::Shrink,
         };
-        Some(quote::desired(&self.params, &inputs, &mut desk.markout, now))
+        Some(quote::desired(&self.params, &inputs, &RegimeModel, &mut desk.markout, now))
     }
 
     /// What stands on each level: only an order that rests may be kept or canceled by the plan.

@@ -5,6 +5,7 @@ use keel_core::book::Touch;
 use keel_core::decimal::{Grid, TEXT_MAX};
 use keel_core::instrument::{Instrument, InstrumentStatus, Symbol};
 use keel_core::markout::Markout;
+use keel_core::model::RegimeModel;
 use keel_core::param::{Params, Profile, at};
 use keel_core::planted::Planted;
 use keel_core::quote::{self, Level, QuoteInputs};
@@ -39,7 +40,8 @@ pub(super) fn tried(count: u32, planted: Planted) -> Tried {
         let lots = Lots(1);
         let touch = Touch { bid: Ticks(bid), ask: Ticks(ask), bid_lots: lots, ask_lots: lots };
         let inputs = inputs(&rules, touch, &mut chance);
-        let desired = quote::desired(&params, &inputs, &mut Markout::new(), MonoNanos(1));
+        let desired =
+            quote::desired(&params, &inputs, &RegimeModel, &mut Markout::new(), MonoNanos(1));
         for side in Side::BOTH {
             for level in desired.sides[side.index()].levels() {
                 tried.orders += 1;
