@@ -98,7 +98,8 @@ fn run(config: WorldConfig, length_ns: u64) -> Seen {
     let account = world.exchange().venue().account(world.account());
     assert_eq!(account.open_orders().count(), 0, "nothing rests");
     let mut booked: Vec<u64> = world.booked().iter().map(|booked| booked.trade_id).collect();
-    (booked.sort_unstable(), seen.made.sort_unstable());
+    booked.sort_unstable();
+    seen.made.sort_unstable();
     assert!(booked == seen.made, "every execution, once");
     assert_eq!(seen.booked, booked.len());
     seen
