@@ -2,6 +2,7 @@
 
 mod burst;
 mod limits;
+mod models;
 
 use keel_core::book::Fault;
 use keel_core::command::{CancelCause, CommandView, NoticeKind, Outbox, Query};

@@ -1,5 +1,8 @@
 //! The product against the simulated venue under virtual time, with faults drawn from seeds.
 
+use keel_core::command::{CommandView, NoticeKind};
+use keel_core::glft::{MODEL_GLFT, Quoting};
+use keel_core::param::at;
 use keel_core::units::SECONDS;
 use keel_io::world::{FaultKind, Note};
 use keel_tests::campaign::{Campaign, Life, Violation, live, live_watched, shrink};
@@ -21,6 +24,28 @@ fn one_seed_lives_one_life() {
     assert!(one.violations.is_empty(), "{}", one.report());
     one.compare(&live(&Life::drawn(4)));
     assert_eq!(one.violations.len(), 1, "another seed lives another life");
+}
+
+/// A fit needs two minutes of sight: what is lived here is watched for four after its last fault.
+#[test]
+fn the_invariants_hold_while_glft_quotes() {
+    let mut by_fit = 0;
+    for seed in 0..6 {
+        let mut life = Life { tail_ns: 240 * SECONDS, ..Life::drawn(seed) };
+        life.world.params.push((at::model, MODEL_GLFT as i64));
+        let mut quoted = false;
+        let outcome = live_watched(&life, &mut |noted| {
+            let Note::Tap(tap) = &noted.note else { return None };
+            if let Ok(CommandView::Notice(notice)) = CommandView::decode(&tap.slot) {
+                let turned = notice.kind == NoticeKind::ModelTurned;
+                quoted |= turned && notice.a == Quoting::Glft as i64;
+            }
+            None
+        });
+        assert!(outcome.violations.is_empty(), "{}", outcome.report());
+        by_fit += u32::from(quoted);
+    }
+    assert!(by_fit >= 3, "glft quoted in {by_fit} of 6 lives");
 }
 
 /// An oracle that cannot stand a kill after the private connection was cut, which is no failure of

@@ -380,6 +380,10 @@ slot_enum! {
         CancelEpisode = 11 "Cancel episode",
         /// Start-up is complete.
         Ready = 12 "Ready",
+        /// Another model quotes, or for another reason; a is it, as [`crate::glft::Quoting`].
+        ModelTurned = 13 "Model",
+        /// A fit of takers' orders is none; a and b are its arrivals and decay, in 1e-8.
+        FitRefused = 14 "Fit refused",
     }
 }
 

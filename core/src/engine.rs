@@ -262,6 +262,14 @@ impl<'m, G: Gate> Engine<'m, G> {
         &self.orders
     }
 
+    /// Twice the mid of an instrument's live book, in ticks; `None` without one.
+    ///
+    /// # Panics
+    /// When there is no such instrument.
+    pub fn mid_x2(&self, id: InstrumentId) -> Option<i64> {
+        self.views[id.index()].touch.map(|(bid, ask)| bid.0 + ask.0)
+    }
+
     /// The ledger, to be looked at.
     pub const fn ledger(&self) -> &Ledger<'m> {
         &self.ledger
@@ -362,6 +370,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::Settings(settings) => self.settings(settings, now),
             Event::Bill(bill) => self.bill(bill, out),
             Event::TouchReport(report) => return self.touch_report(report, now),
+            Event::Coefficients(fit) => return self.coefficients(fit, now, out),
             Event::Timer(_) | Event::Refused(_) => return Touched::Nothing,
         }
         Touched::Account

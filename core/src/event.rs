@@ -68,6 +68,8 @@ slot_kinds! {
         28 => RestoreBill(Bill),
         /// How far an earlier run has booked every bill.
         29 => RestoreBillsRead(BillsRead),
+        /// How often and how deep takers reach, as fitted outside.
+        30 => Coefficients(Coefficients),
     }
 }
 
@@ -979,5 +981,24 @@ slot_struct! {
     pub struct BillsRead {
         /// Every bill up to here is booked, or was in the balance that the account began with.
         pub until: UnixNanos,
+    }
+}
+
+slot_struct! {
+    /// How often and how deep takers' orders reach into one instrument's book: an order that stands
+    /// δ bp beyond the mid is reached A·e^(−kδ) times a second.
+    pub struct Coefficients {
+        /// Which.
+        pub instrument: InstrumentId,
+        /// A, of one side, a second; in 1e-8.
+        pub arrivals_per_s_e8: i64,
+        /// k, a basis point of the mid; in 1e-8.
+        pub decay_per_bp_e8: i64,
+        /// Takers' orders that it was fitted to.
+        pub orders: u32,
+        /// The time over which they came and the book was seen, in nanoseconds.
+        pub seen_ns: u64,
+        /// Root of the mean square by which the logarithm of the rates misses the fit; in 1e-4.
+        pub error_e4: u32,
     }
 }

@@ -17,6 +17,7 @@ pub mod engine;
 pub mod event;
 pub mod fair;
 pub mod gate;
+pub mod glft;
 pub mod guard;
 pub mod instrument;
 pub mod layout;

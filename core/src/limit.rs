@@ -100,6 +100,7 @@ pub fn turn(place: usize, current: i64, wanted: i64) -> Turn {
         Some(Tighter::Lower) if wanted > current => Turn::Loosens,
         Some(Tighter::Higher) if wanted < current => Turn::Loosens,
         Some(Tighter::Lower | Tighter::Higher) => Turn::Free,
+        None if AT_START.contains(&place) => Turn::Fixed,
         None if row.section == "strategy" => Turn::Free,
         None => Turn::Fixed,
     }
@@ -201,6 +202,9 @@ const CAUTION: &[(usize, Tighter)] = &[
     (at::foreign_orders, Tighter::Higher),
     (at::require_fee_resolution, Tighter::Higher),
 ];
+
+/// Parameters of the strategy that are read at start only.
+pub const AT_START: &[usize] = &[at::model, at::glft_fit_window_s];
 
 /// The table as a page of the documentation, with which `docs/limits.md` begins.
 #[derive(Clone, Copy, Debug)]
@@ -317,5 +321,6 @@ mod tests {
         assert_eq!(turn(at::soft_pause_hold_s, 7, 6), Turn::Loosens);
         assert_eq!(turn(at::spread_min, 7, 6), Turn::Free);
         assert_eq!(turn(at::zombie_window_ms, 7, 7), Turn::Fixed);
+        assert_eq!(turn(at::model, 0, 1), Turn::Fixed);
     }
 }

@@ -18,8 +18,10 @@ pub struct Scene<'a> {
     pub used: Rate,
     /// Net position as a share of equity.
     pub base_pct: Rate,
-    /// What one order should have, before the venue's limits of size.
-    pub order_lots: Lots,
+    /// What one order should have, no less than the venue takes.
+    pub order: Lots,
+    /// What the position lacks to its target; negative where it holds too much.
+    pub missing: Lots,
 }
 
 /// How wide to quote and how far to lean.

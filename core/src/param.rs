@@ -283,6 +283,19 @@ params! {
         /// An order stays while its price is this share of its offset from the desired price, and
         /// one tick at least.
         requote_tolerance: Rate, Unit::Fraction, one, [e4(2_500)], [e4(7_500)], 0, E8;
+        /// Which model says how wide to quote and how far to lean: by regime and turnover, or in
+        /// closed form by volatility and the takers that were seen (docs/models.md). Read at start.
+        model: u64, Unit::Word(&["regime", "glft"]), one, [0], [0], 0, 1;
+        /// Aversion to risk of the model glft, a basis point and order: how strongly inventory and
+        /// volatility count.
+        glft_gamma: Rate, Unit::Factor, one, [e4(1_000)], [e4(1_000)], e4(1), 10 * E8;
+        /// What the model glft is fitted to: so much of the newest time in which the book was seen.
+        /// Read at start.
+        glft_fit_window_s: u64, Unit::Seconds, one,
+            [secs(1_800)], [secs(1_800)], secs(60), secs(86_400);
+        /// Age of a fit beyond which the regime model quotes.
+        glft_fit_age_max_s: u64, Unit::Seconds, one,
+            [secs(600)], [secs(600)], secs(60), secs(86_400);
     }
     "risk" {
         /// Loss since the UTC day began, as a share of the equity then. Hard.

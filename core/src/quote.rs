@@ -238,13 +238,10 @@ impl<'a> Shape<'a> {
         let base_pct = Rate(ratio(position_value, inputs.equity.0));
         let most_value =
             part_of(inputs.equity, params.max_base_pct()).min(params.position_quote_room());
-        let scene = Scene {
-            params,
-            inputs,
-            used,
-            base_pct,
-            order_lots: lots_of(part_of(inputs.equity, share)),
-        };
+        let order_lots = lots_of(part_of(inputs.equity, share));
+        let target = lots_of(part_of(inputs.equity, params.target_base_pct(regime)));
+        let (order, missing) = (order_lots.max(inputs.rules.min_lots), target - inputs.position);
+        let scene = Scene { params, inputs, used, base_pct, order, missing };
 
         let floors = floors(params, inputs, Rate((turnover - cap.0).max(0)));
         let base = model.spread(&scene);
@@ -260,7 +257,7 @@ impl<'a> Shape<'a> {
             skew: skew(&scene, spreads, model),
             base_pct,
             levels: usize::try_from(levels).map_or(LEVELS_MAX, |levels| levels.min(LEVELS_MAX)),
-            order_lots: scene.order_lots,
+            order_lots,
             most_lots: lots_of(most_value),
         }
     }

@@ -200,6 +200,8 @@ status! {
     book_fresh_age: Nanos;
     /// Since the best bid or ask, or a size there, last changed.
     top_age: Nanos;
+    /// [`crate::glft::Quoting`]: which model quotes.
+    model: Variant;
 }
 
 /// How many values a row has.

@@ -3,6 +3,7 @@
 pub mod csv;
 pub mod daily;
 pub mod door;
+pub mod fit;
 pub mod line;
 pub mod names;
 pub mod recorder;

@@ -11,6 +11,7 @@
 //! | tap | engine → journal | 32,768 | as above |
 //! | stamps | gateway → journal | 4,096 | dropped and counted |
 //! | rulings | engine → kill | 64 | dropped and counted |
+//! | sights | engine → cold | 4,096 | dropped, and the next one says so |
 //! | tape | feed → paper | 16,384 | as market; paper passes it on to the engine |
 //! | asked | paper → cold | 1,024 | the question waits on its link |
 //! | handovers | cold ⇄ feed, cold ⇄ gateway | 2 | one connection a seat |
@@ -26,6 +27,7 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam::channel;
 use keel_core::command::Query;
 use keel_core::event::Event;
+use keel_core::glft::MODEL_GLFT;
 use keel_core::param::{Params, Profile};
 use keel_core::planted::Planted;
 use keel_core::units::{MILLIS, MonoNanos};
@@ -44,7 +46,7 @@ use keel_net::sync::atomic::AtomicBool;
 use keel_sim::paper::Paper;
 
 use crate::affinity::{self, Idle, Placement};
-use crate::agent::cold::{ColdAgent, Doors, GatewayDoors, Outside};
+use crate::agent::cold::{ColdAgent, Doors, Fitting, GatewayDoors, Outside};
 use crate::agent::engine::{Cycle, EngineAgent, Inputs, Outputs};
 use crate::agent::feed::FeedAgent;
 use crate::agent::gateway::{GatewayAgent, Openings};
@@ -54,6 +56,7 @@ use crate::agent::paper::{PaperAgent, PaperLinks, Switch};
 use crate::agent::{Agent, Duty, Pulse};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::door::{Door, Opens, Target, handover};
+use crate::cold::fit::Fit;
 use crate::cold::line::Line;
 use crate::cold::recorder::Recorder;
 use crate::cold::rest::Rest;
@@ -149,6 +152,20 @@ pub struct EntryPlan {
     pub planted: Planted,
 }
 
+/// The engine's cycle and cold's fit, joined where the parameters ask for the model `glft`.
+pub(crate) fn fit<'m>(
+    cycle: Cycle<'m>,
+    params: &Params,
+    instruments: usize,
+) -> (Cycle<'m>, Option<Fitting>) {
+    if params.model() != MODEL_GLFT {
+        return (cycle, None);
+    }
+    let (shows, sights) = link("sights", 4_096, WhenFull::DropAndCount);
+    let fit = Fit::new(instruments, params.glft_fit_window_s());
+    (cycle.with_sights(shows, instruments), Some(Fitting { fit, sights }))
+}
+
 impl EntryPlan {
     /// As the parameters say.
     ///
@@ -238,6 +255,7 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let outputs = Outputs { gateway: commands, feed: resyncs, cold: queries, journal: tap };
     let cycle = Cycle::new(engine, outbox, inputs, outputs, verified.clone())
         .shown(parts.kill.vitals, rulings);
+    let (cycle, fitting) = fit(cycle, &parts.kill.params, parts.directory.len());
     let engine = EngineAgent::new(cycle, clock.clone());
 
     let place = Place {
@@ -260,7 +278,8 @@ pub fn start(parts: Parts) -> io::Result<Threads> {
     let (boot, stop_at) = (parts.boot, parts.stop_at);
     let said = Outside { boot, directives: heard, gauge: gauge.clone(), stop_at };
     let doors = Doors { public: public_door, gateway: doors };
-    cold.add(Box::new(ColdAgent::new(line, doors, to_cold, outside, said)));
+    let agent = ColdAgent::new(line, doors, to_cold, outside, said).with_fitting(fitting);
+    cold.add(Box::new(agent));
 
     let journal = JournalAgent::new(
         parts.recorder,

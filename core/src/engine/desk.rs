@@ -4,6 +4,7 @@ use super::quiet::Quiet;
 use crate::book::{Book, BookMemory};
 use crate::digest::Digest;
 use crate::event::Ticker;
+use crate::glft::Flow;
 use crate::markout::Markout;
 use crate::plan::Pace;
 use crate::quote::Desired;
@@ -15,6 +16,7 @@ pub struct Desk<'m> {
     pub(super) book: Book<'m>,
     pub(super) signals: Signals,
     pub(super) markout: Markout,
+    pub(super) flow: Flow,
     pub(super) pace: Pace,
     pub(super) desired: Desired,
     pub(super) ticker: Option<Ticker>,
@@ -40,6 +42,7 @@ impl<'m> Desk<'m> {
             book: Book::new(memory),
             signals: Signals::new(),
             markout: Markout::new(),
+            flow: Flow::NONE,
             pace: Pace::new(),
             desired: Desired::NONE,
             ticker: None,
@@ -58,6 +61,7 @@ impl<'m> Desk<'m> {
         self.book.fold(digest);
         self.signals.fold(digest);
         self.markout.fold(digest);
+        self.flow.fold(digest);
         self.pace.fold(digest);
         digest.fold_signed(self.open_notional.0);
         digest.fold(self.due.0);

@@ -3,7 +3,9 @@
 use super::{Engine, Touched};
 use crate::book::{Applied, Fault};
 use crate::command::{NoticeKind, Outbox, Plain, Resync};
-use crate::event::{BookPage, Candle, FeeRate, Feed, FeedState, Rules, Stream, Ticker};
+use crate::event::{
+    BookPage, Candle, Coefficients, FeeRate, Feed, FeedState, Rules, Stream, Ticker,
+};
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
 use crate::planted::Defect;
@@ -169,6 +171,24 @@ impl<G: Gate> Engine<'_, G> {
         self.known(id);
         let Some(rules) = self.views[id.index()].rules else { return };
         self.desks[id.index()].signals.on_candle(&self.params, candle, &rules);
+    }
+
+    /// Takes in a fit. One that no flow of takers can have changes nothing: the last one serves
+    /// until it is too old.
+    pub(super) fn coefficients(
+        &mut self,
+        fit: &Coefficients,
+        now: MonoNanos,
+        out: &mut Outbox<'_>,
+    ) -> Touched {
+        let id = fit.instrument;
+        self.known(id);
+        if self.desks[id.index()].flow.take(&self.params, fit, now) {
+            return Touched::Instrument(id);
+        }
+        let said = [fit.arrivals_per_s_e8, fit.decay_per_bp_e8];
+        self.notice(NoticeKind::FitRefused, id, said, out);
+        Touched::Nothing
     }
 
     pub(super) fn feed(&mut self, feed: &Feed, now: MonoNanos, out: &mut Outbox<'_>) {

@@ -65,9 +65,14 @@ impl<G: Gate> Engine<'_, G> {
             return self.pull(id, now, out);
         }
         let regime = self.regime(id, now, out);
+        let quoting = self.desks[id.index()].flow.quoting();
         let Some(desired) = self.desired(id, stance, regime, now) else {
             return self.pull(id, now, out);
         };
+        let turned = self.desks[id.index()].flow.quoting();
+        if turned != quoting {
+            self.notice(NoticeKind::ModelTurned, id, [turned as i64, 0], out);
+        }
         let slots = self.slots(id);
         let desk = &mut self.desks[id.index()];
         desk.desired = desired;
@@ -89,6 +94,7 @@ impl<G: Gate> Engine<'_, G> {
             paced.max(now.after(1)),
             desk.signals.deadline().max(now.after(1)),
             desk.markout.deadline(&self.params, now),
+            desk.flow.deadline(&self.params, now),
             self.views[id.index()]
                 .known_at(&self.account)
                 .after(self.params.book_silence_ms() + 1)
@@ -155,7 +161,11 @@ impl<G: Gate> Engine<'_, G> {
             room: self.params.max_total_notional_quote() - elsewhere,
             reduce_only: stance == Stance::Shrink,
         };
-        Some(quote::desired(&self.params, &inputs, &RegimeModel, &mut desk.markout, now))
+        let (params, markout) = (&self.params, &mut desk.markout);
+        Some(match desk.flow.model(params, inputs.band, now) {
+            Some(glft) => quote::desired(params, &inputs, &glft, markout, now),
+            None => quote::desired(params, &inputs, &RegimeModel, markout, now),
+        })
     }
 
     /// What stands on each level: only an order that rests may be kept or canceled by the plan.

@@ -206,6 +206,7 @@ impl<G: Gate> Engine<'_, G> {
         let regime = desk.signals.regime();
         let [buy, sell] = &desk.desired.sides;
         row.set(Key::regime, regime as i64);
+        row.set(Key::model, desk.flow.quoting() as i64);
         row.set(Key::target_base_pct, self.params.target_base_pct(regime).0);
         row.set(Key::spread_pct, desk.desired.spread.0);
         row.set(Key::spread_floor_pct, buy.floor.max(sell.floor).0);

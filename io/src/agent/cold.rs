@@ -16,6 +16,7 @@ use keel_net::proto::session::Session;
 use super::Agent;
 use super::journal::JournalGauge;
 use crate::cold::door::Door;
+use crate::cold::fit::{Fit, Sight};
 use crate::cold::line::Line;
 use crate::cold::rest::Rest;
 
@@ -70,6 +71,26 @@ pub struct Outside {
     pub stop_at: MonoNanos,
 }
 
+/// The fit of the model `glft`, and what it is made from.
+pub struct Fitting {
+    /// What is fitted.
+    pub fit: Fit,
+    /// What the engine's agent has seen.
+    pub sights: Receiver<Sight>,
+}
+
+impl Fitting {
+    /// Takes in what was seen, and tells the fits that are due.
+    pub fn step(&mut self, tell: &mut VecDeque<Event>) -> usize {
+        let mut seen = 0;
+        while let Some(sight) = self.sights.pop() {
+            tell.extend(self.fit.see(&sight).map(Event::Coefficients));
+            seen += 1;
+        }
+        seen
+    }
+}
+
 /// Runs everything that waits for somebody.
 pub struct ColdAgent {
     line: Line<Rest>,
@@ -80,6 +101,7 @@ pub struct ColdAgent {
     backlog: VecDeque<Event>,
     directives: channel::Receiver<Event>,
     gauge: Arc<JournalGauge>,
+    fitting: Option<Fitting>,
     lag_told: u64,
     stop_at: MonoNanos,
 }
@@ -97,8 +119,23 @@ impl ColdAgent {
         outside: Outside,
     ) -> Self {
         let Outside { boot: backlog, directives, gauge, stop_at } = outside;
-        let lag_told = 0;
-        Self { line, doors, queries, to_engine, backlog, directives, gauge, lag_told, stop_at }
+        Self {
+            line,
+            doors,
+            queries,
+            to_engine,
+            backlog,
+            directives,
+            gauge,
+            fitting: None,
+            lag_told: 0,
+            stop_at,
+        }
+    }
+
+    /// The same, fitting the model `glft`.
+    pub fn with_fitting(self, fitting: Option<Fitting>) -> Self {
+        Self { fitting, ..self }
     }
 
     /// Says how far the journal is behind, when that has changed.
@@ -164,6 +201,7 @@ impl Agent for ColdAgent {
         let mut work = self.line.step(now, poller);
         work += self.doors.public.step(now, poller);
         work += self.doors.gateway.as_mut().map_or(0, |doors| doors.step(now, poller));
+        work += self.fitting.as_mut().map_or(0, |fitting| fitting.step(&mut self.backlog));
         self.tell_lag(now);
         self.listen(now);
         work + self.tell(now)

@@ -17,6 +17,7 @@ use keel_net::sync::atomic::{AtomicBool, Ordering};
 
 use super::Agent;
 use crate::clock::Clock;
+use crate::cold::fit::{Print, Sight};
 use crate::journal::Tap;
 use crate::memory::EngineIn;
 use crate::vitals::{Turning, Vitals};
@@ -61,6 +62,8 @@ pub struct Cycle<'m> {
     vitals: Vitals,
     /// Says what came of operators' commands.
     rulings: Option<Sender<Ruled>>,
+    /// Shows cold what it fits the model `glft` to.
+    sights: Option<Sights>,
     booted: bool,
     over: bool,
     /// How long there has been no room for a step.
@@ -97,6 +100,7 @@ impl<'m> Cycle<'m> {
             verified,
             vitals: Vitals::unshared(),
             rulings: None,
+            sights: None,
             booted: false,
             over: false,
             stuck_ns: 0,
@@ -107,6 +111,12 @@ impl<'m> Cycle<'m> {
     /// The same, showing its vitals and saying what came of operators' commands.
     pub fn shown(self, vitals: Vitals, rulings: Sender<Ruled>) -> Self {
         Self { vitals, rulings: Some(rulings), ..self }
+    }
+
+    /// The same, showing prints and that books are seen on `link`, of so many instruments.
+    pub fn with_sights(self, link: Sender<Sight>, instruments: usize) -> Self {
+        let shown = vec![MonoNanos::ZERO; instruments];
+        Self { sights: Some(Sights { link, shown, lost: false }), ..self }
     }
 
     /// Takes what its links hold, in order of importance, and what is due; gives how many events
@@ -198,6 +208,9 @@ impl<'m> Cycle<'m> {
             self.vitals.tell_way(value != 0);
         }
         self.engine.step(now, &arrival.event, &mut self.outbox);
+        if let Some(sights) = &mut self.sights {
+            sights.show(&arrival.event, &self.engine, now);
+        }
         if self.outbox.is_empty() {
             return;
         }
@@ -228,6 +241,35 @@ impl<'m> Cycle<'m> {
             }
             route(command, stamps, &mut self.outputs);
         }
+    }
+}
+
+/// What is shown to cold, and when each instrument was shown last.
+struct Sights {
+    link: Sender<Sight>,
+    shown: Vec<MonoNanos>,
+    /// One found no room, and none has since.
+    lost: bool,
+}
+
+/// A book that is seen is shown this often, prints or not.
+const SHOWN_NS: u64 = 500 * MILLIS;
+
+impl Sights {
+    fn show(&mut self, event: &Event, engine: &EngineIn<'_>, now: MonoNanos) {
+        let (instrument, print) = match event {
+            Event::Trade(trade) => (trade.instrument, Some(Print::of(trade))),
+            Event::BookPage(page) if page.last => (page.instrument, None),
+            _ => return,
+        };
+        let shown = &mut self.shown[instrument.index()];
+        if print.is_none() && now.since(*shown) < SHOWN_NS {
+            return;
+        }
+        let Some(mid_x2) = engine.mid_x2(instrument) else { return };
+        *shown = now;
+        let sight = Sight { instrument, at: now, mid_x2, print, after_loss: self.lost };
+        self.lost = self.link.push(sight).is_err();
     }
 }
 

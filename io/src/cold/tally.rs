@@ -8,10 +8,11 @@ use keel_core::command::{
 };
 use keel_core::decimal::Grid;
 use keel_core::event::{
-    ClientId, ClockSync, Directive, Event, FeeSource, Measure, Outcome, Refused, RejectClass,
-    Reply, RestoreDay,
+    ClientId, ClockSync, Coefficients, Directive, Event, FeeSource, Measure, Outcome, Refused,
+    RejectClass, Reply, RestoreDay,
 };
 use keel_core::gate::Refusal;
+use keel_core::glft::Quoting;
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId, Symbol};
 use keel_core::layout::LayoutError;
@@ -248,6 +249,10 @@ impl Tally {
                 let at = self.utc(now);
                 self.say(refused_text(refused), at, news);
             }
+            Event::Coefficients(fit) => {
+                let (at, name) = (self.utc(now), self.name(fit.instrument));
+                self.say(fit_text(fit, &name), at, news);
+            }
             Event::RestoreDay(day) => {
                 self.restored = Some(*day);
                 // Zero is the day of a stop that came before the first one.
@@ -461,6 +466,17 @@ fn refused_text(refused: &Refused) -> String {
     format!("Operator refused at the socket by user {user}, process {process}: {why}{more}{asked}")
 }
 
+/// What was fitted of takers' orders, and how well.
+fn fit_text(fit: &Coefficients, name: &str) -> String {
+    let [arrivals, decay] = [fit.arrivals_per_s_e8, fit.decay_per_bp_e8].map(e8_text);
+    let (orders, seconds) = (fit.orders, fit.seen_ns / 1_000_000_000);
+    let error = grid_text(Grid { step: 1, scale: 4 }, i64::from(fit.error_e4));
+    format!(
+        "Fit: {name} {arrivals} orders a second and side, decay {decay} a bp, of {orders} orders \
+         in {seconds} s, error {error}"
+    )
+}
+
 /// A reject as evidence names it, in the venue's words where it had any.
 fn reject_text(notice: &Notice, name: &str, rejected: Option<&Reply>) -> String {
     let kind = notice.kind.text();
@@ -512,12 +528,20 @@ fn notice_text(notice: &Notice, name: &str, restored: Option<&RestoreDay>) -> St
         NoticeKind::PositionDrift => format!("{kind}: {name} ours {a} venue {b} lots"),
         NoticeKind::CancelEpisode => format!("{kind}: {name} number {a} today"),
         NoticeKind::Ready => kind.to_owned(),
+        NoticeKind::ModelTurned => {
+            let quoting = usize::try_from(a).ok().and_then(|place| Quoting::ALL.get(place));
+            format!("{kind}: {name} {}", quoting.map_or("unknown", |quoting| quoting.text()))
+        }
+        NoticeKind::FitRefused => {
+            format!("{kind}: {name} {} orders a second, decay {} a bp", e8_text(a), e8_text(b))
+        }
     }
 }
 
 /// Kinds of [`Event`] that change a tally: `Rules`, `FeeRate`, `ClockSync`, `Reply`, `RestoreDay`,
-/// `RestorePosition`, `Health`, `RestoreWeek`; and `Refused`, which the log tells.
-const EVENTS_WANTED: [u8; 9] = [3, 4, 5, 13, 18, 19, 21, 25, 27];
+/// `RestorePosition`, `Health`, `RestoreWeek`; and `Refused` and `Coefficients`, which the log
+/// tells.
+const EVENTS_WANTED: [u8; 10] = [3, 4, 5, 13, 18, 19, 21, 25, 27, 30];
 /// The kind of [`CommandView::Booked`]; records have the numbers from there on.
 const FIRST_RECORD: u8 = 134;
 const NOTICES_KEPT: usize = 8;
@@ -679,6 +703,24 @@ mod tests {
         ] {
             let line = format!("did_fail_order: 25203 {expected} (BTCUSDT client 3-17)");
             assert_eq!(lines(&events, failed), [line]);
+        }
+    }
+
+    #[test]
+    fn a_fit_and_the_model_that_turns_are_told_in_words() {
+        let fit = Event::Coefficients(Coefficients {
+            instrument: BTC,
+            arrivals_per_s_e8: 20_000_000,
+            decay_per_bp_e8: 350_000_000,
+            orders: 700,
+            seen_ns: 1_800_000_000_000,
+            error_e4: 1_200,
+        });
+        for &quoting in Quoting::ALL {
+            let said = lines(&[fit], notice(NoticeKind::ModelTurned, CLIENT, quoting as i64, 0));
+            let fitted = "Fit: BTCUSDT 0.20000000 orders a second and side, decay 3.50000000 a bp, \
+                          of 700 orders in 1800 s, error 0.1200";
+            assert_eq!(said, [fitted.to_owned(), format!("Model: BTCUSDT {quoting}")]);
         }
     }
 

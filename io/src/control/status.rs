@@ -1,6 +1,7 @@
 //! Status: a snapshot as operators read it (`processed_data`).
 
 use keel_core::event::FeeSource;
+use keel_core::glft::Quoting;
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::Instrument;
 use keel_core::regime::Regime;
@@ -73,6 +74,7 @@ fn value(key: Key, row: &Row, rules: &Instrument) -> Value {
         (Scale::Variant, Key::state) => word(GuardState::ALL, raw, |state| state.text()),
         (Scale::Variant, Key::regime) => word(Regime::ALL, raw, |regime| regime.text()),
         (Scale::Variant, Key::fee_source) => word(FeeSource::ALL, raw, |source| source.text()),
+        (Scale::Variant, Key::model) => word(Quoting::ALL, raw, |quoting| quoting.text()),
         (Scale::Variant, _) => raw.into(),
     }
 }

@@ -25,6 +25,7 @@ use keel_net::sync::atomic::AtomicBool;
 use super::chance::Chance;
 use super::fault::Route;
 use super::wire::{Net, WireId};
+use crate::agent::cold::Fitting;
 use crate::agent::engine::{Cycle, Inputs, Outputs};
 use crate::clock::VenueClock;
 use crate::cold::door::{Opens, Pause, Progress, Seat, next_seat};
@@ -34,7 +35,7 @@ use crate::memory::{self, Block, EngineIn, Limits};
 use crate::mode::sim::first_events;
 use crate::state::ledger::Kept;
 use crate::state::{Latch, events_of};
-use crate::topology::EntryPlan;
+use crate::topology::{self, EntryPlan};
 
 /// What a process is started with.
 #[derive(Clone)]
@@ -85,6 +86,7 @@ struct Hot<'m> {
     queries: Receiver<Query>,
     to_engine: Sender<Arrival>,
     backlog: VecDeque<Event>,
+    fitting: Option<Fitting>,
     journal: Receiver<Tap>,
 }
 
@@ -375,6 +377,7 @@ impl Process<'_> {
         work += hot.cancel.step(net, now, true);
         work += hot.order.as_mut().map_or(0, |order| order.step(net, now, true));
         hot.backlog.append(self.rest.events());
+        work += hot.fitting.as_mut().map_or(0, |fitting| fitting.step(&mut hot.backlog));
         while let Some(&event) = hot.backlog.front() {
             if hot.to_engine.push(Arrival { event, rx: now, decoded: now }).is_err() {
                 break;
@@ -431,8 +434,10 @@ impl Process<'_> {
         let public = [(), ()].map(|()| port(Route::Public, "/v3/ws/public", false));
         let private_ports = [(), ()].map(|()| port(Route::Private, "/v3/ws/private", true));
         let http = |route| Port::new(route, Client::new(BODY_BYTES_MAX));
+        let cycle = Cycle::new(engine, outbox, inputs, outputs, verified);
+        let (cycle, fitting) = topology::fit(cycle, &start.params, rules.len());
         self.hot = Some(Hot {
-            cycle: Cycle::new(engine, outbox, inputs, outputs, verified),
+            cycle,
             feed: Feed::new(directory.clone(), market, to_feed),
             gateway: Gateway::new(
                 start.instance,
@@ -453,6 +458,7 @@ impl Process<'_> {
             queries: to_cold,
             to_engine: outside,
             backlog: first_events(boot, &start.params, &rules, restored),
+            fitting,
             journal,
         });
     }

@@ -1,6 +1,7 @@
 //! The keys beside the parameter table, and how a value of any key is written.
 
 use keel_core::decimal::DecimalError;
+use keel_core::limit::AT_START;
 use keel_core::param::{Row, TABLE, Unit};
 use keel_core::units::{E8, MILLIS};
 use keel_io::cold::daily::{grid_text, trimmed};
@@ -335,7 +336,8 @@ pub const ENVELOPE: &str = "envelope";
 
 /// Parameters that `[envelope]` may name.
 pub fn adjustable() -> impl Iterator<Item = &'static Row> + Clone {
-    TABLE.iter().filter(|row| row.section == "strategy" || row.section == "risk")
+    let tuned = |row: &&Row| row.section == "strategy" || row.section == "risk";
+    TABLE.iter().filter(tuned).filter(|row| !AT_START.contains(&row.at))
 }
 
 /// What names of configuration variables begin with.
