@@ -82,6 +82,16 @@ impl Bench {
         ended.len()
     }
 
+    /// What was placed since it was last asked rests at the venue.
+    fn rest_placed(&mut self) {
+        for spec in self.placed() {
+            let update = self.update(&spec, OrderStatus::Live);
+            self.open.push(update);
+            self.step(Event::OrderUpdate(update));
+        }
+        self.said.clear();
+    }
+
     /// How far from the mid what was placed since stands, in ticks.
     fn apart(&self) -> Vec<i64> {
         self.placed().iter().map(|spec| (MID - spec.intent.price.0).abs()).collect()
@@ -116,7 +126,11 @@ fn a_fit_that_is_none_changes_nothing_and_one_too_old_gives_way_to_the_regime() 
     let mut bench = Bench::asked_for_glft();
     bench.bars();
     bench.fit(SEEN);
-    bench.quiet_seconds(50);
+    bench.quiet_seconds(2);
+    assert_eq!(bench.end_canceled(), 2);
+    bench.quiet_seconds(2);
+    bench.rest_placed();
+    bench.quiet_seconds(46);
     for (arrivals, decay) in [(0, E8), (-E8, E8), (E8, 0), (E8, -E8), (i64::MAX, E8)] {
         bench.fit((arrivals, decay));
     }

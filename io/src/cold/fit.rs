@@ -183,14 +183,15 @@ struct Curve {
 }
 
 /// The line through the logarithms of the rates at which [`DEPTHS`] depths are reached, evenly
-/// spaced to the one that [`DEEPEST`] orders reach. A rate is one side's: half of all. `None` where
-/// too few orders came, where they all reach the same depth, and where no exponential fits.
+/// spaced to the one that a hundredth of the orders reach, [`DEEPEST`] at least. A rate is one
+/// side's: half of all. `None` where too few orders came, where they all reach the same depth, and
+/// where no exponential fits.
 fn curve(depths: &mut [f64], seen_s: f64) -> Option<Curve> {
     if depths.len() < ORDERS_MIN {
         return None;
     }
     depths.sort_by(|a, b| b.total_cmp(a));
-    let deepest = depths[DEEPEST - 1];
+    let deepest = depths[DEEPEST.max(depths.len() / 100) - 1];
     let points: Vec<(f64, f64)> = (1..=DEPTHS)
         .map(|n| deepest * n as f64 / DEPTHS as f64)
         .map(|depth| {
@@ -221,7 +222,7 @@ const SEEN_NS_MIN: u64 = 120 * SECONDS;
 const ORDERS_MIN: usize = 100;
 /// Orders kept of one instrument, 16 bytes each.
 const REACHES_MAX: usize = 50_000;
-/// Depths at which rates are taken, and how many orders reach the deepest of them.
+/// Depths at which rates are taken, and how many orders reach the deepest of them at least.
 const DEPTHS: usize = 20;
 const DEEPEST: usize = 20;
 /// The error beyond which a fit is none: rates are missed by a factor of e^0.75, about two.

@@ -718,8 +718,8 @@ mod tests {
         });
         for &quoting in Quoting::ALL {
             let said = lines(&[fit], notice(NoticeKind::ModelTurned, CLIENT, quoting as i64, 0));
-            let fitted = "Fit: BTCUSDT 0.20000000 orders a second and side, decay 3.50000000 a bp, \
-                          of 700 orders in 1800 s, error 0.1200";
+            let fitted = "Fit: BTCUSDT 0.2 orders a second and side, decay 3.5 a bp, of 700 orders \
+                          in 1800 s, error 0.1200";
             assert_eq!(said, [fitted.to_owned(), format!("Model: BTCUSDT {quoting}")]);
         }
     }
