@@ -190,6 +190,42 @@ pub enum ReportCommand {
     /// of such answers, or a CSV table with columns id, ts, symbol, coin, type, amount and fee.
     /// Exit code 0 only when both agree within 1 bp of notional and 5 % of profit, else 7.
     Statement(StatementArgs),
+    /// Quote the same simulated markets by the models regime and glft, and compare what each made
+    /// of them: fills, capture, markouts, inventory and profit by its parts.
+    ///
+    /// Everything happens under virtual time, with the strategy of the configuration: the same
+    /// seeds give the same figures.
+    Models(ModelsArgs),
+}
+
+/// Flags of `report models`.
+#[derive(Args, Clone, Debug)]
+pub struct ModelsArgs {
+    /// How many seeds.
+    #[arg(long, value_name = "N", default_value_t = 8,
+        value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub seeds: u64,
+    /// The first of them.
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(..1 << 62))]
+    pub first_seed: u64,
+    /// How long each is quoted by each model, in hours of the venue's clock.
+    #[arg(long, value_name = "N", default_value_t = 2,
+        value_parser = clap::value_parser!(u64).range(1..=240))]
+    pub hours: u64,
+    /// What is quoted.
+    #[arg(long, value_name = "NAME", default_value = "BTCUSDT",
+        value_parser = ["BTCUSDT", "ETHUSDT"])]
+    pub instrument: String,
+    /// How many are lived at a time.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub threads: usize,
+    /// Configuration file [default: keel.toml in this directory, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where all figures are written, those of each seed and hour too.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Flags of `report statement`.

@@ -1,5 +1,7 @@
 //! `keel report`: what a run has recorded, judged.
 
+mod models;
+
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,7 @@ pub(crate) fn run(command: ReportCommand) -> Exit {
     match command {
         ReportCommand::Edge(args) => edge(&args).unwrap_or_else(fail),
         ReportCommand::Statement(args) => statement(&args).unwrap_or_else(fail),
+        ReportCommand::Models(args) => models::models(&args).unwrap_or_else(fail),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod edge;
 pub mod interval;
+pub mod models;
 pub mod page;
 mod share;
 pub mod statement;
