@@ -48,6 +48,36 @@ fn the_invariants_hold_while_glft_quotes() {
     assert!(by_fit >= 3, "glft quoted in {by_fit} of 6 lives");
 }
 
+#[test]
+fn two_models_are_compared_on_the_same_markets_and_the_same_seeds_say_the_same() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let said = [1, 2].map(|threads: u8| {
+        let file = dir.path().join(format!("{threads}.json"));
+        let keel = assert_cmd::Command::new(env!("CARGO_BIN_EXE_keel-under-test"))
+            .args(["report", "models", "--seeds", "1", "--hours", "1", "--json"])
+            .arg(&file)
+            .args(["--threads", &threads.to_string()])
+            .current_dir(dir.path())
+            .assert()
+            .success();
+        let json = std::fs::read_to_string(&file).expect("the figures");
+        (String::from_utf8(keel.get_output().stdout.clone()).expect("a text"), json)
+    });
+    assert_eq!(said[0], said[1]);
+    let json: serde_json::Value = serde_json::from_str(&said[0].1).expect("JSON");
+    let of = |model: &str, total: &str| {
+        json["seeds"][0][model]["totals"][total].as_f64().expect("a figure")
+    };
+    assert_eq!(of("regime", "glft_in_force"), 0.0);
+    assert!(of("glft", "glft_in_force") > 90.0, "after the first fit: {json}");
+    for model in ["regime", "glft"] {
+        assert!(of(model, "fills") > 60.0, "{model}: {json}");
+        let parts = ["captured", "of_positions_held", "fees_received", "funding_received"];
+        let sum: f64 = parts.iter().map(|part| of(model, part)).sum();
+        assert!((sum - of(model, "profit")).abs() < 1e-9, "the parts of {model} are its profit");
+    }
+}
+
 /// An oracle that cannot stand a kill after the private connection was cut, which is no failure of
 /// the product's, and the faults that it needs.
 #[test]

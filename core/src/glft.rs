@@ -258,15 +258,16 @@ const EXP_TERMS: i128 = 23;
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_types, reason = "the published form is worked out in floats")]
+
     use super::*;
-    use crate::book::Touch;
     use crate::event::Candle;
     use crate::instrument::{Instrument, InstrumentId, btcusdt};
     use crate::markout::Markout;
     use crate::param::{Profile, at};
     use crate::quote::{Desired, QuoteInputs, desired};
     use crate::regime::{Regime, Signals};
-    use crate::units::{Lots, MILLIS, Price, Quote, SECONDS, Side, Ticks, UnixNanos};
+    use crate::units::{Lots, MILLIS, Price, SECONDS, Side, Ticks, UnixNanos};
     use proptest::prelude::*;
 
     const NOW: MonoNanos = MonoNanos(1_000 * SECONDS);
@@ -345,26 +346,8 @@ mod tests {
     }
 
     fn inputs(rules: &Instrument, position: i64) -> QuoteInputs<'_> {
-        QuoteInputs {
-            rules,
-            touch: Touch {
-                bid: Ticks(772_000),
-                ask: Ticks(772_001),
-                bid_lots: Lots(1_000),
-                ask_lots: Lots(1_000),
-            },
-            imbalance: Rate::ZERO,
-            regime: Regime::NeutralLowVol,
-            band: Rate::bps(4),
-            drift: Rate::ZERO,
-            equity: Quote::usdt(10_000),
-            position: Lots(position),
-            turnover: Quote::ZERO,
-            maker: Rate(-5_000),
-            funding: Rate::ZERO,
-            room: Quote::usdt(1_000_000),
-            reduce_only: false,
-        }
+        let (position, maker) = (Lots(position), Rate(-5_000));
+        QuoteInputs { position, maker, ..QuoteInputs::calm(rules) }
     }
 
     fn quote(params: &Params, glft: &Glft, position: i64) -> Desired {

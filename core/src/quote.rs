@@ -104,6 +104,33 @@ pub struct QuoteInputs<'a> {
     pub reduce_only: bool,
 }
 
+#[cfg(test)]
+impl<'a> QuoteInputs<'a> {
+    /// A flat account of 10,000 USDT at a touch of one tick, for tests of models too.
+    pub(crate) fn calm(rules: &'a Instrument) -> Self {
+        Self {
+            rules,
+            touch: Touch {
+                bid: Ticks(772_000),
+                ask: Ticks(772_001),
+                bid_lots: Lots(1_000),
+                ask_lots: Lots(1_000),
+            },
+            imbalance: Rate::ZERO,
+            regime: Regime::NeutralLowVol,
+            band: Rate::ZERO,
+            drift: Rate::ZERO,
+            equity: Quote::usdt(10_000),
+            position: Lots::ZERO,
+            turnover: Quote::ZERO,
+            maker: Rate::bps(2),
+            funding: Rate::ZERO,
+            room: Quote::usdt(1_000_000),
+            reduce_only: false,
+        }
+    }
+}
+
 /// One order that the strategy would like to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
@@ -488,26 +515,7 @@ mod tests {
     const NOW: MonoNanos = MonoNanos(1_000 * SECONDS);
 
     fn inputs(rules: &Instrument) -> QuoteInputs<'_> {
-        QuoteInputs {
-            rules,
-            touch: Touch {
-                bid: Ticks(772_000),
-                ask: Ticks(772_001),
-                bid_lots: Lots(1_000),
-                ask_lots: Lots(1_000),
-            },
-            imbalance: Rate::ZERO,
-            regime: Regime::NeutralLowVol,
-            band: Rate::ZERO,
-            drift: Rate::ZERO,
-            equity: Quote::usdt(10_000),
-            position: Lots::ZERO,
-            turnover: Quote::ZERO,
-            maker: Rate::bps(2),
-            funding: Rate::ZERO,
-            room: Quote::usdt(1_000_000),
-            reduce_only: false,
-        }
+        QuoteInputs::calm(rules)
     }
 
     fn quote(params: &Params, inputs: &QuoteInputs<'_>) -> Desired {

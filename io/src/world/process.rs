@@ -54,6 +54,21 @@ pub(super) struct Start {
     pub(super) restored: Option<(Kept, Option<Latch>)>,
 }
 
+impl Start {
+    /// What its engine is told first of all.
+    fn boot(&self, instruments: usize) -> Boot {
+        Boot {
+            config_hash: [0; 32],
+            epoch: self.epoch,
+            instruments: instruments as u16,
+            seed: self.seed,
+            mode: Mode::World,
+            dirty: self.dirty,
+            planted: self.planted,
+        }
+    }
+}
+
 /// A process at work.
 pub(super) struct Process<'m> {
     block: &'m Block,
@@ -413,15 +428,7 @@ impl Process<'_> {
         let directory = Directory::new(&rules);
         let start = &self.start;
         let entry = EntryPlan::of(&start.params);
-        let boot = Boot {
-            config_hash: [0; 32],
-            epoch: start.epoch,
-            instruments: rules.len() as u16,
-            seed: start.seed,
-            mode: Mode::World,
-            dirty: start.dirty,
-            planted: start.planted,
-        };
+        let boot = start.boot(rules.len());
         let restored = match &start.restored {
             Some((kept, latch)) => {
                 events_of(kept, *latch, &rules).expect("a world's grids do not change")
