@@ -100,7 +100,8 @@ pub fn books(n: usize) -> BookMemory<'static> {
     books_in(Box::leak(Box::default()), n)
 }
 
-fn books_in(block: &Block, n: usize) -> BookMemory<'_> {
+/// The same in `block`.
+pub(crate) fn books_in(block: &Block, n: usize) -> BookMemory<'_> {
     let bump = &block.0;
     BookMemory {
         ladder: bump.alloc_slice_fill_copy(n * LADDER_CELLS, LevelSize::default()),

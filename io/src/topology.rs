@@ -52,7 +52,7 @@ use crate::agent::feed::FeedAgent;
 use crate::agent::gateway::{GatewayAgent, Openings};
 use crate::agent::journal::{JournalAgent, JournalGauge, Records};
 use crate::agent::kill::{KillAgent, KillParts};
-use crate::agent::paper::{PaperAgent, PaperLinks, Switch};
+use crate::agent::paper::{PaperAgent, PaperLinks, PaperSeat, Switch};
 use crate::agent::{Agent, Duty, Pulse};
 use crate::clock::{Clock, VenueClock};
 use crate::cold::door::{Door, Opens, Target, handover};
@@ -364,7 +364,8 @@ impl Orders {
                 let (asked, to_cold) = link("asked", 1_024, WhenFull::AskFirst);
                 let links = PaperLinks { tape, market, private, commands, queries, asked, stamps };
                 let PaperOrders { paper, switch } = *orders;
-                let agent = PaperAgent::new(paper, links, lease, switch, clock, venue);
+                let seat = PaperSeat::new(paper, links, lease, switch, venue);
+                let agent = PaperAgent::new(seat, clock);
                 let seat = Seat::Before(Box::new(agent));
                 Ok(Placed { to_market, to_cold, doors: None, seat })
             }

@@ -23,9 +23,10 @@ use keel_core::param::{Params, Profile};
 use keel_core::planted::{Defect, Planted};
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
 use keel_net::bitget::client::Instance;
-use keel_sim::account::AccountId;
+use keel_sim::account::{AccountId, Fees};
 use keel_sim::bitget::{Exchange, ExchangeConfig};
 use keel_sim::order::{OrderKind, OrderRef, PlaceRequest, PosSide, StpMode, TimeInForce};
+use keel_sim::paper::Terms;
 
 pub use chance::Chance;
 pub use fault::{Counts, FaultKind, FaultPlan, PlannedFault, Route, Standing, Standings};
@@ -60,6 +61,9 @@ pub struct WorldConfig {
     pub faults: FaultPlan,
     /// The defect that the product commits.
     pub planted: Planted,
+    /// Another engine beside, on the same public market, whose orders stay on paper by these
+    /// terms; its balance and its fees are those of the product's account.
+    pub paper: Option<Terms>,
 }
 
 impl WorldConfig {
@@ -74,6 +78,7 @@ impl WorldConfig {
             began: UnixNanos(1_768_471_200 * SECONDS as i64),
             faults: FaultPlan::NONE,
             planted: Planted::NONE,
+            paper: None,
         }
     }
 }
@@ -85,6 +90,8 @@ pub struct World<'m> {
     now: MonoNanos,
     net: Net,
     process: Option<Process<'m>>,
+    /// The engine on paper; it sees the market by connections of its own.
+    paper: Option<Process<'m>>,
     /// When a process that died is started again.
     starts_at: MonoNanos,
     start: Start,
@@ -164,6 +171,8 @@ pub enum Note {
     Died,
     /// The engine took an event or gave a command.
     Tap(Tap),
+    /// The same of the engine on paper.
+    Paper(Tap),
 }
 
 impl<'m> World<'m> {
@@ -193,6 +202,7 @@ impl<'m> World<'m> {
             planted: config.planted,
             seed: config.seed,
             restored: None,
+            paper: None,
         };
         let late_ns_max = params.receive_window_ms() - 10 * MILLIS;
         let tamper = Tamper::new(config.exchange.checksum, late_ns_max);
@@ -205,6 +215,7 @@ impl<'m> World<'m> {
             now: ORIGIN,
             net,
             process: None,
+            paper: None,
             starts_at: ORIGIN,
             start,
             account,
@@ -216,6 +227,7 @@ impl<'m> World<'m> {
             ended: false,
         };
         world.start_if_due();
+        world.start_on_paper();
         world
     }
 
@@ -223,6 +235,7 @@ impl<'m> World<'m> {
     pub fn advance(&mut self, until: MonoNanos) {
         let seen = self.net.notes.len();
         let process = self.process.as_ref().map_or(self.starts_at, Process::due);
+        let process = process.min(self.paper.as_ref().map_or(MonoNanos::NEVER, Process::due));
         let faults = self.fault_due().min(self.host_until);
         let next = self.net.due().min(process).min(faults).min(self.disk.commit_at);
         self.now = self.now.max(next.min(until));
@@ -232,7 +245,7 @@ impl<'m> World<'m> {
         self.start_if_due();
         let touched = self.net.take_touched();
         let host = self.host_utc();
-        if let Some(process) = &mut self.process {
+        for process in [&mut self.process, &mut self.paper].into_iter().flatten() {
             process.touch(touched, now);
             process.step(&mut self.net, host, now);
         }
@@ -279,6 +292,11 @@ impl<'m> World<'m> {
     /// The account that the product trades on.
     pub fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// The same of the engine on paper.
+    pub fn engine_on_paper(&self) -> Option<&EngineIn<'m>> {
+        self.paper.as_ref().and_then(Process::engine)
     }
 
     /// The engine; `None` while there is no process, or it does not know the rules yet.
@@ -398,7 +416,25 @@ impl<'m> World<'m> {
         self.net.note(Note::Started(self.start.epoch), self.now);
     }
 
+    fn start_on_paper(&mut self) {
+        let Some(terms) = self.config.paper else { return };
+        let plan = self.config.exchange.accounts.first().expect("the venue has an account");
+        let Fees { maker, taker } = plan.fees;
+        let terms = Terms { balance: plan.deposit, maker, taker, ..terms };
+        let start = Start { epoch: 1, restored: None, paper: Some(terms), ..self.start.clone() };
+        let chance = Chance::new(self.config.seed, 9);
+        let host = self.host_utc();
+        self.paper = Some(Process::begin(self.block, start, chance, host, self.now));
+    }
+
     fn take_taps(&mut self) {
+        if let Some(paper) = &mut self.paper {
+            let (trail, notes, now) = (&mut self.net.trail, &mut self.net.notes, self.now);
+            paper.taps(|tap| {
+                trail.add(&tap.slot);
+                notes.push(Noted { at: now, note: Note::Paper(tap) });
+            });
+        }
         let Some(process) = &mut self.process else { return };
         let (disk, trail, notes, now) =
             (&mut self.disk, &mut self.net.trail, &mut self.net.notes, self.now);

@@ -321,7 +321,8 @@ impl Oracles<'_> {
                     self.whole.remove(symbol);
                 }
             }
-            Note::Spoiled { .. } => {}
+            // Nothing is on paper in these lives.
+            Note::Spoiled { .. } | Note::Paper(_) => {}
             Note::Ended { route } => {
                 self.calm[*route as usize] = None;
                 self.sync.ended(*route, at);

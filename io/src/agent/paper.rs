@@ -81,11 +81,16 @@ pub struct PaperLinks {
 
 /// Runs a paper venue.
 pub struct PaperAgent {
-    paper: Paper<'static>,
+    seat: PaperSeat<'static>,
+    clock: Clock,
+}
+
+/// A paper venue between feed and engine, for whoever steps it.
+pub struct PaperSeat<'m> {
+    paper: Paper<'m>,
     links: PaperLinks,
     lease: Lease,
     switch: Arc<Switch>,
-    clock: Clock,
     venue: VenueClock,
     over: bool,
 }
@@ -96,19 +101,52 @@ const COMMANDS: usize = 64;
 const EVENTS: usize = 1_024;
 
 impl PaperAgent {
-    /// An agent that sends orders into `paper` while `lease` holds.
+    /// An agent that sits in `seat`.
+    pub const fn new(seat: PaperSeat<'static>, clock: Clock) -> Self {
+        Self { seat, clock }
+    }
+}
+
+impl<'m> PaperSeat<'m> {
+    /// A seat that sends orders into `paper` while `lease` holds.
     pub fn new(
-        paper: Paper<'static>,
+        paper: Paper<'m>,
         links: PaperLinks,
         lease: Lease,
         switch: Arc<Switch>,
-        clock: Clock,
         venue: VenueClock,
     ) -> Self {
-        Self { paper, links, lease, switch, clock, venue, over: false }
+        Self { paper, links, lease, switch, venue, over: false }
     }
 
-    fn obey(&mut self, now: MonoNanos) -> usize {
+    /// Does what there is to do at `now`; gives how much it was. `clock` says when an order is
+    /// taken.
+    pub fn turn(&mut self, clock: &dyn Fn() -> MonoNanos, now: MonoNanos) -> usize {
+        let utc = self.venue.utc(now);
+        let mut work = self.pass_market(now);
+        work += self.obey(clock, now);
+        self.pass_questions(now);
+        self.heed(utc);
+        self.paper.advance(utc, now);
+        // What it has to say concerns the engine, whatever brought it about.
+        work += self.paper.events().len();
+        self.tell(now);
+        // An engine that is gone without having stopped leaves nothing behind: its orders are here.
+        self.over |= self.links.commands.is_finished();
+        work
+    }
+
+    /// When it wants a turn without anything coming in.
+    pub fn deadline(&self) -> MonoNanos {
+        self.paper.deadline()
+    }
+
+    /// True once its engine has stopped, or is gone.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn obey(&mut self, clock: &dyn Fn() -> MonoNanos, now: MonoNanos) -> usize {
         let mut taken = 0;
         while taken < COMMANDS && !self.over {
             let Some(Dispatch { command, stamps }) = self.links.commands.pop() else { break };
@@ -118,7 +156,7 @@ impl PaperAgent {
                     self.paper.place(order.spec(), now);
                     let mut slot = [0; SLOT_BYTES];
                     CommandView::Place(*order.spec()).encode(&mut slot);
-                    let stamps = Stamps { tx: self.clock.now(), ..stamps };
+                    let stamps = Stamps { tx: clock(), ..stamps };
                     // Latency is told as far as there is room; nothing depends on it.
                     let _ = self.links.stamps.push(Tap::stamps(slot, stamps));
                 }
@@ -203,28 +241,19 @@ impl Agent for PaperAgent {
     }
 
     fn step(&mut self, now: MonoNanos, _poller: &mut Poller) -> usize {
-        let utc = self.venue.utc(now);
-        let mut work = self.pass_market(now);
-        work += self.obey(now);
-        self.pass_questions(now);
-        self.heed(utc);
-        self.paper.advance(utc, now);
-        self.tell(now);
-        // An engine that is gone without having stopped leaves nothing behind: its orders are here.
-        self.over |= self.links.commands.is_finished();
-        work
+        self.seat.turn(&|| self.clock.now(), now)
     }
 
     fn deadline(&self) -> MonoNanos {
-        self.paper.deadline()
+        self.seat.deadline()
     }
 
     fn is_over(&self) -> bool {
-        self.over
+        self.seat.is_over()
     }
 }
 
-impl Drop for PaperAgent {
+impl Drop for PaperSeat<'_> {
     fn drop(&mut self) {
         // Release: nothing rests after it.
         self.switch.gone.store(true, Ordering::Release);

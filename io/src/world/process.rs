@@ -1,10 +1,13 @@
 //! The process: the product minus driver and threads, from start to its end or its death.
 
+mod orders;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use keel_core::command::Query;
 use keel_core::event::{Boot, Event, Mode, Operator};
+use keel_core::instrument::Instrument;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
 use keel_core::planted::Planted;
@@ -13,20 +16,24 @@ use keel_net::bitget::client::Instance;
 use keel_net::bitget::sign::{Credentials, Secret};
 use keel_net::bitget::topics::Directory;
 use keel_net::dispatch::Arrival;
+use keel_net::dispatch::Dispatch;
 use keel_net::driver::OPEN_NS_MAX;
 use keel_net::feed::Feed;
-use keel_net::gateway::{Choice, Gateway, Lines};
+use keel_net::gateway::{Choice, Gateway};
+use keel_net::lease::Lease;
 use keel_net::link::{Receiver, Sender, WhenFull, link};
 use keel_net::proto::Protocol;
 use keel_net::proto::http::{BODY_BYTES_MAX, Client, FILLS_BODY_BYTES_MAX};
 use keel_net::proto::session::{Session, Settings};
 use keel_net::sync::atomic::AtomicBool;
+use keel_sim::paper::{Paper, Terms};
 
 use super::chance::Chance;
 use super::fault::Route;
 use super::wire::{Net, WireId};
 use crate::agent::cold::Fitting;
 use crate::agent::engine::{Cycle, Inputs, Outputs};
+use crate::agent::paper::{PaperLinks, PaperSeat};
 use crate::clock::VenueClock;
 use crate::cold::door::{Opens, Pause, Progress, Seat, next_seat};
 use crate::cold::rest::Rest;
@@ -36,6 +43,7 @@ use crate::mode::sim::first_events;
 use crate::state::ledger::Kept;
 use crate::state::{Latch, events_of};
 use crate::topology::{self, EntryPlan};
+use orders::{Orders, Venue};
 
 /// What a process is started with.
 #[derive(Clone)]
@@ -52,6 +60,8 @@ pub(super) struct Start {
     pub(super) seed: u64,
     /// What the last process left.
     pub(super) restored: Option<(Kept, Option<Latch>)>,
+    /// It trades on paper, by these terms: without a key, and its orders stay in it.
+    pub(super) paper: Option<Terms>,
 }
 
 impl Start {
@@ -89,13 +99,9 @@ pub(super) struct Process<'m> {
 struct Hot<'m> {
     cycle: Cycle<'m>,
     feed: Feed,
-    gateway: Gateway,
+    orders: Orders<'m>,
     /// By seat.
     public: [Port<Session>; 2],
-    private: [Port<Session>; 2],
-    cancel: Port<Client>,
-    /// Where orders may be entered over REST.
-    order: Option<Port<Client>>,
     /// Age at which a session is taken over from: public, private.
     rotate_ns: [u64; 2],
     queries: Receiver<Query>,
@@ -109,6 +115,7 @@ struct Hot<'m> {
 const AGENTS: usize = 4;
 const FEED: usize = 0;
 const ENGINE: usize = 1;
+/// The gateway's, or that of paper in its place.
 const GATEWAY: usize = 2;
 const COLD: usize = 3;
 
@@ -129,10 +136,9 @@ impl<'m> Process<'m> {
     ) -> Self {
         let venue = VenueClock::default();
         venue.set(host, now);
-        let credentials = credentials(&start.key);
-        let mut rest =
-            Rest::new(start.instance, HOST, Some(credentials), &start.symbols, venue.clone())
-                .with_planted(start.planted);
+        let credentials = start.paper.is_none().then(|| credentials(&start.key));
+        let mut rest = Rest::new(start.instance, HOST, credentials, &start.symbols, venue.clone())
+            .with_planted(start.planted);
         rest.begin(start.epoch);
         let seed = chance.draw();
         Self {
@@ -180,7 +186,7 @@ impl<'m> Process<'m> {
             self.wakes[agent] = MonoNanos::NEVER;
             self.stepped[agent] = now;
             let (work, wakes): (_, &[usize]) = match agent {
-                FEED => (self.step_feed(net, now), &[FEED, ENGINE]),
+                FEED => (self.step_feed(net, now), self.after_feed()),
                 ENGINE => self.step_engine(now),
                 GATEWAY => (self.step_gateway(net, now), &[GATEWAY, ENGINE]),
                 _ => (self.step_cold(net, host, now), &[FEED, ENGINE, GATEWAY, COLD]),
@@ -221,23 +227,28 @@ impl<'m> Process<'m> {
 
     /// True once the engine and the gateway have ended in order.
     pub(super) fn is_over(&self) -> bool {
-        self.hot.as_ref().is_some_and(|hot| hot.cycle.is_over() && hot.gateway.is_over())
+        self.hot.as_ref().is_some_and(|hot| hot.cycle.is_over() && hot.orders.is_over())
     }
 
     /// True when the gateway had to cancel everything because the engine could not.
     pub(super) fn is_dead_man(&self) -> bool {
-        self.hot.as_ref().is_some_and(|hot| hot.gateway.is_dead_man())
+        self.hot.as_ref().is_some_and(|hot| hot.orders.is_dead_man())
     }
 
     /// Drops every connection, as the death of a process does.
     pub(super) fn die(self, net: &mut Net, now: MonoNanos) {
-        let mut wires = vec![self.line.wire()];
+        let mut wires = Vec::from_iter(self.line.wire());
         if let Some(hot) = &self.hot {
-            wires.extend(hot.public.iter().chain(&hot.private).map(Port::wire));
-            wires.push(hot.cancel.wire());
-            wires.extend(hot.order.iter().map(Port::wire));
+            wires.extend(hot.public.iter().filter_map(Port::wire));
+            wires.extend(hot.orders.wires());
         }
-        wires.into_iter().flatten().for_each(|wire| net.leave(wire, now));
+        wires.into_iter().for_each(|wire| net.leave(wire, now));
+    }
+
+    /// Whom news of the market concerns.
+    fn after_feed(&self) -> &'static [usize] {
+        let before = self.hot.as_ref().is_some_and(|hot| hot.orders.hears_market());
+        if before { &[FEED, GATEWAY] } else { &[FEED, ENGINE] }
     }
 
     fn wake(&mut self, agent: usize, now: MonoNanos) {
@@ -249,16 +260,11 @@ impl<'m> Process<'m> {
         let Some(hot) = &self.hot else {
             return if agent == COLD { self.cold_deadline() } else { MonoNanos::NEVER };
         };
-        let away = |ports: &[Port<Session>; 2]| {
-            ports.iter().map(Port::deadline_away).fold(MonoNanos::NEVER, MonoNanos::min)
-        };
+        let away = hot.public.iter().map(Port::deadline_away);
         match agent {
-            FEED => away(&hot.public).min(hot.feed.deadline()),
+            FEED => away.fold(hot.feed.deadline(), MonoNanos::min),
             ENGINE => hot.cycle.deadline(),
-            GATEWAY => away(&hot.private)
-                .min(hot.cancel.deadline_away())
-                .min(hot.order.as_ref().map_or(MonoNanos::NEVER, Port::deadline_away))
-                .min(hot.gateway.deadline()),
+            GATEWAY => hot.orders.deadline(),
             _ => self.cold_deadline(),
         }
     }
@@ -268,20 +274,15 @@ impl<'m> Process<'m> {
         let line = self.line.deadline_here().min(self.line.deadline_away()).min(rest);
         match &self.hot {
             None => line,
-            Some(hot) => [
-                pair_deadline(&hot.public, hot.rotate_ns[0]),
-                pair_deadline(&hot.private, hot.rotate_ns[1]),
-                hot.cancel.deadline_here(),
-                hot.order.as_ref().map_or(MonoNanos::NEVER, Port::deadline_here),
-            ]
-            .into_iter()
-            .fold(line, MonoNanos::min),
+            Some(hot) => line
+                .min(pair_deadline(&hot.public, hot.rotate_ns[0]))
+                .min(hot.orders.doors_deadline(hot.rotate_ns[1])),
         }
     }
 }
 
 /// The agents, as their namesakes in [`crate::agent`] run them.
-impl Process<'_> {
+impl<'m> Process<'m> {
     fn step_feed(&mut self, net: &mut Net, now: MonoNanos) -> usize {
         let Some(hot) = &mut self.hot else { return 0 };
         let Hot { feed, public, .. } = hot;
@@ -317,50 +318,7 @@ impl Process<'_> {
 
     fn step_gateway(&mut self, net: &mut Net, now: MonoNanos) -> usize {
         let Some(hot) = &mut self.hot else { return 0 };
-        let utc = self.venue.utc(now);
-        let Hot { gateway, private, cancel, order, .. } = hot;
-        let mut work = 0;
-        for (seat, port) in private.iter_mut().enumerate() {
-            if port.take_opened() {
-                gateway.adopt(seat, &mut port.protocol, utc, now);
-                work += 1;
-            }
-            work += port.pump_away(net, now);
-        }
-        for port in [Some(&mut *cancel), order.as_mut()].into_iter().flatten() {
-            port.take_opened();
-            work += port.pump_away(net, now);
-        }
-        let lines = Lines {
-            sessions: sessions(private),
-            cancel: cancel.lent(),
-            order: order.as_mut().and_then(Port::lent),
-        };
-        work += gateway.step(lines, &|| now, utc, now);
-        gateway.unsent().for_each(drop);
-        for (seat, port) in private.iter_mut().enumerate() {
-            work += port.pump_away(net, now);
-            if port.has_ended(net) {
-                gateway.retire(seat);
-                port.retire(net, now);
-                work += 1;
-            }
-        }
-        work += cancel.pump_away(net, now);
-        if cancel.is_spent(net) {
-            gateway.lose_cancel();
-            cancel.retire(net, now);
-            work += 1;
-        }
-        if let Some(order) = order {
-            work += order.pump_away(net, now);
-            if order.is_spent(net) {
-                gateway.lose_order(now);
-                order.retire(net, now);
-                work += 1;
-            }
-        }
-        work
+        hot.orders.step(net, self.venue.utc(now), now)
     }
 
     fn step_cold(&mut self, net: &mut Net, host: UnixNanos, now: MonoNanos) -> usize {
@@ -388,9 +346,7 @@ impl Process<'_> {
         }
         let Some(hot) = &mut self.hot else { return work };
         work += step_pair(&mut hot.public, hot.rotate_ns[0], net, now);
-        work += step_pair(&mut hot.private, hot.rotate_ns[1], net, now);
-        work += hot.cancel.step(net, now, true);
-        work += hot.order.as_mut().map_or(0, |order| order.step(net, now, true));
+        work += hot.orders.step_doors(hot.rotate_ns[1], net, now);
         hot.backlog.append(self.rest.events());
         work += hot.fitting.as_mut().map_or(0, |fitting| fitting.step(&mut hot.backlog));
         while let Some(&event) = hot.backlog.front() {
@@ -435,40 +391,82 @@ impl Process<'_> {
             }
             None => Vec::new(),
         };
-        let mut port = |route, path: &str, login| {
-            Port::new(route, Session::new(Settings::new(HOST, path, login), self.chance.seed()))
+        let backlog = first_events(boot, &start.params, &rules, restored);
+        let public = [(), ()].map(|()| self.session(Route::Public, "/v3/ws/public", false));
+        let links = OrderLinks { market, private, commands: to_gateway, queries: to_cold };
+        let (orders, market, queries) = match self.start.paper {
+            None => self.at_venue(links, &directory, &entry),
+            Some(terms) => self.on_paper(links, terms, &rules, now),
         };
-        let public = [(), ()].map(|()| port(Route::Public, "/v3/ws/public", false));
-        let private_ports = [(), ()].map(|()| port(Route::Private, "/v3/ws/private", true));
-        let http = |route| Port::new(route, Client::new(BODY_BYTES_MAX));
         let cycle = Cycle::new(engine, outbox, inputs, outputs, verified);
-        let (cycle, fitting) = topology::fit(cycle, &start.params, rules.len());
+        let (cycle, fitting) = topology::fit(cycle, &self.start.params, rules.len());
         self.hot = Some(Hot {
             cycle,
-            feed: Feed::new(directory.clone(), market, to_feed),
-            gateway: Gateway::new(
-                start.instance,
-                HOST,
-                directory,
-                credentials(&start.key),
-                private,
-                to_gateway,
-            )
-            .with_receive_window(entry.receive_window_ms)
-            .with_entry(entry.choice, entry.intent_ttl_ns)
-            .with_planted(start.planted),
+            feed: Feed::new(directory, market, to_feed),
+            orders,
             public,
-            private: private_ports,
-            cancel: http(Route::Cancel),
-            order: (entry.choice != Choice::WebSocket).then(|| http(Route::Order)),
             rotate_ns: entry.rotate_ns,
-            queries: to_cold,
+            queries,
             to_engine: outside,
-            backlog: first_events(boot, &start.params, &rules, restored),
+            backlog,
             fitting,
             journal,
         });
     }
+
+    fn session(&mut self, route: Route, path: &str, login: bool) -> Port<Session> {
+        Port::new(route, Session::new(Settings::new(HOST, path, login), self.chance.seed()))
+    }
+
+    /// Orders go to the venue: the gateway, and what feed and cold have of its links.
+    fn at_venue(
+        &mut self,
+        links: OrderLinks,
+        directory: &Directory,
+        entry: &EntryPlan,
+    ) -> (Orders<'m>, Sender<Arrival>, Receiver<Query>) {
+        let private = [(), ()].map(|()| self.session(Route::Private, "/v3/ws/private", true));
+        let http = |route| Port::new(route, Client::new(BODY_BYTES_MAX));
+        let OrderLinks { market, private: to_engine, commands, queries } = links;
+        let (start, directory) = (&self.start, directory.clone());
+        let key = credentials(&start.key);
+        let gateway = Gateway::new(start.instance, HOST, directory, key, to_engine, commands)
+            .with_receive_window(entry.receive_window_ms)
+            .with_entry(entry.choice, entry.intent_ttl_ns)
+            .with_planted(start.planted);
+        let order = (entry.choice != Choice::WebSocket).then(|| http(Route::Order));
+        let venue = Venue { gateway, private, cancel: http(Route::Cancel), order };
+        (Orders::AtVenue(Box::new(venue)), market, queries)
+    }
+
+    /// Orders stay here, as `crate::topology` has it on paper.
+    fn on_paper(
+        &self,
+        links: OrderLinks,
+        terms: Terms,
+        rules: &[Instrument],
+        now: MonoNanos,
+    ) -> (Orders<'m>, Sender<Arrival>, Receiver<Query>) {
+        let OrderLinks { market, private, commands, queries } = links;
+        let (to_market, tape) = link("tape", 4_096, WhenFull::MarkGap);
+        let (asked, to_cold) = link("asked", 256, WhenFull::AskFirst);
+        // Nobody reads stamps here.
+        let (stamps, _) = link("stamps", 2, WhenFull::DropAndCount);
+        let books = memory::books_in(self.block, rules.len());
+        let paper = Paper::new(terms, rules, books, self.start.epoch, now);
+        let links = PaperLinks { tape, market, private, commands, queries, asked, stamps };
+        let venue = self.venue.clone();
+        let seat = PaperSeat::new(paper, links, Lease::unshared(), Arc::default(), venue);
+        (Orders::OnPaper(Box::new(seat)), to_market, to_cold)
+    }
+}
+
+/// The links of whoever takes orders.
+struct OrderLinks {
+    market: Sender<Arrival>,
+    private: Sender<Arrival>,
+    commands: Receiver<Dispatch>,
+    queries: Receiver<Query>,
 }
 
 /// A protocol and its connection: cold's door and the agent that uses what it opened.
