@@ -16,16 +16,16 @@ use std::collections::{BTreeMap, VecDeque};
 use keel_core::book::BookMemory;
 use keel_core::command::{Cancel, Query};
 use keel_core::event::{
-    CancelReason, ClientId, Event, Evidence, Feed, FeedState, Fill, Health, Measure, OrderStatus,
-    OrderUpdate, Outcome, Phase, RejectClass, Reply, RequestKind, RestorePosition, Settings,
-    Source, Stream, Topic, Trade,
+    BookPage, CancelReason, ClientId, Event, Evidence, Feed, FeedState, Fill, Health, Measure,
+    OrderStatus, OrderUpdate, Outcome, Phase, RejectClass, Reply, RequestKind, RestorePosition,
+    Settings, Source, Stream, Topic, Trade,
 };
 use keel_core::gate::{OrderSpec, TimeInForce};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::units::{Lots, MILLIS, MonoNanos, Quote, Rate, SECONDS, UnixNanos};
 use keel_core::words::Words;
 
-use crate::queue::{Barred, Cancels, Execution, Joining, Queue};
+use crate::queue::{Barred, Cancels, Execution, Joining, Queue, Shown};
 use account::Account;
 pub use account::MAINTENANCE;
 pub use latency::Latency;
@@ -235,7 +235,7 @@ impl<'m> Paper<'m> {
     /// Takes in one event of the public market, when the venue's time is `utc`.
     pub fn market(&mut self, event: &Event, utc: UnixNanos, now: MonoNanos) {
         match event {
-            Event::BookPage(page) => self.queues[page.instrument.index()].on_page(page),
+            Event::BookPage(page) => self.page(page, utc, now),
             Event::Trade(trade) => self.trade(trade, utc, now),
             Event::Ticker(ticker) => self.account.on_ticker(ticker),
             Event::Feed(Feed { stream: Stream::Public, state, instrument, .. }) => {
@@ -420,19 +420,42 @@ impl Paper<'_> {
         self.ended.push_back(ended);
     }
 
+    fn page(&mut self, page: &BookPage, utc: UnixNanos, now: MonoNanos) {
+        let mut executions = Vec::new();
+        let mut crossed = Vec::new();
+        self.queues[page.instrument.index()].on_page(page, |shown| match shown {
+            Shown::Executed(execution) => executions.push(execution),
+            Shown::Crossed { order_id } => crossed.push(order_id),
+        });
+        crossed.into_iter().for_each(|id| self.end(id, CancelReason::PostOnly, utc));
+        self.execute_all(page.instrument, &executions, page.ts, utc, now);
+    }
+
     fn trade(&mut self, trade: &Trade, utc: UnixNanos, now: MonoNanos) {
         let mut executions = Vec::new();
         self.queues[trade.instrument.index()].on_trade(trade, |fill| executions.push(fill));
-        let any = !executions.is_empty();
-        executions.iter().for_each(|execution| self.execute(execution, trade, utc));
-        if any {
-            self.trim(trade.instrument, utc);
-            self.out.push_back(self.account.position_report(trade.instrument, Source::Push, utc));
-            self.tell_account(utc, now);
-        }
+        self.execute_all(trade.instrument, &executions, trade.ts, utc, now);
     }
 
-    fn execute(&mut self, execution: &Execution, trade: &Trade, utc: UnixNanos) {
+    /// Books executions of one contract that are as old as `ts`.
+    fn execute_all(
+        &mut self,
+        instrument: InstrumentId,
+        executions: &[Execution],
+        ts: UnixNanos,
+        utc: UnixNanos,
+        now: MonoNanos,
+    ) {
+        if executions.is_empty() {
+            return;
+        }
+        executions.iter().for_each(|execution| self.execute(execution, ts, utc));
+        self.trim(instrument, utc);
+        self.out.push_back(self.account.position_report(instrument, Source::Push, utc));
+        self.tell_account(utc, now);
+    }
+
+    fn execute(&mut self, execution: &Execution, ts: UnixNanos, utc: UnixNanos) {
         let order_id = execution.order_id;
         let order = self.resting.get_mut(&order_id).expect("what fills rests");
         order.filled += execution.lots;
@@ -451,7 +474,7 @@ impl Paper<'_> {
             fee,
             fee_known: true,
             source: Source::Push,
-            ts: trade.ts,
+            ts,
         };
         if self.fills.len() == FILLS_MAX {
             self.fills.pop_front();

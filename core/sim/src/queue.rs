@@ -5,8 +5,11 @@
 //! stands ahead, then fills it, in part where the print is smaller. A print beyond its price means
 //! that the price was traded through: nothing stands ahead any more, and the print fills it. What
 //! a level loses without a print was canceled, ahead or behind by a stated rule ([`Cancels`]).
-//! Nothing else fills, so that adverse selection is that of the tape; and all own orders together
-//! are never filled by more than a print had.
+//! A frame whose other side stands at or through its price means that somebody would have traded
+//! with it: an order that rested before is filled by what is displayed there; one that has joined
+//! since the frame before is taken for one that the venue had to cancel, as post-only. Nothing else
+//! fills, so that adverse selection is that of the tape; and all own orders together are never
+//! filled by more than a print had, or a frame shows.
 //!
 //! Prints and books are told on two channels. A print that came first is not counted again when its
 //! level shrinks; a shrinking that came first, and was taken for cancels, is set right when its
@@ -71,6 +74,18 @@ pub struct Execution {
     pub left: Lots,
 }
 
+/// What a frame of the book tells of an own order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Somebody has traded with it.
+    Executed(Execution),
+    /// It would have taken when it came: no part of it has rested.
+    Crossed {
+        /// Which.
+        order_id: u64,
+    },
+}
+
 /// An own order that rests.
 #[derive(Clone, Copy, Debug)]
 struct Resting {
@@ -86,6 +101,10 @@ struct Resting {
     printed: (Lots, UnixNanos),
     /// What the last frame's shrinking was taken for.
     taken: Taken,
+    /// No frame and no print since it joined shows that it rested.
+    fresh: bool,
+    /// Displayed at or through its price and traded with already.
+    met: Lots,
 }
 
 /// Lots that a level lost without a print so far, and how many of them were counted as ahead.
@@ -133,6 +152,8 @@ impl<'m> Queue<'m> {
             seen: ahead,
             printed: (Lots::ZERO, UnixNanos(0)),
             taken: Taken::default(),
+            fresh: true,
+            met: Lots::ZERO,
         });
         Ok(())
     }
@@ -148,8 +169,9 @@ impl<'m> Queue<'m> {
         self.resting.iter().find(|order| order.order_id == order_id)?.ahead
     }
 
-    /// Takes in a page of the book. Queues move with whole frames.
-    pub fn on_page(&mut self, page: &BookPage) {
+    /// Takes in a page of the book. Queues move with whole frames, which say what became of orders
+    /// that the other side has reached, best price first, then who came first.
+    pub fn on_page(&mut self, page: &BookPage, told: impl FnMut(Shown)) {
         match self.book.apply(page) {
             Applied::Done | Applied::NearEdge => {
                 let (book, cancels) = (&self.book, self.cancels);
@@ -158,10 +180,53 @@ impl<'m> Queue<'m> {
                         order.on_level(shown, book.ts(), cancels);
                     }
                 }
+                self.meet(told);
             }
             Applied::Dropped(_) => self.go_blind(),
             Applied::Pending | Applied::Old | Applied::Waiting => {}
         }
+    }
+
+    /// What the other side, at or through the prices of own orders, has done to them.
+    fn meet(&mut self, mut told: impl FnMut(Shown)) {
+        for side in Side::BOTH {
+            // What better orders of this side have met in this frame.
+            let mut met = 0;
+            for at in self.by_price(|order| order.side == side) {
+                let order = &mut self.resting[at];
+                let fresh = std::mem::take(&mut order.fresh);
+                let there = self.book.levels(side.opposite());
+                // The other side's levels come best first; those at or through the price lead.
+                let reached = there.take_while(|(price, _)| !side.better(*price, order.price));
+                let shown: i64 = reached.map(|(_, lots)| lots.0).sum();
+                if shown > 0 && fresh {
+                    order.open = Lots::ZERO;
+                    told(Shown::Crossed { order_id: order.order_id });
+                    continue;
+                }
+                let lots = (shown - met - order.met.0).clamp(0, order.open.0);
+                met += lots;
+                order.met.0 += lots;
+                order.open.0 -= lots;
+                if lots > 0 {
+                    let (order_id, lots, left) = (order.order_id, Lots(lots), order.open);
+                    told(Shown::Executed(Execution { order_id, lots, left }));
+                }
+            }
+        }
+        self.resting.retain(|order| order.open.0 > 0);
+    }
+
+    /// The places of the orders that are `meant`, best price first, then who came first.
+    fn by_price(&self, meant: impl Fn(&Resting) -> bool) -> Vec<usize> {
+        let mut places: Vec<usize> =
+            (0..self.resting.len()).filter(|&at| meant(&self.resting[at])).collect();
+        // Stable: of one price, who came first stays first.
+        places.sort_by_key(|&at| {
+            let order = &self.resting[at];
+            -order.price.0 * order.side.sign()
+        });
+        places
     }
 
     /// Takes in what happened to the public stream. Prints that were lost fill nobody.
@@ -187,11 +252,7 @@ impl<'m> Queue<'m> {
         let maker = trade.taker.opposite();
         let mut left = trade.lots.0.max(0);
         let hit = |order: &Resting| order.side == maker && !maker.better(trade.price, order.price);
-        let mut hits: Vec<usize> =
-            (0..self.resting.len()).filter(|&at| hit(&self.resting[at])).collect();
-        // Stable: of one price, who came first stays first.
-        hits.sort_by_key(|&at| -self.resting[at].price.0 * maker.sign());
-        for at in hits {
+        for at in self.by_price(hit) {
             let order = &mut self.resting[at];
             let filled = if order.price == trade.price {
                 order.on_print(left, trade)
@@ -201,6 +262,7 @@ impl<'m> Queue<'m> {
             };
             left -= filled;
             order.open.0 -= filled;
+            order.fresh &= filled == 0;
             if filled > 0 {
                 let (order_id, lots) = (order.order_id, Lots(filled));
                 fill(Execution { order_id, lots, left: order.open });

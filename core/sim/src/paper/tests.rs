@@ -206,6 +206,29 @@ fn an_order_rests_after_its_latency_and_is_filled_by_the_tape_alone() {
 }
 
 #[test]
+fn what_a_frame_shows_through_an_order_ends_or_fills_it() {
+    let mut desk = Desk::new(terms());
+    desk.place(Side::Buy, 1000, 5);
+    desk.wait(400);
+    desk.events();
+    let through = [(Side::Sell, 1000, 4)];
+    desk.frame(false, &through);
+    assert_eq!(said(&desk.events()), ["order canceled post_only_fill_cancel"]);
+    desk.frame(false, &[(Side::Sell, 1000, 0)]);
+    desk.place(Side::Buy, 1000, 5);
+    desk.wait(400);
+    desk.frame(false, &[(Side::Sell, 1001, 7)]);
+    desk.events();
+    desk.frame(false, &through);
+    let events = desk.events();
+    let told = ["fill 4", "order partially_filled", "position 4", "account"];
+    assert_eq!(said(&events), told);
+    let Event::Fill(fill) = events[0] else { panic!("{events:?}") };
+    assert_eq!((fill.maker, fill.price, fill.ts), (true, Ticks(1000), desk.utc()));
+    assert_eq!((desk.paper.open_orders(), desk.paper.position(BTC)), (1, Lots(4)));
+}
+
+#[test]
 fn an_order_joins_between_two_frames_and_never_within_one() {
     let mut desk = Desk::new(terms());
     desk.events();

@@ -23,11 +23,14 @@ struct Market {
     seq: u64,
     ts: i64,
     trades: u64,
+    /// What frames have told of own orders.
+    shown: Vec<Shown>,
 }
 
 impl Market {
     fn new(cancels: Cancels, levels: &[Level]) -> Self {
-        let mut market = Self { queue: queue(cancels), seq: 0, ts: 1_000, trades: 0 };
+        let mut market =
+            Self { queue: queue(cancels), seq: 0, ts: 1_000, trades: 0, shown: Vec::new() };
         market.frame(true, levels);
         market
     }
@@ -37,7 +40,7 @@ impl Market {
         let before = self.seq;
         self.seq += 1;
         let pages = fixture::pages((self.seq, before), UnixNanos(self.ts), snapshot, levels);
-        pages.iter().for_each(|page| self.queue.on_page(page));
+        pages.iter().for_each(|page| self.queue.on_page(page, |shown| self.shown.push(shown)));
         assert!(self.queue.is_whole());
     }
 
@@ -59,6 +62,11 @@ impl Market {
         let mut fills = Vec::new();
         self.queue.on_trade(&trade, |fill| fills.push((fill.order_id, fill.lots.0)));
         fills
+    }
+
+    /// What the frames since the last call have told.
+    fn shown(&mut self) -> Vec<Shown> {
+        std::mem::take(&mut self.shown)
     }
 
     fn ahead(&self, order_id: u64) -> Option<i64> {
@@ -181,6 +189,50 @@ fn an_order_that_would_take_is_barred_and_so_is_one_without_a_book() {
         assert_eq!(market.join(2, Buy, 999, 1), Ok(()));
         assert_eq!(market.queue.leave(2), Some(Lots(1)));
     }
+}
+
+fn executed(order_id: u64, lots: i64, left: i64) -> Shown {
+    Shown::Executed(Execution { order_id, lots: Lots(lots), left: Lots(left) })
+}
+
+#[test]
+fn an_order_that_the_next_frame_crosses_would_have_taken_and_one_that_rested_is_filled() {
+    let mut market = small(Cancels::Proportional);
+    market.join(1, Buy, 1000, 10).expect("between bid and ask");
+    market.frame(false, &[(Sell, 1000, 4)]);
+    assert_eq!(market.shown(), [Shown::Crossed { order_id: 1 }]);
+    assert_eq!(market.queue.leave(1), None);
+    market.frame(false, &[(Sell, 1000, 0)]);
+    market.join(2, Buy, 1000, 10).expect("there is room again");
+    market.frame(false, &[(Sell, 1002, 3)]);
+    market.frame(false, &[(Sell, 1000, 4)]);
+    assert_eq!(market.shown(), [executed(2, 4, 6)], "a frame has shown it resting");
+    market.frame(false, &[(Sell, 1002, 5)]);
+    assert_eq!(market.shown(), [], "what is displayed trades with it once");
+    market.frame(false, &[(Sell, 1000, 6)]);
+    assert_eq!(market.shown(), [executed(2, 2, 4)]);
+    market.frame(false, &[(Buy, 999, 0), (Sell, 999, 9)]);
+    assert_eq!(market.shown(), [executed(2, 4, 0)]);
+    assert_eq!(market.queue.leave(2), None);
+}
+
+#[test]
+fn a_print_too_shows_that_an_order_rests() {
+    let mut market = small(Cancels::Proportional);
+    market.join(1, Sell, 1000, 5).expect("between bid and ask");
+    assert_eq!(market.print(Buy, 1000, 2), [(1, 2)]);
+    market.frame(false, &[(Buy, 1000, 40)]);
+    assert_eq!(market.shown(), [executed(1, 3, 0)]);
+}
+
+#[test]
+fn own_orders_share_what_a_frame_shows_by_price() {
+    let mut market = small(Cancels::Proportional);
+    market.join(1, Buy, 999, 5).expect("it rests");
+    market.join(2, Buy, 1000, 3).expect("it rests");
+    market.frame(false, &[(Sell, 1002, 3)]);
+    market.frame(false, &[(Buy, 999, 0), (Sell, 999, 4)]);
+    assert_eq!(market.shown(), [executed(2, 3, 0), executed(1, 1, 4)]);
 }
 
 #[test]
