@@ -25,9 +25,11 @@ enum Broken {
     By(Defect),
     /// The fault does not come.
     Withheld,
+    /// Paper goes by latencies that are not the venue's.
+    SlowPaper,
 }
 
-use Broken::{By, Withheld};
+use Broken::{By, SlowPaper, Withheld};
 
 /// Each drilled item, and what its gate is shown.
 const CONTROLS: &[(u8, Broken)] = &[
@@ -46,6 +48,7 @@ const CONTROLS: &[(u8, Broken)] = &[
     (9, By(Defect::LossWithoutMarks)),
     (9, Withheld),
     (10, By(Defect::FundingNotBooked)),
+    (11, SlowPaper),
     (12, Withheld),
     (14, Withheld),
     (15, Withheld),
@@ -102,6 +105,7 @@ fn is_noticed((item, broken): (u8, Broken)) -> bool {
     let name = match broken {
         By(defect) => defect.name(),
         Withheld => "nothing is done",
+        SlowPaper => "paper is slow",
     };
     if matches!(broken, By(defect) if Planted::named(defect.name()).is_none()) {
         println!("{item:>4}  {name:<20} {:<8} {:>6}  not in this build", "-", "-");
@@ -114,6 +118,19 @@ fn is_noticed((item, broken): (u8, Broken)) -> bool {
     verdict == "FAIL"
 }
 
+/// Makes a report of an hour in which paper takes a second and a half for what the venue does in
+/// milliseconds.
+fn compare_slowly(dir: &std::path::Path) {
+    let points = ["min", "p50", "p99", "max"].map(|at| format!("latency_{at}_ms = 1500\n"));
+    let config = format!("[paper]\n{}", points.concat());
+    std::fs::write(dir.join(SLOW), config).expect("written");
+    let parity = ended(dir, &["parity", "--config", SLOW]);
+    assert!(parity.out.contains("60 minutes compared"), "{}", parity.said());
+}
+
+/// The configuration of a paper that is slow.
+const SLOW: &str = "slow.toml";
+
 /// The gate's verdict on an item of a system that is broken so, and the first claim that fails.
 fn judged(item: u8, broken: Broken) -> (String, String) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -122,6 +139,10 @@ fn judged(item: u8, broken: Broken) -> (String, String) {
     match broken {
         By(defect) => args.extend(["--planted", defect.name()]),
         Withheld => args.push("--withheld"),
+        SlowPaper => {
+            compare_slowly(dir.path());
+            args.extend(["--config", SLOW]);
+        }
     }
     let check = ended(dir.path(), &args);
     let read = |path: &std::path::Path| {

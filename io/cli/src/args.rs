@@ -152,6 +152,13 @@ pub enum Command {
     /// In real time venue and engine are processes of their own, watched from outside: memory,
     /// threads and descriptors by /proc, open orders at the venue.
     Soak(SoakArgs),
+    /// Trade one market twice under virtual time, at the embedded venue and on paper, and say how
+    /// far the two are apart.
+    ///
+    /// Both engines have the same configuration, with fees and balance of the venue's account.
+    /// Writes raw rows, a report and a page. Exit code 0 only when every figure agrees within its
+    /// tolerance, else 9; too little to tell is no agreement.
+    Parity(ParityArgs),
     /// Drill the go-live checklist, sign what was found, and verify what was signed.
     Golive {
         /// What to do.
@@ -303,6 +310,24 @@ pub struct SoakArgs {
     pub out: PathBuf,
 }
 
+/// Flags of `parity`.
+#[derive(Args, Clone, Debug)]
+pub struct ParityArgs {
+    /// How many minutes of the venue's clock are compared.
+    #[arg(long, value_name = "N", default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(5..=10_080))]
+    pub minutes: u64,
+    /// Everything that is drawn is drawn from this.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Configuration file of both engines [default: keel.toml in this directory, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where a directory for the report is made.
+    #[arg(long, value_name = "DIR", default_value = "reports/parity")]
+    pub out: PathBuf,
+}
+
 /// Commands of `golive`.
 #[derive(Debug, Subcommand)]
 pub enum GoliveCommand {
@@ -343,7 +368,7 @@ pub struct CheckArgs {
     pub join: Option<PathBuf>,
     /// Instead of drills, read what the venue says of the live account, its key and its contracts,
     /// with GETs only, and write part B of the evidence.
-    #[arg(long, conflicts_with_all = ["item", "venue", "join", "soak", "planted", "withheld"])]
+    #[arg(long, conflicts_with_all = ["item", "venue", "join", "soak", "parity", "planted", "withheld"])]
     pub account: bool,
     /// Configuration file that the evidence is bound to [default: keel.toml in this directory, if
     /// there is one].
@@ -352,6 +377,9 @@ pub struct CheckArgs {
     /// The report of a soak that item 13 is judged by.
     #[arg(long, value_name = "FILE", default_value = "reports/soak/latest.json")]
     pub soak: PathBuf,
+    /// The report of paper beside the venue that item 11 is judged by.
+    #[arg(long, value_name = "FILE", default_value = "reports/parity/latest.json")]
+    pub parity: PathBuf,
     /// Have the engines commit a defect on purpose: the gate must notice.
     #[arg(long, value_name = "DEFECT", hide = true)]
     pub planted: Option<String>,

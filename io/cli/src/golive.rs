@@ -209,7 +209,8 @@ fn carry_out(
     let scratch = std::env::temp_dir().join(format!("keel-golive-{}", std::process::id()));
     let asked = |item: &Item| args.item.is_empty() || args.item.contains(&item.number);
     let policy = policy_hash(&config::canonical(config));
-    let bound = Bound { policy, soak: args.soak.clone(), now: made };
+    let (soak, parity) = (args.soak.clone(), args.parity.clone());
+    let bound = Bound { policy, soak, parity, now: made };
     let rules = Policy::of(config);
     let with = With { keel: &keel, sabotage: &sabotage, bound: &bound, rules: &rules, demo };
     let mut judged = all_judged(|item| judge(item, asked(item), &with, &scratch, &dir));

@@ -8,9 +8,11 @@ mod doctor;
 pub mod exit;
 pub mod golive;
 mod operate;
+mod parity;
 mod record;
 mod report;
-pub mod soak;
+pub mod sealed;
+mod soak;
 mod start;
 
 use std::fmt::Display;
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Some(Command::Report { command }) => report::run(command),
         Some(Command::Record(args)) => record::run(&args),
         Some(Command::Soak(args)) => soak::run(&args),
+        Some(Command::Parity(args)) => parity::run(&args),
         Some(Command::Golive { command }) => golive::run(command),
         Some(Command::Doctor(args)) => doctor::run(&args.root, &args.cores, args.jitter),
     };

@@ -1,7 +1,6 @@
 //! `keel soak`: days in real time, or under virtual time, and what their minutes say.
 
 mod chaos;
-pub mod report;
 mod watch;
 
 use std::fmt::Write;
@@ -23,7 +22,7 @@ use crate::args::SoakArgs;
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::golive::{bundle, policy_hash, stamp};
-use crate::{complain, configuration, print};
+use crate::{complain, configuration, print, sealed};
 
 /// Lives the hours that are asked for, writes the report, and says how it went.
 pub(crate) fn run(args: &SoakArgs) -> Exit {
@@ -60,9 +59,13 @@ fn refusal(args: &SoakArgs, config: &Config) -> Option<&'static str> {
     if args.simulated {
         return (!whole).then_some("--simulated lives whole hours");
     }
+    needs_embedded(config)
+}
+
+/// Why this cannot be lived through: it brings its venue along.
+pub(crate) fn needs_embedded(config: &Config) -> Option<&'static str> {
     let outside = config.mode != Mode::Sim || config.venue.urls.is_some();
-    outside
-        .then_some("a soak brings its venue along: it needs mode sim, and no addresses in [venue]")
+    outside.then_some("this brings its venue along: it needs mode sim, and no addresses in [venue]")
 }
 
 /// Real time: processes of their own, seen from outside.
@@ -92,7 +95,8 @@ fn watched(args: &SoakArgs, config: &Config) -> Result<(PathBuf, &'static str, V
     said["speed"] = watch.record.speed.into();
     said["resumed"] = args.resume.is_some().into();
     let out = dir.parent().unwrap_or(&dir).to_owned();
-    report::write(&out, &dir, Clock::start().utc(), said, &verdict)?;
+    said["report"] = verdict.json();
+    sealed::write(&out, &dir, OWN, Clock::start().utc(), said)?;
     Ok((dir, "wire", verdict))
 }
 
@@ -109,7 +113,8 @@ fn begin(args: &SoakArgs, bound: &Value, config: &Config) -> Result<Watch, Strin
     Watch::begin(&dir, plan, config).map_err(|trouble| trouble.to_string())
 }
 
-fn absolute(dir: &Path) -> Result<PathBuf, String> {
+/// The same directory, wherever the program goes on.
+pub(crate) fn absolute(dir: &Path) -> Result<PathBuf, String> {
     std::path::absolute(dir).map_err(|error| format!("{}: {error}", dir.display()))
 }
 
@@ -190,15 +195,19 @@ fn simulated(args: &SoakArgs) -> Result<(PathBuf, &'static str, Verdict), String
     }
     let verdict = soak.judge()?;
     let told = json!({
+        "report": verdict.json(),
         "label": "virtual",
         "seed": plan.seed,
         "profile": args.profile.to_possible_value().map(|value| value.get_name().to_owned()),
         "minutes": args.minutes,
         "fault_every_s": plan.fault_every_s,
     });
-    report::write(&args.out, &dir, Clock::start().utc(), told, &verdict)?;
+    sealed::write(&args.out, &dir, OWN, Clock::start().utc(), told)?;
     Ok((dir, "virtual", verdict))
 }
+
+/// The name of a soak's own report.
+const OWN: &str = "soak.json";
 
 fn text(dir: &Path, label: &str, verdict: &Verdict) -> String {
     let mut out = String::new();

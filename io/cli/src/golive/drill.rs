@@ -16,7 +16,9 @@ mod flips;
 mod kill;
 mod lifecycle;
 mod orphans;
+mod parity;
 mod partial;
+mod picked;
 mod pnl;
 mod position;
 mod quantize;
@@ -119,6 +121,12 @@ pub const DRILLS: &[Drill] = &[
         label: Label::Wire,
         why: "trades, pays funding, and compares the ledger with the venue's balance",
         run: pnl::run,
+    },
+    Drill {
+        item: 11,
+        label: Label::Virtual,
+        why: "judges the newest comparison of paper and venue once more, if it is of this program",
+        run: parity::run,
     },
     Drill {
         item: 12,

@@ -48,6 +48,8 @@ pub struct Bound {
     pub policy: String,
     /// The newest report of a soak.
     pub soak: PathBuf,
+    /// The newest report of paper beside the venue.
+    pub parity: PathBuf,
     /// UTC of the judgment.
     pub now: UnixNanos,
 }

@@ -32,6 +32,7 @@ pub(in crate::golive) fn part(item: u8) -> Result<Part, &'static str> {
         9 => return Err("the price would have to be moved: demo has no administration"),
         10 => return Err("funding would have to be settled: demo has no administration"),
         12 => return Err("what a dead engine left is traded into: demo has no administration"),
+        11 => return Err("`keel parity` lives on the embedded venue only in this build"),
         13 => return Err("`keel soak` lives on the embedded venue only in this build"),
         14 => return Err("the engine is shown other accounts; `--account` reads the live one"),
         17 => return Err("the venue's clock would have to be turned: demo has no administration"),

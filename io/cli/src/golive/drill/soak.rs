@@ -4,13 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use keel_core::units::UnixNanos;
 use keel_io::soak::record::Record;
-use serde_json::Value;
 
+use super::picked::{self, Wanted};
 use super::{Evidence, Stage, Trouble};
-use crate::golive::{FRESH, bundle, policy_hash};
-use crate::soak::report;
+use crate::golive::policy_hash;
+use crate::sealed;
 
 /// 48 hours.
 const MINUTES_MIN: u64 = 2_880;
@@ -19,49 +18,15 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let Some(bound) = stage.bound.as_ref().filter(|bound| bound.soak.exists()) else {
         return Err(Trouble::NotMade("no soak report; `keel soak --hours 48` makes it"));
     };
-    let binary = bundle::hash(&fs::read(stage.keel_path())?);
-    let report = match report::open(&bound.soak) {
-        Ok(report) => report,
-        Err(changed) => {
-            evidence.claim("report and raw records are what they were", false, changed);
-            return Ok(());
-        }
-    };
-    evidence.keep_file("soak.json", &bound.soak)?;
-    let records = report["records"].as_object().map_or(0, serde_json::Map::len);
-    evidence.claim(
-        "report and raw records are what they were",
-        true,
-        format!("{records} records, each with its hash"),
-    );
-    is_of(evidence, &report, &binary, &bound.policy);
-    is_fresh(evidence, &report, bound.now);
-    again(evidence, &report::dir_of(&report), &bound.policy)
-}
-
-/// The report is of a soak in real time, by this program under these rules.
-fn is_of(evidence: &mut Evidence, report: &Value, binary: &str, policy: &str) {
-    let text = |key: &str| report[key].as_str().unwrap_or("none").to_owned();
-    for (claim, key, wanted) in [
-        ("it is of this program", "binary_blake3", binary),
-        ("it is of these rules", "policy_blake3", policy),
-        ("it ran on real sockets", "label", "wire"),
-        ("it ran on the venue that is asked for", "venue", "embedded"),
-    ] {
-        evidence.claim(claim, text(key) == wanted, format!("{key} {}", text(key)));
+    let wanted = Wanted { path: &bound.soak, name: "soak.json", ran_on: WIRE };
+    match picked::report(stage, bound, evidence, &wanted)? {
+        Some(report) => again(evidence, &sealed::dir_of(&report), &bound.policy),
+        None => Ok(()),
     }
 }
 
-fn is_fresh(evidence: &mut Evidence, report: &Value, now: UnixNanos) {
-    let made = report["made_ns"].as_str().and_then(|text| text.parse::<i64>().ok());
-    let limit = i64::try_from(FRESH.as_nanos()).unwrap_or(i64::MAX);
-    let age = made.map(|made| now.0.saturating_sub(made));
-    evidence.claim(
-        "it is not older than seven days, and not from the future",
-        age.is_some_and(|age| (0..=limit).contains(&age)),
-        format!("made {}", report["made_utc"].as_str().unwrap_or("nobody knows when")),
-    );
-}
+/// A soak that counts has been lived in real time.
+const WIRE: [&str; 2] = ["it ran on real sockets", "wire"];
 
 /// What its raw rows say: nothing of the report's own verdict is believed.
 fn again(evidence: &mut Evidence, dir: &Path, policy: &str) -> Result<(), Trouble> {
@@ -106,6 +71,7 @@ fn proves(claim: &str) -> usize {
 mod tests {
     use std::path::PathBuf;
 
+    use keel_core::units::UnixNanos;
     use keel_io::cold::daily::utc_text;
     use keel_io::os::Figures;
     use keel_io::soak::Lived;
@@ -118,6 +84,7 @@ mod tests {
     use crate::golive::item;
     use crate::golive::policy::Policy;
     use crate::golive::stage::{Bound, Sabotage};
+    use crate::golive::{FRESH, bundle};
 
     const NOW: UnixNanos = UnixNanos(1_795_000_000_000_000_000);
     /// Noon.
@@ -155,11 +122,12 @@ mod tests {
         let policy = policy_hash(CONFIG);
         let told = json!({
             "label": "wire", "venue": "embedded", "policy_blake3": policy,
-            "binary_blake3": bundle::hash(b"program"),
+            "binary_blake3": bundle::hash(b"program"), "report": verdict.json(),
         });
-        report::write(&dir.join("soak"), &soak, NOW, told, &verdict).expect("written");
+        sealed::write(&dir.join("soak"), &soak, "soak.json", NOW, told).expect("written");
         fs::write(dir.join("keel"), "program").expect("written");
-        Bound { policy, soak: dir.join("soak/latest.json"), now: NOW }
+        let (soak, parity) = (dir.join("soak/latest.json"), PathBuf::new());
+        Bound { policy, soak, parity, now: NOW }
     }
 
     fn tables(soak: &Path, minutes: std::ops::Range<i64>) {

@@ -31,7 +31,14 @@ impl Shelf {
     /// # Errors
     /// [`Odd`] for more or fewer than there can be.
     pub fn of(boot: &Boot) -> Result<Self, Odd> {
-        let instruments = usize::from(boot.instruments);
+        Self::with(usize::from(boot.instruments))
+    }
+
+    /// Memory for so many books.
+    ///
+    /// # Errors
+    /// [`Odd`] for more or fewer than there can be.
+    pub fn with(instruments: usize) -> Result<Self, Odd> {
         if !(1..=INSTRUMENTS_MAX).contains(&instruments) {
             return Err(Odd("a boot with more or fewer instruments than there can be"));
         }

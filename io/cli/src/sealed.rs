@@ -1,4 +1,4 @@
-//! The report of a soak: what was found, what it is bound to, the hash of each raw record, and a
+//! A report under a seal: what was found, what it is bound to, the hash of each raw record, and a
 //! seal over its own bytes.
 
 use std::collections::BTreeMap;
@@ -7,41 +7,38 @@ use std::path::{Path, PathBuf};
 
 use keel_core::units::UnixNanos;
 use keel_io::cold::daily::utc_text;
-use keel_io::soak::Verdict;
 use serde_json::{Value, json};
 
 use crate::golive::bundle;
 
-/// The name of the newest report, and of a soak's own.
+/// The name of the newest report.
 pub const LATEST: &str = "latest.json";
-const OWN: &str = "soak.json";
 /// The key of the seal, and what stands there while the seal is made.
 const SEAL: &str = "\"seal\": \"";
 const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Writes the report of the soak in `dir`, there and as the newest of `out`. `told` is what it says
-/// beside verdict and hashes.
+/// Writes the report on what lies in `dir`, there under the name `own` and as the newest of `out`.
+/// `told` is what it says beside time and hashes.
 ///
 /// # Errors
 /// When a record cannot be read or the report not be written.
 pub(crate) fn write(
     out: &Path,
     dir: &Path,
+    own: &str,
     now: UnixNanos,
     mut told: Value,
-    verdict: &Verdict,
 ) -> Result<(), String> {
     told["keel"] = env!("CARGO_PKG_VERSION").into();
     told["made_utc"] = utc_text(now).into();
     told["made_ns"] = now.0.to_string().into();
     told["dir"] = dir.display().to_string().into();
     told["records"] = json!(records(dir)?);
-    told["report"] = verdict.json();
     told["seal"] = BLANK.into();
     let text = format!("{told:#}\n");
     let seal = bundle::hash(text.as_bytes());
     let text = text.replacen(&format!("{SEAL}{BLANK}"), &format!("{SEAL}{seal}"), 1);
-    for path in [dir.join(OWN), out.join(LATEST)] {
+    for path in [dir.join(own), out.join(LATEST)] {
         fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
