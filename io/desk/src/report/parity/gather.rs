@@ -185,3 +185,134 @@ impl Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keel_core::event::{Boot, Mode, RejectClass, Source};
+    use keel_core::gate::{Intent, OrderSpec, Purpose, TimeInForce};
+    use keel_core::instrument::InstrumentId;
+    use keel_core::planted::Planted;
+    use keel_core::units::{Lots, MonoNanos, Quote, Side, Ticks};
+    use keel_core::words::Words;
+
+    use super::*;
+
+    const CLIENT: ClientId = ClientId { epoch: 1, number: 1 };
+    const BTC: InstrumentId = InstrumentId(0);
+
+    fn boot() -> Event {
+        Event::Boot(Boot {
+            config_hash: [0; 32],
+            epoch: 1,
+            instruments: 1,
+            seed: 1,
+            mode: Mode::World,
+            dirty: false,
+            planted: Planted::NONE,
+        })
+    }
+
+    fn place() -> CommandView {
+        let intent = Intent {
+            instrument: BTC,
+            side: Side::Sell,
+            price: Ticks(1_000),
+            lots: Lots(2),
+            time_in_force: TimeInForce::PostOnly,
+            reduce_only: false,
+            level: 0,
+            purpose: Purpose::Quote,
+            made: MonoNanos(1),
+        };
+        CommandView::Place(OrderSpec { client: CLIENT, intent })
+    }
+
+    fn update(status: OrderStatus, reason: CancelReason, filled: i64) -> Event {
+        Event::OrderUpdate(OrderUpdate {
+            client: CLIENT,
+            status,
+            reason,
+            filled: Lots(filled),
+            ..OrderUpdate::missing(BTC, CLIENT, UnixNanos(0))
+        })
+    }
+
+    fn reply(outcome: Outcome) -> Event {
+        Event::Reply(Reply {
+            instrument: BTC,
+            client: CLIENT,
+            request: RequestKind::Place,
+            outcome,
+            order_id: 7,
+            code: 0,
+            class: RejectClass::None,
+            message: Words::NONE,
+        })
+    }
+
+    fn fill(ts: i64) -> Event {
+        Event::Fill(Executed {
+            instrument: BTC,
+            client: CLIENT,
+            order_id: 7,
+            trade_id: 9,
+            side: Side::Sell,
+            maker: true,
+            price: Ticks(1_000),
+            lots: Lots(1),
+            fee: Quote::ZERO,
+            fee_known: true,
+            source: Source::Push,
+            ts: UnixNanos(ts),
+        })
+    }
+
+    /// What becomes of an order sent at 100 when these come, one every ten nanoseconds.
+    fn order(events: &[Event]) -> Order {
+        let mut shelf = Shelf::with(1).expect("one instrument");
+        let mut gathering = Gathering::new(&mut shelf);
+        gathering.event(&boot(), UnixNanos(0)).expect("a boot");
+        gathering.command(&place(), UnixNanos(100)).expect("an order");
+        for (n, event) in events.iter().enumerate() {
+            gathering.event(event, UnixNanos(110 + 10 * n as i64)).expect("its news");
+        }
+        gathering.rows().orders[0]
+    }
+
+    #[test]
+    fn an_order_ends_as_the_first_word_on_it_says() {
+        use CancelReason::{None as No, Normal, PostOnly};
+        use OrderStatus::{Canceled, Filled, Live, NotFound};
+        let received = reply(Outcome::Received);
+        let live = update(Live, No, 0);
+        let canceled = update(Canceled, Normal, 0);
+        let barred = update(Canceled, PostOnly, 0);
+        for (events, end, answered, filled, ended) in [
+            (vec![received, live], End::Open, 110, 0, 0),
+            (vec![update(NotFound, No, 0), live], End::Open, 120, 0, 0),
+            (vec![live, fill(113), update(Filled, No, 2)], End::Filled, 110, 113, 130),
+            (vec![live, fill(119), fill(113), canceled], End::Filled, 110, 113, 140),
+            (vec![live, canceled, fill(112)], End::Filled, 110, 112, 120),
+            (vec![live, update(Canceled, Normal, 1)], End::Filled, 110, 0, 120),
+            (vec![received, canceled, barred], End::Canceled, 110, 0, 120),
+            (vec![received, live, barred], End::PostOnly, 110, 0, 130),
+            (vec![reply(Outcome::Rejected)], End::Rejected, 110, 0, 110),
+            (vec![reply(Outcome::Unknown), reply(Outcome::NotSent)], End::Open, 0, 0, 0),
+        ] {
+            let side = Side::Sell;
+            let wanted = Order { sent: 100, side, answered, filled, ended, end };
+            assert_eq!(order(&events), wanted, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_run_tells_is_refused() {
+        let mut shelf = Shelf::with(1).expect("one instrument");
+        let mut gathering = Gathering::new(&mut shelf);
+        let early = gathering.event(&fill(1), UnixNanos(1));
+        assert_eq!(early, Err(Odd("it does not begin with a boot")));
+        gathering.event(&boot(), UnixNanos(1)).expect("a boot");
+        assert_eq!(gathering.event(&boot(), UnixNanos(2)), Err(Odd("a second boot")));
+        assert!(Shelf::with(0).is_err());
+    }
+}
