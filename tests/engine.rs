@@ -46,6 +46,8 @@ struct Bench {
     /// The mark.
     mark: Price,
     answers: bool,
+    /// Questions of this topic get no answer.
+    mute: Option<Topic>,
     /// What the venue answers when it is asked for its best bid and ask.
     shown: Option<TouchReport>,
     /// Whether it answers pings.
@@ -77,6 +79,13 @@ impl Bench {
     }
 
     fn in_mode(mode: Mode, dirty: bool) -> Self {
+        let mut bench = Self::without_time(mode, dirty);
+        bench.sync();
+        bench
+    }
+
+    /// An engine that has been told its rules, and not what time it is.
+    fn without_time(mode: Mode, dirty: bool) -> Self {
         let (engine, outbox) = memory::engine(&Limits::of(1), Profile::Touch);
         let mut bench = Self {
             engine,
@@ -94,6 +103,7 @@ impl Bench {
             margin: Rate::ZERO,
             mark: btcusdt().price(Ticks(MID)),
             answers: true,
+            mute: None,
             shown: None,
             pongs: true,
             journal: Vec::new(),
@@ -110,7 +120,6 @@ impl Bench {
             planted: Planted::NONE,
         }));
         bench.step(Event::Rules(Rules { id: BTC, instrument: btcusdt() }));
-        bench.sync();
         bench
     }
 
@@ -167,7 +176,9 @@ impl Bench {
             if let (CommandView::Ping(ping), true) = (view, self.pongs) {
                 self.feed(ping.stream, FeedState::Pong);
             }
-            if let (CommandView::Query(query), true) = (view, self.answers) {
+            if let (CommandView::Query(query), true) = (view, self.answers)
+                && self.mute != Some(query.topic)
+            {
                 self.answer(query);
             }
         }
@@ -577,6 +588,62 @@ fn a_withdrawal_while_no_engine_looked_is_no_loss() {
     bench.quiet_seconds(4);
     assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
     assert_eq!(bench.engine.ledger().day_open(), Some(Quote::usdt(9_000)));
+}
+
+/// The balance lacked what no bill had told yet, and the drawdown stopped for good.
+#[test]
+fn a_withdrawal_between_the_bills_and_the_balance_is_no_loss() {
+    let mut bench = after_a_stop();
+    bench.equity = Quote::usdt(10_000);
+    bench.mute = Some(Topic::Account);
+    bench.connect();
+    bench.quiet_seconds(2);
+    let asked = bench.asked(Topic::Bills);
+    assert_eq!((asked, bench.engine.ledger().balance()), (1, None));
+    bench.equity = Quote::usdt(9_000);
+    bench.bills = vec![moved(&bench, BillKind::Transfer, -1_000, 3, 0)];
+    bench.mute = None;
+    // The question for the account is repeated.
+    bench.quiet_seconds(8);
+    let ledger = bench.engine.ledger();
+    let all = [ledger.balance(), ledger.day_open(), ledger.high_water()];
+    assert_eq!(all, [Some(Quote::usdt(9_000)); 3]);
+    assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+    assert_eq!(bench.asked(Topic::Bills), asked + 1);
+    bench.replay();
+}
+
+#[test]
+fn bills_that_cannot_be_read_after_the_balance_are_asked_for_with_pauses() {
+    let mut bench = after_a_stop();
+    bench.mute = Some(Topic::Account);
+    bench.connect();
+    bench.quiet_seconds(2);
+    (bench.mute, bench.tells_bills) = (None, false);
+    let before = bench.asked(Topic::Bills);
+    bench.quiet_seconds(30);
+    let asked = bench.asked(Topic::Bills) - before;
+    assert!((5..=12).contains(&asked), "{asked} in half a minute");
+    assert_eq!(bench.engine.ledger().balance(), None);
+}
+
+#[test]
+fn money_that_comes_after_the_balance_and_before_the_first_look_for_bills_is_booked() {
+    let mut bench = Bench::without_time(Mode::World, false);
+    bench.fees();
+    bench.settings(5);
+    // The account is asked for at once, bills only when it is known what time it is.
+    bench.connect();
+    bench.quiet_seconds(2);
+    assert_eq!((bench.asked(Topic::Account), bench.asked(Topic::Bills)), (1, 0));
+    bench.bills = vec![moved(&bench, BillKind::Transfer, 500, 3, 1)];
+    bench.sync();
+    bench.equity = Quote::usdt(10_500);
+    while bench.engine.ledger().balance().is_none() {
+        bench.still_tenths(1);
+    }
+    assert_eq!(bench.engine.ledger().balance(), Some(Quote::usdt(10_500)), "begun with");
+    assert_eq!(bench.engine.ledger().flow().transfers, Quote::usdt(500));
 }
 
 #[test]
@@ -1582,8 +1649,11 @@ fn a_balance_that_stays_off_by_the_same_amount_has_bills_asked_for() {
     for above in [0, MOST, MOST, -MOST, -MOST, 50_000, 0, MOST + 1, 70_000, i64::MAX, 0] {
         state(&mut bench, above, 1_000);
     }
+    // An answer takes time.
+    bench.answers = false;
     state(&mut bench, -MOST - 1, 10);
     state(&mut bench, -MOST - 1, 999);
+    bench.answers = true;
     assert_eq!(asked(&bench), 0, "rounding, and executions that are on their way");
     state(&mut bench, -MOST - 1, 1);
     assert_eq!(asked(&bench), 1);
@@ -1603,5 +1673,27 @@ fn a_balance_that_stays_off_by_the_same_amount_has_bills_asked_for() {
     }));
     (0..20).for_each(|_| state(&mut bench, -MOST - 1, 1_000));
     assert_eq!(asked(&bench), 2, "it is explained");
+    bench.replay();
+}
+
+/// The venue tells a balance when it has changed and not again: a settlement was booked by the
+/// minute's look for bills.
+#[test]
+fn one_statement_of_a_balance_that_stays_off_is_enough_to_have_bills_asked_for() {
+    let mut bench = Bench::running();
+    let before = bench.asked(Topic::Bills);
+    bench.equity = Quote::usdt(9_999);
+    bench.bills = vec![moved(&bench, BillKind::Funding, -1, 5, 0)];
+    let report = AccountReport { source: Source::Push, ..bench.account() };
+    bench.step(Event::AccountReport(report));
+    let wait = |bench: &mut Bench, ms| {
+        bench.now = bench.now.after(ms * MILLIS);
+        bench.timers();
+    };
+    wait(&mut bench, 900);
+    assert_eq!(bench.asked(Topic::Bills), before, "an execution may be on its way");
+    (0..2).for_each(|_| wait(&mut bench, 550));
+    assert_eq!(bench.asked(Topic::Bills), before + 1);
+    assert_eq!(bench.engine.ledger().balance(), Some(Quote::usdt(9_999)));
     bench.replay();
 }

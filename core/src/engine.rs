@@ -79,12 +79,14 @@ pub struct Engine<'m, G> {
     killed: bool,
     mode: Mode,
     epoch: u32,
-    /// The balance that the venue stated last, and when.
-    stated: Option<(Quote, UnixNanos)>,
+    /// The balance that the venue stated last when it was asked.
+    stated: Option<Stated>,
+    /// The balance that it told last, asked or not.
+    told: Option<Quote>,
     /// When the balance was stated that the ledger began with: what moved money before is in it.
     balance_at: UnixNanos,
-    /// What the venue's balance was above ours when it was stated last, since when it has been so,
-    /// and when bills may be asked for again.
+    /// What the venue's balance is above ours, since when it has been so, and when bills may be
+    /// asked for again.
     above: Quote,
     above_since: MonoNanos,
     bills_at: MonoNanos,
@@ -115,6 +117,16 @@ pub struct Engine<'m, G> {
     unfinished: bool,
     counters: Counters,
     report: report::Schedule,
+}
+
+/// A balance as the venue has answered it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stated {
+    balance: Quote,
+    /// By the venue's clock.
+    at: UnixNanos,
+    /// A question that is asked from here on is asked after the answer had come.
+    heard: MonoNanos,
 }
 
 /// What the engine has counted since it booted.
@@ -175,6 +187,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             mode: Mode::Sim,
             epoch: 0,
             stated: None,
+            told: None,
             balance_at: UnixNanos(0),
             above: Quote::ZERO,
             above_since: MonoNanos::ZERO,
@@ -294,6 +307,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.gate.fold(&mut digest);
         digest.fold(self.account.pong_at.0);
         digest.fold(self.quiet_at.0);
+        digest.fold_signed(self.told.map_or(i64::MIN, |told| told.0));
         digest.fold_signed(self.above.0);
         digest.fold(self.above_since.0);
         digest.fold(self.bills_at.0);
@@ -506,6 +520,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.outwait_zombies(now);
         self.chase_orders(now, out);
         self.cancel_orphans(now, out);
+        self.compare_balance(now);
         self.poll_reconcile(now, out);
         self.begin_ledger();
         self.turn_day(now, out);
@@ -592,11 +607,14 @@ impl<'m, G: Gate> Engine<'m, G> {
         account.creates_today = self.ledger.creates();
     }
 
-    /// Begins the ledger with the balance that the venue states, once its fills and ours agree.
+    /// Begins the ledger with the balance that the venue states, once its fills and ours agree and
+    /// the bills have been asked for after it was heard: what was moved before the balance was
+    /// stated would be a loss or a profit until its bill moves the marks of an earlier run.
     fn begin_ledger(&mut self) {
         if self.ledger.balance().is_none()
+            && let Some(Stated { balance, at, heard }) = self.stated
+            && self.reconcile.has_bills_since(heard)
             && self.reconcile.reconciled()
-            && let Some((balance, at)) = self.stated
         {
             self.ledger.start(balance);
             self.balance_at = at;

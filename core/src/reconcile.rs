@@ -92,8 +92,9 @@ struct Bills {
     items: Option<u32>,
     /// It reads a stretch that ends before now.
     is_past: bool,
-    /// Complete passes, but for those over a past stretch.
+    /// Complete passes, but for those over a past stretch, and when the last one was asked for.
     passes: u32,
+    asked: Option<MonoNanos>,
 }
 
 /// How far a difference of positions has been followed.
@@ -253,6 +254,18 @@ impl<'m> Reconcile<'m> {
     /// Bills are wanted now.
     pub fn want_bills(&mut self, now: MonoNanos) {
         self.hasten(BILLS, now);
+    }
+
+    /// True once every bill is booked by a pass that was asked for at `at` or later; one is asked
+    /// for while none was.
+    pub fn has_bills_since(&mut self, at: MonoNanos) -> bool {
+        let read = self.bills.asked >= Some(at);
+        let track = &self.tracks[BILLS];
+        // What has failed is asked for again after a while.
+        if !read && track.pass.is_none() && track.failed == 0 {
+            self.hasten(BILLS, at);
+        }
+        read
     }
 
     /// The account is wanted now.
@@ -448,6 +461,7 @@ impl<'m> Reconcile<'m> {
         }
         digest.fold_signed(self.bills_from().0);
         digest.fold(u64::from(self.bills.passes));
+        digest.fold(self.bills.asked.map_or(0, |asked| asked.0));
         digest.fold(u64::from(self.last_pass));
         digest.fold(self.sequence);
         digest.fold_signed(self.last_trade_at.map_or(0, |at| at.0));
@@ -505,6 +519,7 @@ impl Reconcile<'_> {
             return self.hasten(BILLS, now);
         }
         bills.passes = bills.passes.saturating_add(1);
+        bills.asked = asked;
         self.tracks[BILLS].good = true;
         let next = asked.unwrap_or(now).after(BILLS_NS);
         self.hasten(BILLS, next.max(now));

@@ -1,6 +1,6 @@
 //! Private truth: orders, fills, positions, account, and what reconciliation asks for.
 
-use super::Engine;
+use super::{Engine, Stated};
 use crate::command::{
     Booked, Cancel, CancelAll, CancelCause, Notice, NoticeKind, Outbox, Plain, Record,
 };
@@ -161,10 +161,10 @@ impl<G: Gate> Engine<'_, G> {
     /// A balance that was stated before `at` lacks what has just been booked; the ledger that is
     /// begun with it must not.
     fn carry_forward(&mut self, at: UnixNanos, before: Quote) {
-        if let Some((balance, stated)) = &mut self.stated
-            && at > *stated
+        if let Some(stated) = &mut self.stated
+            && at > stated.at
         {
-            *balance += self.ledger.flow().net() - before;
+            stated.balance += self.ledger.flow().net() - before;
         }
     }
 
@@ -241,18 +241,20 @@ impl<G: Gate> Engine<'_, G> {
         self.account.margin_ratio = (report.margin_ratio.0 >= 0).then_some(report.margin_ratio);
         self.reconcile.on_account(report);
         if report.source == Source::Query {
-            self.stated = Some((report.balance, report.ts));
+            let (balance, at, heard) = (report.balance, report.ts, now.after(1));
+            self.stated = Some(Stated { balance, at, heard });
         }
-        self.compare_balance(report.balance, now);
+        self.told = Some(report.balance);
     }
 
     /// A balance that stays off ours by the same amount has no execution on its way that would
     /// explain it: money has moved by something else, such as a funding at an odd time. Its bill is
     /// asked for; nothing is booked without one. When some passes over the bills do not explain
-    /// it, somebody trades or pays here that nothing is known of.
-    fn compare_balance(&mut self, stated: Quote, now: MonoNanos) {
-        let ours = self.ledger.balance().unwrap_or(stated);
-        let above = Quote(stated.0.saturating_sub(ours.0));
+    /// it, somebody trades or pays here that nothing is known of. The venue may have no reason to
+    /// tell the balance twice: how long it has been off is looked at in every round.
+    pub(super) fn compare_balance(&mut self, now: MonoNanos) {
+        let (Some(told), Some(ours)) = (self.told, self.ledger.balance()) else { return };
+        let above = Quote(told.0.saturating_sub(ours.0));
         if above != self.above {
             (self.above, self.above_since) = (above, now);
         }
@@ -309,7 +311,9 @@ impl<G: Gate> Engine<'_, G> {
         self.reconcile.on_bill();
         let begun = self.ledger.balance().is_some();
         let within = begun && bill.ts <= self.balance_at;
-        let past = bill.ts <= self.reconcile.bills_from() && (within || !begun);
+        // A balance that is not stated yet will have it.
+        let awaited = !begun && self.stated.is_none_or(|stated| bill.ts <= stated.at);
+        let past = bill.ts <= self.reconcile.bills_from() && (within || awaited);
         if past && !self.ledger.knows_bill(bill.bill_id) {
             return;
         }
