@@ -86,7 +86,11 @@ impl Bench {
 
     /// An engine that has been told its rules, and not what time it is.
     fn without_time(mode: Mode, dirty: bool) -> Self {
-        let (engine, outbox) = memory::engine(&Limits::of(1), Profile::Touch);
+        Self::with_limits(&Limits::of(1), mode, dirty)
+    }
+
+    fn with_limits(limits: &Limits, mode: Mode, dirty: bool) -> Self {
+        let (engine, outbox) = memory::engine(limits, Profile::Touch);
         let mut bench = Self {
             engine,
             outbox,
@@ -667,6 +671,64 @@ fn a_bill_that_is_listed_after_the_begin_is_taken_off_what_was_begun_with() {
     bench.step(Event::Bill(late));
     assert_eq!(bench.engine.ledger().balance(), Some(Quote::usdt(10_300)));
     assert_eq!(bench.engine.ledger().day_open(), Some(Quote::usdt(10_500)));
+}
+
+/// Its amount is booked, so that the balance stays the venue's; whether it is a profit is not
+/// guessed.
+#[test]
+fn a_bill_of_a_kind_that_is_not_known_stops_for_good_until_a_person_has_looked() {
+    for usdt in [50, -50] {
+        let mut bench = Bench::running();
+        bench.bills = vec![moved(&bench, BillKind::Unknown, usdt, 3, 0)];
+        bench.equity = Quote::usdt(10_000 + usdt);
+        bench.quiet_seconds(5);
+        let hard = bench.engine.account().bill_unknown;
+        assert!(hard && bench.engine.state() == GuardState::HardStop);
+        let ledger = bench.engine.ledger();
+        let booked = (ledger.balance(), ledger.flow().other);
+        assert_eq!(booked, (Some(Quote::usdt(10_000 + usdt)), Quote::usdt(usdt)));
+        let open = if usdt > 0 { 10_050 } else { 10_000 };
+        assert_eq!(ledger.day_open(), Some(Quote::usdt(open)), "no profit, or a loss");
+        let changed = bench.given.iter().rev().find_map(|view| match view {
+            CommandView::GuardChanged(change) => Some(*change),
+            _ => None,
+        });
+        let changed = changed.expect("a stop");
+        assert!(Reasons(changed.hard).contains(Reason::BillUnknown));
+        let rearm = Operator { incident: changed.incident, ..Operator::program(Directive::Rearm) };
+        bench.step(Event::Operator(rearm));
+        bench.quiet_seconds(120);
+        assert_eq!(bench.engine.state(), GuardState::Running, "told again, it is known");
+        bench.replay();
+    }
+}
+
+/// The table of bills was never swept: a run of some thousand settlements stopped for good.
+#[test]
+fn a_run_outlives_more_bills_than_its_table_has_places() {
+    let limits = Limits { bills: 128, ..Limits::of(1) };
+    let mut bench = Bench::with_limits(&limits, Mode::World, false);
+    bench.sync();
+    bench.fees();
+    bench.settings(5);
+    bench.connect();
+    bench.quiet_seconds(4);
+    for minute in 1..=400 {
+        let bill = moved(&bench, BillKind::Funding, -1, minute, 0);
+        bench.bills.push(bill);
+        bench.equity -= Quote::usdt(1);
+        for _ in 0..60 {
+            bench.now = bench.now.after(SECONDS);
+            bench.timers();
+        }
+        let account = bench.engine.account();
+        assert!(!account.capacity && !account.contradiction, "minute {minute}");
+    }
+    // What is asked for again is known; the venue tells what is older too.
+    let told = bench.bills.clone();
+    told.into_iter().for_each(|bill| bench.step(Event::Bill(bill)));
+    assert_eq!(bench.engine.ledger().flow().funding, Quote::usdt(-400));
+    assert_eq!(bench.engine.ledger().balance(), Some(Quote::usdt(9_600)));
 }
 
 #[test]

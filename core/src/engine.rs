@@ -25,6 +25,7 @@ use crate::event::{
 };
 use crate::gate::{AccountView, Gate, InstrumentView, View};
 use crate::guard::{Guard, GuardState, Opinion, RearmError, Reason, Reasons};
+use crate::ids;
 use crate::instrument::InstrumentId;
 use crate::ledger::{self, Ledger};
 use crate::limit;
@@ -32,7 +33,7 @@ use crate::order::{self, OrderTable};
 use crate::param::{Params, Profile};
 use crate::planted::Defect;
 use crate::reconcile::{self, Reconcile};
-use crate::trades::{TradeIds, TradeSlot};
+use crate::trades::TradeIds;
 use crate::units::{E8, MILLIS, MonoNanos, Quote, Rate, SECONDS, Side, UnixNanos};
 
 pub use desk::Desk;
@@ -51,11 +52,11 @@ pub struct Memory<'m> {
     /// Orders that are not of this run.
     pub orphans: &'m mut [order::Orphan],
     /// Trade ids; a power of two.
-    pub trades: &'m mut [TradeSlot],
+    pub trades: &'m mut [ids::Slot],
     /// One for each instrument.
     pub lines: &'m mut [ledger::Line],
     /// Bills that are booked; a power of two.
-    pub bills: &'m mut [ledger::BillSlot],
+    pub bills: &'m mut [ids::Slot],
     /// One for each instrument.
     pub checks: &'m mut [reconcile::Line],
 }
@@ -486,6 +487,7 @@ impl<'m, G: Gate> Engine<'m, G> {
                 self.account.state = change.to;
                 self.killed = false;
                 self.account.contradiction = false;
+                self.account.bill_unknown = false;
                 self.account.reject_streak = 0;
                 self.ledger.rearm();
                 self.record_day(out);

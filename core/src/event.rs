@@ -955,8 +955,10 @@ slot_enum! {
         Funding = 0 "funding",
         /// Deposit or withdrawal or transfer.
         Transfer = 1 "transfer",
-        /// Anything else; counted apart.
+        /// Anything else that the venue's enumeration of records has; counted apart.
         Other = 2 "other",
+        /// A word that it does not have: booked by its amount, and a stop.
+        Unknown = 3 "unknown",
     }
 }
 

@@ -224,6 +224,8 @@ pub struct AccountView {
     pub settings_at: MonoNanos,
     /// The venue's balance stays off ours, and its bills do not explain it.
     pub balance_unexplained: bool,
+    /// Money has moved by a bill of a kind that is not known.
+    pub bill_unknown: bool,
     /// Orders that may be live or in flight, all instruments.
     pub open_orders: u32,
     /// How many of them are of unknown outcome.
@@ -363,6 +365,7 @@ impl AccountView {
         settings_fit: None,
         settings_at: MonoNanos::ZERO,
         balance_unexplained: false,
+        bill_unknown: false,
         open_orders: 0,
         unknown_orders: 0,
         journal_lag_ns: 0,

@@ -330,6 +330,8 @@ slot_enum! {
         SettingsStale = 35 "settings_stale",
         /// The venue's balance stays off ours, and its bills do not explain it.
         BalanceUnexplained = 36 "balance_unexplained",
+        /// A record of money is of a kind that is not known.
+        BillUnknown = 37 "bill_unknown",
         /// The engine's process died, or a thread of it turned no more.
         EngineLost = 40 "engine_lost",
     }

@@ -4,22 +4,24 @@
 //! A fill is booked by its trade id and a bill by its bill id, once each. Transfers are no profit:
 //! the day's open, its peak and the high-water mark move with them.
 
+pub mod marks;
 mod recent;
 
 use crate::command::Day;
 use crate::digest::Digest;
 use crate::event::{Bill, BillKind, Fill, RestoreDay, RestorePosition, RestoreWeek};
+use crate::ids::{Ids, Slot};
 use crate::instrument::{Instrument, InstrumentId};
 use crate::position::Position;
 use crate::units::{Lots, Price, Quote, UnixNanos};
+use marks::Ahead;
 use recent::Recent;
 
 /// The account.
 pub struct Ledger<'m> {
     lines: &'m mut [Line],
     recent: Recent,
-    bills: &'m mut [BillSlot],
-    bills_len: usize,
+    bills: Ids<'m>,
     /// What the balance was before anything in `flow`; `None` before [`Ledger::start`].
     start: Option<Quote>,
     flow: Flow,
@@ -34,19 +36,10 @@ pub struct Ledger<'m> {
     /// The day that an earlier run ended in: what it and the days before opened with, and its
     /// high-water mark, are of before the balance that this run began with.
     carried_day: Option<i64>,
-    /// Funding of a day that is not yet the running one, and which.
-    ahead: (i64, Quote),
+    ahead: Ahead,
     /// Day-open equities of the last days by `day % 7`.
     week: [Option<(i64, Quote)>; 7],
     high_water: Peak,
-}
-
-/// Memory for one bill that is booked; id 0 is free.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BillSlot {
-    id: u64,
-    /// Of its content: a bill that is told again is the same to the letter.
-    content: u64,
 }
 
 /// The highest equity of a stretch that may have begun in an earlier run.
@@ -137,15 +130,12 @@ impl<'m> Ledger<'m> {
     ///
     /// # Panics
     /// When the number of `bills` is no power of two from 8 on.
-    pub fn new(lines: &'m mut [Line], bills: &'m mut [BillSlot]) -> Self {
-        assert!(bills.len().is_power_of_two() && bills.len() >= 8, "a power of two from 8 on");
+    pub fn new(lines: &'m mut [Line], bills: &'m mut [Slot]) -> Self {
         lines.fill(Line::EMPTY);
-        bills.fill(BillSlot::default());
         Self {
             lines,
             recent: Recent::NONE,
-            bills,
-            bills_len: 0,
+            bills: Ids::new(bills),
             start: None,
             flow: Flow::default(),
             unrealized: Quote::ZERO,
@@ -155,7 +145,7 @@ impl<'m> Ledger<'m> {
             today: None,
             stale: false,
             carried_day: None,
-            ahead: (0, Quote::ZERO),
+            ahead: Ahead::default(),
             week: [None; 7],
             high_water: Peak::default(),
         }
@@ -302,22 +292,16 @@ impl<'m> Ledger<'m> {
         }
         // Marks of this run were taken of a balance that has it.
         let carried = within || self.start.is_none();
-        match bill.kind {
+        let flow = match bill.kind {
             BillKind::Funding => {
-                self.flow.funding += bill.amount;
-                self.fund_day(bill.ts.day(), bill.amount);
+                self.fund_day(bill);
+                &mut self.flow.funding
             }
-            BillKind::Transfer => {
-                self.flow.transfers += bill.amount;
-                self.move_marks(bill.amount, carried);
-            }
-            BillKind::Other => {
-                self.flow.other += bill.amount;
-                // What a conversion, a loan or a gift brings in is no profit either; what such a
-                // bill costs is a loss.
-                self.move_marks(bill.amount.max(Quote::ZERO), carried);
-            }
-        }
+            BillKind::Transfer => &mut self.flow.transfers,
+            BillKind::Other | BillKind::Unknown => &mut self.flow.other,
+        };
+        *flow += bill.amount;
+        self.move_marks(marks::moved_by(bill), carried);
         Ok(true)
     }
 
@@ -330,35 +314,41 @@ impl<'m> Ledger<'m> {
         let of = bill.ts.day();
         let later = self.today.is_none_or(|today| today.day < of);
         if self.remember_bill(bill)? && later && bill.kind == BillKind::Funding {
-            self.fund_day(of, bill.amount);
+            self.fund_day(bill);
         }
         Ok(())
     }
 
-    /// False when it is known already.
+    /// False when it is known already, or of a time of which every bill is.
     fn remember_bill(&mut self, bill: &Bill) -> Result<bool, LedgerError> {
         if !in_range(bill.amount) {
             return Err(LedgerError::Range);
         }
-        let place = self.bill_place(bill.bill_id);
-        let slot = BillSlot { id: bill.bill_id, content: content_of(bill) };
-        if self.bills[place] == slot && slot.id != 0 {
-            return Ok(false);
+        let slot = Slot { id: bill.bill_id, content: content_of(bill), ts: bill.ts };
+        match self.bills.known(slot.id) {
+            Some(known) if known == slot => Ok(false),
+            Some(_) => Err(LedgerError::OtherBill),
+            None if slot.id == 0 => Err(LedgerError::Bill),
+            None if bill.ts < self.bills.horizon() => Ok(false),
+            None if self.bills.remember(slot) => Ok(true),
+            None => Err(LedgerError::Bill),
         }
-        if self.bills[place].id != 0 {
-            return Err(LedgerError::OtherBill);
-        }
-        if slot.id == 0 || self.bills_len >= self.bills.len() / 8 * 7 {
-            return Err(LedgerError::Bill);
-        }
-        self.bills[place] = slot;
-        self.bills_len += 1;
-        Ok(true)
+    }
+
+    /// Every bill before `horizon` is booked and will not be asked for again: their ids may be
+    /// forgotten.
+    pub fn close_bills(&mut self, horizon: UnixNanos) {
+        self.bills.close(horizon);
+    }
+
+    /// Forgets ids of closed bills in the next `places` places of their table.
+    pub fn sweep_bills(&mut self, places: usize) {
+        self.bills.sweep(places);
     }
 
     /// True when a bill of this id is booked.
     pub fn knows_bill(&self, id: u64) -> bool {
-        id != 0 && self.bills[self.bill_place(id)].id == id
+        self.bills.known(id).is_some()
     }
 
     /// Values an instrument's position at `mark`; one that is not positive is no mark.
@@ -382,11 +372,7 @@ impl<'m> Ledger<'m> {
         }
         let open = self.equity()?;
         self.stale = false;
-        let mut today = Today::begin(day, open);
-        if self.ahead.0 == day {
-            today.funding = self.ahead.1;
-        }
-        self.today = Some(today);
+        self.today = Some(Today { funding: self.ahead.of(day), ..Today::begin(day, open) });
         self.remember_open(day, open);
         self.observe();
         self.day(true)
@@ -549,7 +535,7 @@ impl<'m> Ledger<'m> {
         let start = self.start.unwrap_or(Quote(i64::MIN));
         let Peak { carried, seen } = self.high_water;
         let [carried, seen] = [carried, seen].map(|high| high.unwrap_or(Quote(i64::MIN)));
-        let ahead = self.ahead.1;
+        let ahead = self.ahead.paid;
         for money in [start, realized, fees, funding, transfers, other, carried, seen, ahead] {
             digest.fold_signed(money.0);
         }
@@ -562,7 +548,8 @@ impl<'m> Ledger<'m> {
             digest.fold(u64::from(day.fills) << 32 | u64::from(day.cancel_episodes));
         }
         digest.fold(u64::from(self.creates()) << 1 | u64::from(self.stale));
-        digest.fold(u64::from(self.fees_missing) << 32 | self.bills_len as u64);
+        digest.fold(u64::from(self.fees_missing));
+        self.bills.fold(digest);
     }
 
     fn pay(&mut self, fee: Quote) {
@@ -572,16 +559,11 @@ impl<'m> Ledger<'m> {
         }
     }
 
-    /// Counts funding to the UTC day that it is of. Before that has begun it is put by; of a day
-    /// that is over it is in no day's figures any more.
-    fn fund_day(&mut self, day: i64, amount: Quote) {
-        match &mut self.today {
-            Some(today) if today.day == day => today.funding -= amount,
-            Some(today) if today.day > day => {}
-            _ if self.ahead.0 == day => self.ahead.1 -= amount,
-            _ if self.ahead.0 < day => self.ahead = (day, -amount),
-            _ => {}
-        }
+    /// Counts funding to the UTC day that it is of.
+    fn fund_day(&mut self, bill: &Bill) {
+        let today = self.today.as_mut().map(|today| (today.day, &mut today.funding));
+        let counted = self.ahead.fund(bill.ts.day(), bill.amount, today);
+        counted.expect("sums of amounts have room");
     }
 
     /// Moves what losses are measured from with money that is no profit and no loss; only what an
@@ -589,18 +571,17 @@ impl<'m> Ledger<'m> {
     fn move_marks(&mut self, amount: Quote, carried: bool) {
         let carried_day = self.carried_day;
         let moves = |day: i64| !carried || carried_day.is_some_and(|last| day <= last);
-        if let Some(today) = &mut self.today {
-            if moves(today.day) {
-                today.open += amount;
+        let (open, peak) = match &mut self.today {
+            Some(today) => {
+                (Some(&mut today.open).filter(|_| moves(today.day)), Some(&mut today.peak))
             }
-            today.peak.shift(amount, carried);
-        }
-        self.high_water.shift(amount, carried);
-        for (day, open) in self.week.iter_mut().flatten() {
-            if moves(*day) {
-                *open += amount;
-            }
-        }
+            None => (None, None),
+        };
+        let peaks = peak.into_iter().chain([&mut self.high_water]);
+        let peaks = peaks.flat_map(|peak| peak.marks(carried));
+        let week = self.week.iter_mut().flatten().filter(|(day, _)| moves(*day));
+        let all = open.into_iter().chain(peaks).chain(week.map(|(_, open)| open));
+        marks::shift(all, amount).expect("sums of amounts have room");
     }
 
     fn remember_open(&mut self, day: i64, open: Quote) {
@@ -620,16 +601,6 @@ impl<'m> Ledger<'m> {
         self.unrealized += line.unrealized;
         self.position_value += line.value;
         self.unmarked += u32::from(line.unmarked);
-    }
-
-    /// Where a bill stands, or would; open addressing, nothing is ever forgotten.
-    fn bill_place(&self, id: u64) -> usize {
-        let mask = self.bills.len() - 1;
-        let mut at = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
-        while self.bills[at].id != 0 && self.bills[at].id != id {
-            at = (at + 1) & mask;
-        }
-        at
     }
 }
 
@@ -652,11 +623,10 @@ impl Peak {
         self.seen = self.seen.max(Some(equity));
     }
 
-    fn shift(&mut self, amount: Quote, carried_only: bool) {
-        self.carried = self.carried.map(|high| high + amount);
-        if !carried_only {
-            self.seen = self.seen.map(|high| high + amount);
-        }
+    /// What there is of it; without what was seen in this run where only the carried part counts.
+    fn marks(&mut self, carried_only: bool) -> impl Iterator<Item = &mut Quote> {
+        let seen = self.seen.as_mut().filter(|_| !carried_only);
+        self.carried.iter_mut().chain(seen)
     }
 }
 
@@ -741,7 +711,7 @@ mod tests {
 
     fn with_ledger(test: impl FnOnce(Ledger<'_>)) {
         let mut lines = vec![Line::EMPTY; 2];
-        let mut bills = vec![BillSlot::default(); 64];
+        let mut bills = vec![Slot::EMPTY; 64];
         let mut ledger = Ledger::new(&mut lines, &mut bills);
         ledger.rules(BTC, &btcusdt()).expect("an instrument");
         let eth = Instrument { tick: Grid { step: 1, scale: 2 }, ..btcusdt() };
@@ -871,6 +841,28 @@ mod tests {
             assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 57), false), Err(LedgerError::Bill));
             assert_eq!(ledger.bill(&bill(BillKind::Other, 1, 56), false), Ok(false));
             assert_eq!(ledger.flow().other, Quote(56));
+        });
+    }
+
+    #[test]
+    fn bills_of_a_closed_time_make_room_and_are_not_booked_again() {
+        with_ledger(|mut ledger| {
+            ledger.start(Quote::usdt(100));
+            for id in 1..=1_000 {
+                let at = id as i64 * 10;
+                let paid = Bill { ts: UnixNanos(at), ..bill(BillKind::Funding, -1, id) };
+                assert_eq!(ledger.bill(&paid, false), Ok(true), "{id}");
+                ledger.close_bills(UnixNanos(at - 200));
+                ledger.sweep_bills(8);
+                // What may be asked for again is known.
+                let again = Bill { ts: UnixNanos(at - 200), bill_id: id - 20, ..paid };
+                assert!(id <= 20 || ledger.knows_bill(again.bill_id));
+                assert!(id <= 20 || ledger.bill(&again, false) == Ok(false));
+            }
+            let old = Bill { ts: UnixNanos(70), ..bill(BillKind::Funding, -1, 7) };
+            assert!(!ledger.knows_bill(7));
+            assert_eq!(ledger.bill(&old, false), Ok(false), "it is of a time that is closed");
+            assert_eq!(ledger.flow().funding, Quote(-1_000));
         });
     }
 

@@ -19,6 +19,7 @@ pub mod fair;
 pub mod gate;
 pub mod glft;
 pub mod guard;
+pub mod ids;
 pub mod instrument;
 pub mod layout;
 pub mod ledger;

@@ -658,7 +658,7 @@ impl Reconcile<'_> {
         }
         if place == BILLS {
             let from = *self.bills.from.get_or_insert(utc);
-            since = UnixNanos((from.0 - CLOCKS_APART_NS).max(0));
+            since = bills_since(from);
             let until = bills_until(since, utc);
             (self.bills.until, self.bills.is_past) = (until.unwrap_or(utc), until.is_some());
         }
@@ -770,6 +770,11 @@ const fn place_of(topic: Topic) -> Option<usize> {
         Topic::Bills => Some(BILLS),
         Topic::Order | Topic::Touch | Topic::Rules => None,
     }
+}
+
+/// From when on bills are asked for again when all up to `from` are booked.
+pub fn bills_since(from: UnixNanos) -> UnixNanos {
+    UnixNanos((from.0 - CLOCKS_APART_NS).max(0))
 }
 
 /// Where a question for bills from `since` on must end, when it cannot reach to `utc`: the venue

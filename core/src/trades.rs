@@ -5,29 +5,15 @@
 
 use crate::digest::Digest;
 use crate::event::Fill;
+use crate::ids::{Ids, Slot};
 use crate::planted::{Defect, Planted};
 use crate::units::UnixNanos;
 
-/// The ids of executions booked since the closed horizon: open addressing in lent memory.
+/// The ids of executions booked since the closed horizon. The lowest bit of a content tells whether
+/// the fee is booked.
 pub struct TradeIds<'m> {
-    slots: &'m mut [TradeSlot],
-    len: usize,
-    /// The sum over all entries, so that a digest need not walk the table.
-    sum: u64,
-    horizon: UnixNanos,
-    /// Where the next sweep begins.
-    cursor: usize,
+    ids: Ids<'m>,
     planted: Planted,
-}
-
-/// Memory for one id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TradeSlot {
-    /// 0 is an empty place.
-    id: u64,
-    /// Hash of what the execution says; the lowest bit tells whether its fee is booked.
-    content: u64,
-    ts: UnixNanos,
 }
 
 /// What to do with a reported execution.
@@ -48,21 +34,12 @@ pub enum Admission {
 }
 
 impl<'m> TradeIds<'m> {
-    /// An empty set over `slots`. One place in eight stays free, so that a search is short.
+    /// As [`Ids::new`].
     ///
     /// # Panics
     /// When the number of `slots` is no power of two from 8 on.
-    pub fn new(slots: &'m mut [TradeSlot]) -> Self {
-        assert!(slots.len().is_power_of_two() && slots.len() >= 8, "a power of two from 8 on");
-        slots.fill(TradeSlot::EMPTY);
-        Self {
-            slots,
-            len: 0,
-            sum: 0,
-            horizon: UnixNanos(i64::MIN),
-            cursor: 0,
-            planted: Planted::NONE,
-        }
+    pub fn new(slots: &'m mut [Slot]) -> Self {
+        Self { ids: Ids::new(slots), planted: Planted::NONE }
     }
 
     /// Takes an execution in, and says what to do with it.
@@ -70,29 +47,21 @@ impl<'m> TradeIds<'m> {
         if fill.trade_id == 0 {
             return Admission::Contradiction;
         }
-        if self.planted.has(Defect::TradeIdsInShortList) && self.len >= SHORT_LIST {
-            self.forget_all();
+        if self.planted.has(Defect::TradeIdsInShortList) && self.len() >= SHORT_LIST {
+            self.ids.clear();
         }
-        let content = content(fill);
-        let at = self.find(fill.trade_id);
-        let known = self.slots[at];
-        if known.id == 0 {
-            if fill.ts < self.horizon {
-                return Admission::Old;
+        let slot = Slot { id: fill.trade_id, content: content(fill), ts: fill.ts };
+        match self.ids.known(slot.id) {
+            None if slot.ts < self.horizon() => Admission::Old,
+            None if self.ids.remember(slot) => Admission::New,
+            None => Admission::Full,
+            Some(known) if known.content | 1 != slot.content | 1 => Admission::Contradiction,
+            Some(known) if slot.content & 1 == 1 && known.content & 1 == 0 => {
+                self.ids.remember(Slot { ts: known.ts, ..slot });
+                Admission::Fee
             }
-            let slot = TradeSlot { id: fill.trade_id, content, ts: fill.ts };
-            return if self.insert(at, slot) { Admission::New } else { Admission::Full };
+            Some(_) => Admission::Duplicate,
         }
-        if known.content | 1 != content | 1 {
-            return Admission::Contradiction;
-        }
-        if content & 1 == 1 && known.content & 1 == 0 {
-            self.sum = self.sum.wrapping_sub(known.hash());
-            self.slots[at].content = content;
-            self.sum = self.sum.wrapping_add(self.slots[at].hash());
-            return Admission::Fee;
-        }
-        Admission::Duplicate
     }
 
     /// Has the set commit a defect.
@@ -105,113 +74,39 @@ impl<'m> TradeIds<'m> {
         !matches!(self.admit(fill), Admission::Full)
     }
 
-    /// Closes everything before `horizon`: two equal passes have booked it. Never goes back.
+    /// As [`Ids::close`]: two equal passes have booked everything before `horizon`.
     pub fn close(&mut self, horizon: UnixNanos) {
-        self.horizon = self.horizon.max(horizon);
+        self.ids.close(horizon);
     }
 
-    /// Forgets closed ids in the next `places` places; a small number now and then is enough.
+    /// As [`Ids::sweep`].
     pub fn sweep(&mut self, places: usize) {
-        for _ in 0..places.min(self.slots.len()) {
-            // What moves into a freed place is looked at as well.
-            while self.slots[self.cursor].id != 0 && self.slots[self.cursor].ts < self.horizon {
-                self.remove(self.cursor);
-            }
-            self.cursor = (self.cursor + 1) & self.mask();
-        }
+        self.ids.sweep(places);
     }
 
-    /// The closed horizon.
+    /// As [`Ids::horizon`].
     pub fn horizon(&self) -> UnixNanos {
-        self.horizon
+        self.ids.horizon()
     }
 
-    /// Ids remembered.
+    /// As [`Ids::len`].
     pub fn len(&self) -> usize {
-        self.len
+        self.ids.len()
     }
 
-    /// True when no id is remembered.
+    /// As [`Ids::is_empty`].
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.ids.is_empty()
     }
 
-    /// Folds the set into `digest`; the order in which executions came leaves no trace.
+    /// As [`Ids::fold`].
     pub fn fold(&self, digest: &mut Digest) {
-        digest.fold(self.len as u64);
-        digest.fold(self.sum);
-        digest.fold_signed(self.horizon.0);
-    }
-
-    /// [`Defect::TradeIdsInShortList`].
-    fn forget_all(&mut self) {
-        self.slots.fill(TradeSlot::EMPTY);
-        (self.len, self.sum) = (0, 0);
-    }
-
-    const fn mask(&self) -> usize {
-        self.slots.len() - 1
-    }
-
-    const fn home(&self, id: u64) -> usize {
-        (id.wrapping_mul(SPREAD) >> 32) as usize & self.mask()
-    }
-
-    /// The place of `id`, or the free place where it belongs.
-    fn find(&self, id: u64) -> usize {
-        let mut at = self.home(id);
-        while self.slots[at].id != 0 && self.slots[at].id != id {
-            at = (at + 1) & self.mask();
-        }
-        at
-    }
-
-    fn insert(&mut self, at: usize, slot: TradeSlot) -> bool {
-        if self.len >= self.slots.len() / 8 * 7 {
-            return false;
-        }
-        self.slots[at] = slot;
-        self.len += 1;
-        self.sum = self.sum.wrapping_add(slot.hash());
-        true
-    }
-
-    /// Frees a place and moves later ones of its run back, so that each is still found.
-    fn remove(&mut self, at: usize) {
-        self.sum = self.sum.wrapping_sub(self.slots[at].hash());
-        self.len -= 1;
-        let mask = self.mask();
-        let (mut hole, mut next) = (at, (at + 1) & mask);
-        while self.slots[next].id != 0 {
-            let home = self.home(self.slots[next].id);
-            let walked = next.wrapping_sub(home) & mask;
-            if walked >= (next.wrapping_sub(hole) & mask) {
-                self.slots[hole] = self.slots[next];
-                hole = next;
-            }
-            next = (next + 1) & mask;
-        }
-        self.slots[hole] = TradeSlot::EMPTY;
-    }
-}
-
-impl TradeSlot {
-    /// No id.
-    pub const EMPTY: Self = Self { id: 0, content: 0, ts: UnixNanos(0) };
-
-    fn hash(&self) -> u64 {
-        let mut digest = Digest::new();
-        digest.fold(self.id);
-        digest.fold(self.content);
-        digest.value()
+        self.ids.fold(digest);
     }
 }
 
 /// Ids that [`Defect::TradeIdsInShortList`] keeps.
 const SHORT_LIST: usize = 4;
-
-/// 2^64 over the golden ratio: spreads consecutive ids over the table.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What an execution says, as a hash: who, where and how much. Times and fees differ by source, so
 /// they are no part of it; the lowest bit tells whether the fee is known.
@@ -227,9 +122,7 @@ fn content(fill: &Fill) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::vec;
-    use std::vec::Vec;
 
     use super::*;
     use crate::event::{ClientId, Source};
@@ -255,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_execution_pushed_a_thousand_times_and_read_over_rest_is_booked_once() {
-        let mut slots = vec![TradeSlot::EMPTY; 16];
+        let mut slots = vec![Slot::EMPTY; 16];
         let mut ids = TradeIds::new(&mut slots);
         assert_eq!(ids.admit(&fill(1, 0)), Admission::New);
         for source in [Source::Push, Source::FastPush, Source::Query] {
@@ -269,7 +162,7 @@ mod tests {
 
     #[test]
     fn two_executions_alike_in_all_but_the_id_are_both_booked() {
-        let mut slots = vec![TradeSlot::EMPTY; 16];
+        let mut slots = vec![Slot::EMPTY; 16];
         let mut ids = TradeIds::new(&mut slots);
         assert_eq!(ids.admit(&fill(1, 0)), Admission::New);
         assert_eq!(ids.admit(&fill(2, 0)), Admission::New);
@@ -277,7 +170,7 @@ mod tests {
 
     #[test]
     fn one_id_with_two_contents_is_a_contradiction_and_so_is_no_id() {
-        let mut slots = vec![TradeSlot::EMPTY; 16];
+        let mut slots = vec![Slot::EMPTY; 16];
         let mut ids = TradeIds::new(&mut slots);
         assert_eq!(ids.admit(&fill(1, 0)), Admission::New);
         let others = [
@@ -295,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_fee_that_came_later_is_booked_once() {
-        let mut slots = vec![TradeSlot::EMPTY; 16];
+        let mut slots = vec![Slot::EMPTY; 16];
         let mut ids = TradeIds::new(&mut slots);
         let fast = Fill { fee_known: false, source: Source::FastPush, ..fill(1, 0) };
         assert_eq!(ids.admit(&fast), Admission::New);
@@ -306,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_full_table_says_so_and_still_knows_what_it_has() {
-        let mut slots = vec![TradeSlot::EMPTY; 16];
+        let mut slots = vec![Slot::EMPTY; 16];
         let mut ids = TradeIds::new(&mut slots);
         for id in 1..=14 {
             assert_eq!(ids.admit(&fill(id, 0)), Admission::New);
@@ -317,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_execution_before_the_horizon_is_never_booked_by_guess() {
-        let mut slots = vec![TradeSlot::EMPTY; 16];
+        let mut slots = vec![Slot::EMPTY; 16];
         let mut ids = TradeIds::new(&mut slots);
         assert_eq!(ids.admit(&fill(1, 10)), Admission::New);
         ids.close(UnixNanos(20));
@@ -331,42 +224,9 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_loses_nothing_that_is_open_whatever_collided() {
-        let mut slots = vec![TradeSlot::EMPTY; 64];
-        for seed in 0..200u64 {
-            let mut ids = TradeIds::new(&mut slots);
-            let mut random = seed.wrapping_mul(SPREAD) | 1;
-            let mut open = BTreeSet::new();
-            for step in 0..300i64 {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let id = random % 97 + 1;
-                if !open.contains(&(id, step)) && ids.len() < 50 {
-                    let at = ids.find(id);
-                    if ids.slots[at].id == 0 {
-                        assert_eq!(ids.admit(&fill(id, step)), Admission::New);
-                        open.insert((id, step));
-                    }
-                }
-                if step % 10 == 0 {
-                    ids.close(UnixNanos(step - 30));
-                    ids.sweep(64);
-                    open.retain(|&(_, ts)| ts >= step - 30);
-                    let left: Vec<_> = ids.slots.iter().filter(|slot| slot.id != 0).collect();
-                    assert_eq!(left.len(), open.len(), "seed {seed} step {step}");
-                }
-                for &(id, ts) in &open {
-                    assert_eq!(ids.admit(&fill(id, ts)), Admission::Duplicate, "seed {seed}");
-                }
-            }
-        }
-    }
-
-    #[test]
     fn the_digest_does_not_depend_on_the_order_of_executions() {
         let digest_of = |order: &[u64]| {
-            let mut slots = vec![TradeSlot::EMPTY; 16];
+            let mut slots = vec![Slot::EMPTY; 16];
             let mut ids = TradeIds::new(&mut slots);
             for &id in order {
                 ids.admit(&fill(id, 0));

@@ -9,7 +9,7 @@ use keel_core::event::LevelSize;
 use keel_core::gate::InstrumentView;
 use keel_core::instrument::INSTRUMENTS_MAX;
 use keel_core::param::Profile;
-use keel_core::{ledger, order, reconcile, trades};
+use keel_core::{ids, ledger, order, reconcile};
 use keel_risk::{InstrumentRisk, RiskGate};
 
 /// The engine as every mode runs it.
@@ -85,9 +85,9 @@ pub fn engine_in<'m>(
         orders: bump.alloc_slice_fill_copy(limits.orders, order::Slot::EMPTY),
         tallies: bump.alloc_slice_fill_copy(n, order::Tally::EMPTY),
         orphans: bump.alloc_slice_fill_copy(limits.orphans, order::Orphan::EMPTY),
-        trades: bump.alloc_slice_fill_copy(limits.trades, trades::TradeSlot::EMPTY),
+        trades: bump.alloc_slice_fill_copy(limits.trades, ids::Slot::EMPTY),
         lines: bump.alloc_slice_fill_copy(n, ledger::Line::EMPTY),
-        bills: bump.alloc_slice_fill_copy(limits.bills, ledger::BillSlot::default()),
+        bills: bump.alloc_slice_fill_copy(limits.bills, ids::Slot::EMPTY),
         checks: bump.alloc_slice_fill_copy(n, reconcile::Line::EMPTY),
     };
     let risks = bump.alloc_slice_fill_copy(n, InstrumentRisk::default());

@@ -1122,6 +1122,40 @@ mod tests {
         assert!(events.contains(&Event::RestoreBillsRead(BillsRead { until: at(70) })));
     }
 
+    /// A start is told each of them, and has a table of 14,336.
+    #[test]
+    fn the_bills_that_a_start_is_told_of_are_those_of_the_last_hour_and_its_overlap() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut state, _) = open(dir.path()).expect("opened");
+        let at = |minute| UnixNanos(DAY_BEGAN + minute * MINUTE);
+        let mut told = at(0);
+        for minute in 1..3 * 24 * 60 {
+            let paid = bill(minute as u64, BillKind::Funding, -1, minute);
+            state.record(&Record::Bill(paid), at(minute));
+            if minute == 1 || minute % (24 * 60) == 0 {
+                let Record::Day(day) = turned() else { panic!("a day") };
+                let day = Day { day: at(minute).day(), funding: Quote(1), ..day };
+                state.record(&Record::Day(day), at(minute));
+            }
+            // As the engine says it: ten minutes behind its last look, each hour.
+            let until = at(minute - 10);
+            if until.0 - told.0 >= 60 * MINUTE {
+                told = until;
+                state.record(&Record::BillsRead(BillsRead { until }), at(minute));
+            }
+            if minute % 997 == 0 {
+                state.commit_records().expect("durable");
+                drop(state);
+                let found;
+                (state, found) = open(dir.path()).expect("opened");
+                let kept = found.kept;
+                assert!(kept.bills.len() <= 71, "{} at minute {minute}", kept.bills.len());
+                let newest = kept.bills.last().expect("one");
+                assert_eq!((newest, kept.earned), (&paid, Quote(-minute)));
+            }
+        }
+    }
+
     /// The docs said so, and after a drawdown stop the next start stopped again.
     #[test]
     fn a_rearm_at_rest_begins_the_high_water_mark_anew() {

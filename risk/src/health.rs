@@ -47,6 +47,7 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
     hard(account.drift_unexplained, Reason::PositionDrift);
     hard(u64::from(account.cancel_episodes) >= params.cancel_episodes_hard(), Reason::CancelBudget);
     hard(account.contradiction, Reason::Contradiction);
+    hard(account.bill_unknown, Reason::BillUnknown);
     hard(account.capacity, Reason::Capacity);
     hard(account.journal_failed, Reason::JournalFailed);
     hard(account.state_behind, Reason::StateBehind);
@@ -299,8 +300,9 @@ mod tests {
 
     #[test]
     fn every_truth_flag_stops_for_good() {
-        let flags: [(Reason, fn(&mut AccountView)); 3] = [
+        let flags: [(Reason, fn(&mut AccountView)); 4] = [
             (Reason::Contradiction, |account| account.contradiction = true),
+            (Reason::BillUnknown, |account| account.bill_unknown = true),
             (Reason::Capacity, |account| account.capacity = true),
             (Reason::Settings, |account| account.settings_fit = Some(false)),
         ];

@@ -15,7 +15,7 @@ use crate::ledger::{Booking, LedgerError};
 use crate::markout;
 use crate::order::{Chase, Effect, Whose};
 use crate::planted::Defect;
-use crate::reconcile::Action;
+use crate::reconcile::{self, Action};
 use crate::trades::Admission;
 use crate::units::{MonoNanos, Quote, Rate, UnixNanos};
 
@@ -325,6 +325,7 @@ impl<G: Gate> Engine<'_, G> {
             Ok(true) => {
                 out.record(Record::BillBooked(*bill));
                 self.record_day(out);
+                self.account.bill_unknown |= bill.kind == BillKind::Unknown;
             }
             Ok(false) => {}
             Err(LedgerError::OtherBill) => self.account.contradiction = true,
@@ -482,11 +483,13 @@ impl<G: Gate> Engine<'_, G> {
                 Some(Action::Close(horizon)) => self.trades.close(horizon),
                 Some(Action::BillsRead(until)) => {
                     out.record(Record::BillsRead(BillsRead { until }));
+                    self.ledger.close_bills(reconcile::bills_since(until));
                 }
                 None => break,
             }
         }
         self.trades.sweep(SWEEP_SLOTS);
+        self.ledger.sweep_bills(SWEEP_SLOTS);
     }
 }
 
@@ -516,5 +519,5 @@ const REJECT_PAUSE_NS: u64 = 30 * crate::units::SECONDS;
 /// How long an orphan's cancel is given before it is sent again.
 const ORPHAN_CANCEL_NS: u64 = crate::units::SECONDS;
 
-/// Places of the table of trade ids that are looked at each time.
+/// Places of the tables of ids of executions and of bills that are looked at each time.
 const SWEEP_SLOTS: usize = 64;

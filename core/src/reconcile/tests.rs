@@ -33,7 +33,7 @@ impl World {
     fn new() -> Self {
         let mut ledger = Ledger::new(
             Box::leak(vec![crate::ledger::Line::EMPTY; 2].into_boxed_slice()),
-            Box::leak(vec![crate::ledger::BillSlot::default(); 8].into_boxed_slice()),
+            Box::leak(vec![crate::ids::Slot::EMPTY; 8].into_boxed_slice()),
         );
         ledger.rules(BTC, &btcusdt()).expect("an instrument");
         ledger.rules(ETH, &btcusdt()).expect("an instrument");

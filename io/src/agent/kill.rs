@@ -475,9 +475,10 @@ const FOR_MONEY: [Reason; 4] =
     [Reason::DailyLoss, Reason::WeeklyLoss, Reason::Drawdown, Reason::MarginRatio];
 
 /// Reasons to close none.
-const IN_DOUBT: [Reason; 9] = [
+const IN_DOUBT: [Reason; 10] = [
     Reason::PositionDrift,
     Reason::Contradiction,
+    Reason::BillUnknown,
     Reason::ForeignOrder,
     Reason::Settings,
     Reason::Capacity,
@@ -705,6 +706,7 @@ mod tests {
             (Reason::DailyLoss, Close::All),
             (Reason::MarginRatio, Close::All),
             (Reason::PositionDrift, Close::Nothing),
+            (Reason::BillUnknown, Close::Nothing),
             (Reason::JournalFailed, Close::Nothing),
         ] {
             let mut bench = Bench::new();

@@ -15,6 +15,7 @@ use keel_core::event::{Bill, BillKind, BillsRead, Event, FeeSource, Rules};
 use keel_core::guard::{GuardState, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::layout::{SLOT_BYTES, Slot};
+use keel_core::ledger::marks::{self, Ahead};
 use keel_core::position::Position;
 use keel_core::reconcile;
 use keel_core::units::{Quote, UnixNanos};
@@ -69,8 +70,8 @@ pub struct Kept {
     pub bills: Vec<Bill>,
     /// Bills are recorded: a ledger of an older build has only the days that they made.
     pub bills_recorded: bool,
-    /// Funding paid on a day that had not begun yet, and which.
-    pub ahead: (i64, Quote),
+    /// Funding of a day that had not begun yet.
+    pub ahead: Ahead,
 }
 
 /// A position, and the rules in whose ticks and lots it is.
@@ -142,11 +143,10 @@ impl Kept {
     /// Takes the day in. In a ledger without bills it alone tells what funding has cost since the
     /// record before it.
     fn day_changed(&mut self, day: &Day) -> Result<(), &'static str> {
-        let known = match &self.day {
-            Some(before) if before.day == day.day => Some(before.funding),
-            _ => (self.ahead.0 == day.day).then_some(self.ahead.1),
+        let before = match &self.day {
+            Some(before) if before.day == day.day => before.funding,
+            _ => self.ahead.of(day.day),
         };
-        let before = known.unwrap_or_default();
         let earned = day.funding.0.checked_sub(before.0);
         let earned = earned.and_then(|cost| self.earned.0.checked_sub(cost));
         self.earned = Quote(earned.ok_or("funding is out of range")?);
@@ -159,27 +159,16 @@ impl Kept {
     fn billed(&mut self, bill: &Bill) -> Option<()> {
         self.bills_recorded = true;
         self.bills.push(*bill);
-        let (amount, of) = (bill.amount, bill.ts.day());
-        match (bill.kind, &mut self.day) {
-            (BillKind::Funding, day) => {
-                self.earned = Quote(self.earned.0.checked_add(amount.0)?);
-                match day {
-                    Some(day) if day.day == of => {
-                        day.funding = Quote(day.funding.0.checked_sub(amount.0)?);
-                    }
-                    Some(day) if day.day > of => {}
-                    _ if self.ahead.0 < of => self.ahead = (of, Quote(amount.0.checked_neg()?)),
-                    _ if self.ahead.0 == of => {
-                        self.ahead.1 = Quote(self.ahead.1.0.checked_sub(amount.0)?);
-                    }
-                    _ => {}
-                }
-            }
-            (BillKind::Transfer, Some(day)) => *day = with_moved(day, amount)?,
-            (BillKind::Other, Some(day)) => *day = with_moved(day, amount.max(Quote::ZERO))?,
-            (BillKind::Transfer | BillKind::Other, None) => {}
+        if bill.kind == BillKind::Funding {
+            self.earned = Quote(self.earned.0.checked_add(bill.amount.0)?);
+            let today = self.day.as_mut().map(|day| (day.day, &mut day.funding));
+            self.ahead.fund(bill.ts.day(), bill.amount, today)?;
         }
-        Some(())
+        let Some(day) = &mut self.day else { return Some(()) };
+        let high_water = Some(&mut day.high_water).filter(|high| **high != Quote::ZERO);
+        let week = day.week.iter_mut().filter(|open| **open != Quote::ZERO);
+        let all = [&mut day.equity_open, &mut day.equity_peak].into_iter().chain(high_water);
+        marks::shift(all.chain(week), marks::moved_by(bill))
     }
 
     fn booked(&mut self, booked: &Booked, rules: &Instrument) -> Result<(), &'static str> {
@@ -213,22 +202,6 @@ impl Kept {
         }
         Ok(())
     }
-}
-
-/// The day with what its losses are measured from moved by money that is no profit; `None` when a
-/// number leaves its range.
-fn with_moved(day: &Day, amount: Quote) -> Option<Day> {
-    let moved = |mark: Quote| mark.0.checked_add(amount.0).map(Quote);
-    let mut week = day.week;
-    for open in week.iter_mut().filter(|open| **open != Quote::ZERO) {
-        *open = moved(*open)?;
-    }
-    let high_water = match day.high_water {
-        Quote::ZERO => Quote::ZERO,
-        high => moved(high)?,
-    };
-    let [equity_open, equity_peak] = [moved(day.equity_open)?, moved(day.equity_peak)?];
-    Some(Day { equity_open, equity_peak, high_water, week, ..*day })
 }
 
 /// The day with one more execution; `None` when a number leaves its range.

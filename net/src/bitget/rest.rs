@@ -845,22 +845,24 @@ fn bill(row: Item<'_>, directory: &Directory) -> Result<Option<Bill>, DecodeErro
     }
     let amount = needed(amount)?.e8_truncated()?;
     let funding = has(b"SETTLE_FEE");
-    // The type gives the direction of a funding payment; a recorded amount may lack its sign.
-    let amount = match funding {
-        true if kind.ends_with(b"_OUT") => -amount.saturating_abs(),
-        true if kind.ends_with(b"_IN") => amount.saturating_abs(),
-        _ => amount,
+    // The type gives the direction; a recorded amount may lack its sign.
+    let amount = match () {
+        () if kind.ends_with(b"_OUT") => -amount.saturating_abs(),
+        () if kind.ends_with(b"_IN") => amount.saturating_abs(),
+        () => amount,
     };
     let instrument = match symbol.and_then(Item::filled) {
         Some(symbol) => directory.find(symbol.text()?).map(|(id, _)| id),
         None => None,
     };
+    let plain = kind.strip_prefix(b"FIXED_").unwrap_or(&kind);
     Ok(Some(Bill {
         instrument: instrument.unwrap_or(InstrumentId::ALL),
-        kind: match funding {
-            true => BillKind::Funding,
-            false if has(b"TRANSFER") || has(b"DEPOSIT") || has(b"WITHDRAW") => BillKind::Transfer,
-            false => BillKind::Other,
+        kind: match () {
+            () if funding => BillKind::Funding,
+            () if COUNTED_APART.contains(&plain) => BillKind::Other,
+            () if has(b"TRANSFER") || has(b"DEPOSIT") || has(b"WITHDRAW") => BillKind::Transfer,
+            () => BillKind::Unknown,
         },
         amount: Quote(amount),
         bill_id: needed(id)?.id()?,
@@ -889,6 +891,28 @@ const EXECUTED: [&[u8]; 9] = [
     b"CLOSE_SHORT",
     b"_SSM",
     b"SINGLE_SIDE_MODE",
+];
+/// The rest of the venue's enumerations of records: their words, with or without the `FIXED_` that
+/// those of positions with a margin of their own may begin with.
+const COUNTED_APART: [&[u8]; 18] = [
+    b"ORDER_PLF_FEE_OUT",
+    b"EXCHANGE_SOURCE_TOKEN_USER_OUT",
+    b"EXCHANGE_TARGET_TOKEN_USER_IN",
+    b"RISK_LIQ_USER_IN",
+    b"RISK_LIQ_USER_OUT",
+    b"RISK_LIQ_DEFAULT_USER_IN",
+    b"INTEREST_SETTLEMENT_OUT",
+    b"INTEREST_REPAYMENT",
+    b"BORROW",
+    b"REPAYMENT",
+    b"LIQ_FUND_IN",
+    b"LIQ_FUND_OUT",
+    b"LIQ_CONVERT_IN",
+    b"LIQ_CONVERT_OUT",
+    b"LIQ_TRANSFER_IN",
+    b"LIQ_TRANSFER_OUT",
+    b"LIQ_FEE",
+    b"LIQ_REPAYMENT",
 ];
 /// Longest cursor that is sent back.
 const CURSOR_BYTES_MAX: usize = 64;

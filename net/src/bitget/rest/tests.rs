@@ -370,8 +370,16 @@ fn no_record_of_an_execution_is_a_bill_whatever_its_word() {
         ("contract_main_settle_fee_user_in", BillKind::Funding),
         ("INTEREST_SETTLEMENT_OUT", BillKind::Other),
         ("RISK_LIQ_USER_IN", BillKind::Other),
+        ("FIXED_RISK_LIQ_USER_OUT", BillKind::Other),
+        ("ORDER_PLF_FEE_OUT", BillKind::Other),
+        ("EXCHANGE_TARGET_TOKEN_USER_IN", BillKind::Other),
+        ("BORROW", BillKind::Other),
+        ("INTEREST_REPAYMENT", BillKind::Other),
+        ("LIQ_TRANSFER_OUT", BillKind::Other),
         ("LIQ_FEE", BillKind::Other),
-        ("A_WORD_OF_NEXT_YEAR", BillKind::Other),
+        ("A_WORD_OF_NEXT_YEAR", BillKind::Unknown),
+        ("BONUS", BillKind::Unknown),
+        ("", BillKind::Unknown),
     ] {
         assert_eq!(read(word), Some(kind), "{word}");
     }

@@ -113,10 +113,7 @@ impl<'m> Gathering<'m> {
             Event::BookPage(page) => self.line(page.instrument)?.page(page),
             Event::Feed(feed) => self.feed(feed),
             Event::RestorePosition(held) => self.line(held.instrument)?.held = held.lots,
-            Event::Bill(bill) if bill.kind == BillKind::Funding => {
-                self.bills.entry(bill.bill_id).or_insert(*bill);
-            }
-            // Nothing else tells of a mid, of what is held, or of money.
+            // Nothing else tells of a mid or of what is held.
             _ => {}
         }
         Ok(())
@@ -127,7 +124,15 @@ impl<'m> Gathering<'m> {
     /// # Errors
     /// [`Odd`] for what no engine gives.
     pub fn command(&mut self, command: &CommandView) -> Result<(), Odd> {
-        let CommandView::Booked(booked) = command else { return Ok(()) };
+        let booked = match command {
+            CommandView::Booked(booked) => booked,
+            CommandView::BillBooked(bill) if bill.kind == BillKind::Funding => {
+                self.bills.entry(bill.bill_id).or_insert(*bill);
+                return Ok(());
+            }
+            // Nothing else tells of money.
+            _ => return Ok(()),
+        };
         let rules = self.line(booked.instrument)?.rules;
         let rules = rules.ok_or(Odd("an execution of an instrument without rules"))?;
         let fill = fill(booked, &rules).ok_or(Odd("an execution that is out of range"))?;

@@ -39,14 +39,14 @@ struct Story {
     events: Vec<Event>,
     seq: u64,
     touch: Option<(u32, u32)>,
-    booked: Vec<(usize, Booked)>,
+    given: Vec<(usize, CommandView)>,
 }
 
 impl Story {
     fn new() -> Self {
         let clock = ClockSync { utc: UnixNanos(0), offset_ns: 0, uncertainty_ns: 0 };
         let events = vec![rules(), Event::ClockSync(clock)];
-        Self { events, seq: 0, touch: None, booked: Vec::new() }
+        Self { events, seq: 0, touch: None, given: Vec::new() }
     }
 
     /// A frame with the only bid and the only ask, in ticks.
@@ -81,7 +81,7 @@ impl Story {
     }
 
     fn fill(&mut self, side: Side, ticks: i64, lots: i64, fee: i64, at: i64) {
-        let trade_id = self.booked.len() as u64 + 1;
+        let trade_id = self.given.len() as u64 + 1;
         let booked = Booked {
             instrument: BTC,
             client: ClientId { epoch: 3, number: trade_id },
@@ -100,13 +100,16 @@ impl Story {
             state: GuardState::Running,
             ts: UnixNanos(at),
         };
-        self.booked.push((self.events.len(), booked));
+        self.given.push((self.events.len(), CommandView::Booked(booked)));
     }
 
     fn funding(&mut self, bill_id: u64, amount: i64, at: i64) {
         let (amount, ts) = (Quote(amount), UnixNanos(at));
         let kind = BillKind::Funding;
-        self.events.push(Event::Bill(Bill { instrument: BTC, kind, amount, bill_id, ts }));
+        let bill = Bill { instrument: BTC, kind, amount, bill_id, ts };
+        self.given.push((self.events.len(), CommandView::BillBooked(bill)));
+        // What was told and not booked is nobody's cost.
+        self.events.push(Event::Bill(Bill { bill_id: bill_id + 100, ..bill }));
     }
 
     fn lost(&mut self) {
@@ -123,10 +126,10 @@ impl Story {
         let mut shelf = Shelf::of(&boot()).expect("one instrument");
         let mut gathering = Gathering::new(&boot(), &mut shelf);
         for place in 0..=self.events.len() {
-            for (_, booked) in self.booked.iter().filter(|(at, _)| *at == place) {
-                // A journal that tells an execution twice has it once.
+            for (_, command) in self.given.iter().filter(|(at, _)| *at == place) {
+                // A journal that tells an execution or a bill twice has it once.
                 for _ in 0..2 {
-                    gathering.command(&CommandView::Booked(*booked)).expect("possible");
+                    gathering.command(command).expect("possible");
                 }
             }
             if let Some(event) = self.events.get(place) {
@@ -219,7 +222,7 @@ fn a_frame_that_is_missing_ends_what_is_known() {
     assert!(story.report().fills[0].parts(JUDGED).is_some());
     // The frame of second 59 was lost: its successor does not continue the first.
     story.events.drain(4..6);
-    story.booked[0].0 -= 2;
+    story.given[0].0 -= 2;
     let report = story.report();
     assert_eq!(report.fills[0].capture_x2, None);
     assert_eq!(report.rows[JUDGED].not_covered, 1);
@@ -334,11 +337,15 @@ fn what_no_run_records_is_refused() {
         story.fill(Side::Buy, 9_999, 1, 0, S);
         story
     };
-    let booked = CommandView::Booked(story.booked[0].1);
-    assert_eq!(gathering.command(&booked), Err(Odd("an execution of an instrument without rules")));
+    let CommandView::Booked(booked) = story.given[0].1 else { panic!("an execution") };
+    let command = CommandView::Booked(booked);
+    assert_eq!(
+        gathering.command(&command),
+        Err(Odd("an execution of an instrument without rules"))
+    );
     gathering.event(&rules()).expect("possible");
     let with = |change: fn(&mut Booked)| {
-        let mut booked = story.booked[0].1;
+        let mut booked = booked;
         change(&mut booked);
         CommandView::Booked(booked)
     };

@@ -125,8 +125,8 @@ impl Comparison {
         let booked = -i128::from(ledger.funding.0);
         if told != booked {
             self.differences.push(format!(
-                "the day's ledger has funding of {}, and the bills that these runs were told of \
-                 sum to {}",
+                "the day's ledger has funding of {}, and the bills that these runs have booked sum \
+                 to {}",
                 text(booked),
                 text(told)
             ));

@@ -17,7 +17,7 @@ pub struct Own {
     pub(super) day: i64,
     /// Executions by the venue's id, with what they traded.
     pub(super) fills: BTreeMap<u64, (Entry, i128)>,
-    /// Bills by the venue's id, as the venue told the runs of them.
+    /// Bills by the venue's id, as the runs have booked them.
     pub(super) bills: BTreeMap<u64, Entry>,
     /// The day as the ledger had it last.
     pub(super) ledger: Option<Day>,
@@ -61,25 +61,7 @@ impl Own {
                 let began = if self.restored { self.day * UnixNanos::DAY } else { sync.utc.0 };
                 self.began = Some(self.began.map_or(began, |known| known.min(began)));
             }
-            Event::Bill(bill) if bill.ts.day() == self.day => {
-                let kind = match bill.kind {
-                    BillKind::Funding => Kind::Funding,
-                    BillKind::Transfer => Kind::Transfer,
-                    BillKind::Other => Kind::Other,
-                };
-                let rules = self.rules.get(&bill.instrument);
-                let entry = Entry {
-                    id: bill.bill_id.to_string(),
-                    symbol: rules.map_or(String::new(), |rules| rules.symbol.to_string()),
-                    kind,
-                    word: bill.kind.text().to_owned(),
-                    ts: bill.ts.0,
-                    amount: bill.amount.0,
-                    fee: 0,
-                };
-                self.bills.entry(bill.bill_id).or_insert(entry);
-            }
-            // Nothing else is a record of money.
+            // What money has moved is told by commands: a bill may come and not be booked.
             _ => {}
         }
     }
@@ -108,6 +90,24 @@ impl Own {
                 };
                 self.units.insert(entry.symbol.clone(), rules.quote_per_tick_lot());
                 self.fills.entry(booked.trade_id).or_insert((entry, value));
+            }
+            CommandView::BillBooked(bill) if bill.ts.day() == self.day => {
+                let kind = match bill.kind {
+                    BillKind::Funding => Kind::Funding,
+                    BillKind::Transfer => Kind::Transfer,
+                    BillKind::Other | BillKind::Unknown => Kind::Other,
+                };
+                let rules = self.rules.get(&bill.instrument);
+                let entry = Entry {
+                    id: bill.bill_id.to_string(),
+                    symbol: rules.map_or(String::new(), |rules| rules.symbol.to_string()),
+                    kind,
+                    word: bill.kind.text().to_owned(),
+                    ts: bill.ts.0,
+                    amount: bill.amount.0,
+                    fee: 0,
+                };
+                self.bills.entry(bill.bill_id).or_insert(entry);
             }
             CommandView::Day(day) if day.day == self.day => {
                 // A run continues the day of the one before, so the newest has the most.
