@@ -534,4 +534,35 @@ mod tests {
         guard.advance(hard(Reason::Drawdown), at(1), HOLD);
         assert_eq!(guard.incident(), 8 << 32 | 1, "incidents of another epoch never collide");
     }
+
+    #[test]
+    fn a_reason_that_is_told_twice_is_there() {
+        let once = Reasons::NONE.with(Reason::Clock);
+        assert_eq!(once.with(Reason::Clock), once);
+        assert!(once.with(Reason::Clock).contains(Reason::Clock));
+    }
+
+    #[test]
+    fn whatever_the_guard_remembers_is_in_its_digest() {
+        let of = |guard: &Guard| {
+            let mut digest = Digest::new();
+            guard.fold(&mut digest);
+            digest.value()
+        };
+        let mut stopped = running();
+        stopped.advance(hard(Reason::DailyLoss), at(3 * HOLD), HOLD);
+        let mut paused = running();
+        paused.advance(soft(Reason::Clock), at(3 * HOLD), HOLD);
+        let all = [
+            of(&Guard::new(1)),
+            of(&Guard::new(2)),
+            of(&running()),
+            of(&paused),
+            of(&stopped),
+            of(&Guard { incidents: 5, ..stopped }),
+            of(&Guard { epoch: 5, ..stopped }),
+        ];
+        let different: std::collections::BTreeSet<u64> = all.into_iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
+    }
 }

@@ -85,4 +85,19 @@ mod tests {
         assert!(!allowed(&desk, edge + 1, Side::Buy));
         assert!(allowed(&desk, edge + 1, Side::Sell), "a sell is bound below, not above");
     }
+
+    #[test]
+    fn the_venues_band_below_binds_a_sell_to_the_tick() {
+        let mut desk = Desk::fine();
+        desk.instruments[0].rules.as_mut().expect("rules").sell_band = Rate::bps(10);
+        let edge = MID - MID * 10 / 10_000;
+        assert!(allowed(&desk, edge, Side::Sell));
+        assert!(!allowed(&desk, edge - 1, Side::Sell));
+        assert!(allowed(&desk, edge - 1, Side::Buy), "a buy is bound above, not below");
+    }
+
+    #[test]
+    fn a_price_that_is_not_known_is_no_center() {
+        assert!(!within(0, 0, Rate::bps(250)) && within(1, 1, Rate::bps(250)));
+    }
 }

@@ -120,6 +120,14 @@ mod tests {
     }
 
     #[test]
+    fn it_has_no_opinion_and_waits_for_nothing() {
+        let desk = Desk::fine();
+        assert_eq!(FlattenGate.deadline(), MonoNanos::NEVER);
+        let reasons = FlattenGate.instrument(InstrumentId(0), &desk.view(), Desk::NOW);
+        assert_eq!(reasons, Reasons::NONE);
+    }
+
+    #[test]
     fn a_price_beyond_the_collar_and_an_old_intent_are_refused() {
         let reach = MID * 250 / 10_000;
         for (beyond, expected) in [(-1, Ok(())), (0, Ok(())), (1, Err(Refusal::Collar))] {

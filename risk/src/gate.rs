@@ -268,6 +268,34 @@ mod tests {
         RiskGate::new(&mut memory).check(&intent, &desk.view(), NOW)
     }
 
+    fn fill() -> Event {
+        Event::Fill(Fill {
+            instrument: InstrumentId(0),
+            client: ClientId { epoch: 1, number: 1 },
+            order_id: 1,
+            trade_id: 1,
+            side: Side::Buy,
+            maker: true,
+            price: Ticks(MID),
+            lots: Lots(1),
+            fee: Quote::ZERO,
+            fee_known: true,
+            source: Source::Push,
+            ts: UnixNanos(0),
+        })
+    }
+
+    fn trade() -> Event {
+        Event::Trade(keel_core::event::Trade {
+            instrument: InstrumentId(0),
+            taker: Side::Buy,
+            price: Ticks(MID),
+            lots: Lots(1),
+            trade_id: 1,
+            ts: UnixNanos(0),
+        })
+    }
+
     #[test]
     fn a_fine_quote_passes_all_twelve() {
         assert_eq!(check(&Desk::fine(), Desk::intent()), Ok(()));
@@ -390,6 +418,28 @@ mod tests {
         let mut desk = Desk::fine();
         desk.account.equity = None;
         assert_eq!(check(&desk, Desk::intent()), Err(Refusal::Gross));
+        // Ten times the equity, what is held and what is open together.
+        for (beyond, passes) in [(-1, true), (0, true), (1, false)] {
+            let mut desk = Desk::fine();
+            assert!(desk.params.set(at::max_leverage, 10));
+            desk.account.position_value = Quote(Quote::usdt(100_000).0 - value.0 + beyond);
+            let result = limits::gross(&Desk::intent(), &rules, &desk.view());
+            assert_eq!(result.is_ok(), passes, "leverage L{beyond:+}");
+        }
+    }
+
+    #[test]
+    fn g6_the_worst_case_is_valued_by_the_lot() {
+        let mut desk = Desk::fine();
+        let mut rules = desk.instruments[0].rules.expect("rules");
+        let intent = Intent { price: Ticks(MID), ..Desk::intent() };
+        let worst = |desk: &Desk, rules: &keel_core::instrument::Instrument, max: i64| {
+            limits::worst_case(&intent, &desk.instruments[0], rules, Quote(max)).is_ok()
+        };
+        rules.lot.step = 3;
+        desk.instruments[0].rules = Some(rules);
+        let value = rules.value_at(desk.instruments[0].mark, intent.lots).0;
+        assert!(worst(&desk, &rules, value) && !worst(&desk, &rules, value - 1));
     }
 
     #[test]
@@ -442,6 +492,9 @@ mod tests {
         assert_eq!(check(&desk, Desk::intent()), Err(Refusal::Duplicate));
         let next = Intent { level: 1, ..Desk::intent() };
         assert_eq!(check(&desk, next), Ok(()));
+        desk.instruments[0].levels[0] = 0b10;
+        assert_eq!(check(&desk, next), Err(Refusal::Duplicate));
+        assert_eq!(check(&desk, Desk::intent()), Ok(()));
         for (own_ask, passes) in [(-1, false), (0, false), (1, true)] {
             let mut desk = Desk::fine();
             desk.instruments[0].best_own[1] = Some(Ticks(Desk::intent().price.0 + own_ask));
@@ -482,26 +535,14 @@ mod tests {
         let desk = Desk::fine();
         let mut memory = [InstrumentRisk::default(); 1];
         let mut gate = RiskGate::new(&mut memory);
-        let fill = Event::Fill(Fill {
-            instrument: InstrumentId(0),
-            client: ClientId { epoch: 1, number: 1 },
-            order_id: 1,
-            trade_id: 1,
-            side: Side::Buy,
-            maker: true,
-            price: Ticks(MID),
-            lots: Lots(1),
-            fee: Quote::ZERO,
-            fee_known: true,
-            source: Source::Push,
-            ts: UnixNanos(0),
-        });
         for n in 1..=21 {
             assert_eq!(gate.instrument(InstrumentId(0), &desk.view(), NOW), Reasons::NONE, "{n}");
-            gate.observe(&fill, &desk.view(), NOW);
+            gate.observe(&fill(), &desk.view(), NOW);
         }
         assert!(gate.instrument(InstrumentId(0), &desk.view(), NOW).contains(Reason::FillRate));
-        let later = NOW.after(FILL_PAUSE_NS);
+        let later = NOW.after(10 * SECONDS);
+        let last = MonoNanos(later.0 - 1);
+        assert!(gate.instrument(InstrumentId(0), &desk.view(), last).contains(Reason::FillRate));
         assert!(!gate.instrument(InstrumentId(0), &desk.view(), later).contains(Reason::FillRate));
     }
 
@@ -592,7 +633,120 @@ mod tests {
             assert!(desk.params.set(at::max_position_quote, value.0 - below));
             let opinion = RiskGate::new(&mut memory).observe(&ticker, &desk.view(), NOW);
             assert_eq!(opinion.hard.contains(Reason::PositionNotional), stops, "L{below:+}");
+            let opinion = RiskGate::new(&mut memory).observe(&fill(), &desk.view(), NOW);
+            assert_eq!(opinion.hard.contains(Reason::PositionNotional), stops, "L{below:+}");
         }
+    }
+
+    fn reply(request: RequestKind, outcome: Outcome, class: RejectClass) -> Event {
+        Event::Reply(Reply {
+            request,
+            outcome,
+            class,
+            instrument: InstrumentId(0),
+            client: ClientId { epoch: 1, number: 1 },
+            order_id: 1,
+            code: 0,
+            message: keel_core::words::Words::NONE,
+        })
+    }
+
+    #[test]
+    fn only_a_create_that_is_refused_for_rate_holds_creates_back() {
+        use Outcome::{Received, Rejected};
+        use RequestKind::{Cancel, Place};
+        for (request, outcome, class, holds) in [
+            (Place, Rejected, RejectClass::Rate, true),
+            (Cancel, Rejected, RejectClass::Rate, false),
+            (Place, Received, RejectClass::Rate, false),
+            (Place, Rejected, RejectClass::Rules, false),
+        ] {
+            let desk = Desk::fine();
+            let mut memory = [InstrumentRisk::default(); 1];
+            let mut gate = RiskGate::new(&mut memory);
+            gate.observe(&reply(request, outcome, class), &desk.view(), NOW);
+            let expected = if holds { Err(Refusal::MessageRate) } else { Ok(()) };
+            let found = gate.check(&Desk::intent(), &desk.view(), NOW);
+            assert_eq!(found, expected, "{request:?} {outcome:?} {class:?}");
+        }
+    }
+
+    #[test]
+    fn cancels_are_counted_against_creates() {
+        let desk = Desk::fine();
+        let mut memory = [InstrumentRisk::default(); 1];
+        let mut gate = RiskGate::new(&mut memory);
+        (0..100).for_each(|_| gate.canceled(&desk.view(), NOW));
+        let refused = gate.check(&Desk::intent(), &desk.view(), NOW);
+        assert_eq!(refused, Err(Refusal::MessageRate));
+    }
+
+    #[test]
+    fn the_end_of_a_fee_rates_time_is_a_deadline() {
+        for missing in [false, true] {
+            let mut desk = Desk::fine();
+            let mut memory = [InstrumentRisk::default(); 1];
+            let mut gate = RiskGate::new(&mut memory);
+            // Two seconds are left, less than of anything else.
+            let since = MonoNanos(NOW.0 - if missing { 178 } else { 898 } * SECONDS);
+            desk.instruments[0].fee_at = since;
+            if missing {
+                desk.instruments[0].fee_source = FeeSource::Unresolved;
+            }
+            gate.take_fees(&desk.view(), since);
+            let timer = Event::Timer(Timer { deadline: NOW });
+            gate.observe(&timer, &desk.view(), NOW);
+            let end = NOW.after(2 * SECONDS + 1);
+            assert_eq!(gate.deadline(), end, "missing: {missing}");
+            // What is over is waited for no more.
+            gate.observe(&timer, &desk.view(), end);
+            assert!(gate.deadline() > end, "missing: {missing}");
+        }
+    }
+
+    #[test]
+    fn market_data_is_judged_anew_at_the_deadline() {
+        let desk = Desk::fine();
+        let mut memory = [InstrumentRisk::default(); 1];
+        let mut gate = RiskGate::new(&mut memory);
+        gate.observe(&Event::Timer(Timer { deadline: NOW }), &desk.view(), NOW);
+        let deadline = gate.deadline();
+        let at = |gate: &mut RiskGate<'_>, now| {
+            gate.observe(&trade(), &desk.view(), now).soft.contains(Reason::PrivateLost)
+        };
+        assert!(!at(&mut gate, MonoNanos(deadline.0 - 1)) && at(&mut gate, deadline));
+    }
+
+    #[test]
+    fn whatever_a_later_decision_depends_on_is_in_the_digest() {
+        let desk = Desk::fine();
+        let of = |change: &dyn Fn(&mut RiskGate<'_>)| {
+            let mut memory = [InstrumentRisk::default(); 1];
+            let mut gate = RiskGate::new(&mut memory);
+            change(&mut gate);
+            let mut digest = Digest::new();
+            gate.fold(&mut digest);
+            digest.value()
+        };
+        let later = NOW.after(6 * SECONDS);
+        let all = [
+            of(&|_| ()),
+            of(&|gate| gate.throttle.created(&desk.params, NOW)),
+            of(&|gate| gate.throttle.created(&desk.params, later)),
+            of(&|gate| gate.throttle.canceled(&desk.params, NOW)),
+            of(&|gate| gate.throttle.refused(NOW)),
+            of(&|gate| gate.instruments[0].fills[0].filled(NOW)),
+            of(&|gate| gate.instruments[0].fills[1].filled(NOW)),
+            of(&|gate| (0..2).for_each(|_| gate.instruments[0].fills[0].filled(NOW))),
+            of(&|gate| [NOW, later].iter().for_each(|at| gate.instruments[0].fills[0].filled(*at))),
+            of(&|gate| gate.instruments[0].fills[0].filled(later)),
+            of(&|gate| gate.instruments[0].paused_until = NOW),
+            of(&|gate| gate.opinion.hard = Reasons::NONE.with(Reason::Clock)),
+            of(&|gate| gate.deadline = NOW),
+            of(&|gate| gate.fee_oldest = NOW),
+        ];
+        let different: std::collections::BTreeSet<u64> = all.into_iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
     }
 
     #[test]
@@ -602,18 +756,10 @@ mod tests {
         let mut gate = RiskGate::new(&mut memory);
         gate.observe(&Event::Timer(Timer { deadline: NOW }), &desk.view(), NOW);
         desk.account.cancel_episodes = 3;
-        let trade = Event::Trade(keel_core::event::Trade {
-            instrument: InstrumentId(0),
-            taker: Side::Buy,
-            price: Ticks(MID),
-            lots: Lots(1),
-            trade_id: 1,
-            ts: UnixNanos(0),
-        });
-        let before = gate.observe(&trade, &desk.view(), NOW);
+        let before = gate.observe(&trade(), &desk.view(), NOW);
         assert!(!before.hard.contains(Reason::CancelBudget));
         gate.settled();
-        let opinion = gate.observe(&trade, &desk.view(), NOW);
+        let opinion = gate.observe(&trade(), &desk.view(), NOW);
         assert!(opinion.hard.contains(Reason::CancelBudget));
     }
 

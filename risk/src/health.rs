@@ -210,6 +210,25 @@ mod tests {
         assert_eq!(deadline(&desk.view(), NOW), NOW.after(MILLIS), "it is looked at in time");
     }
 
+    /// One nanosecond late is late in the test above; one early is a turn for nothing.
+    #[test]
+    fn an_opinion_is_looked_at_again_when_the_first_silence_is_too_long() {
+        let desk = Desk::fine();
+        let silence = NOW.after(12 * SECONDS + 1);
+        assert_eq!(deadline(&desk.view(), NOW), silence);
+        let mut armed = Desk::fine();
+        armed.account.countdown_at = NOW;
+        assert_eq!(deadline(&armed.view(), NOW), NOW.after(COUNTDOWN_LAPSE_NS + 1));
+    }
+
+    #[test]
+    fn a_contract_without_a_mark_is_not_fresh_however_lately_it_was_told() {
+        let mut desk = Desk::fine();
+        assert!(ticker_fresh(&desk.instruments[0], &desk.view(), NOW));
+        desk.instruments[0].mark = keel_core::units::Price::ZERO;
+        assert!(!ticker_fresh(&desk.instruments[0], &desk.view(), NOW));
+    }
+
     #[test]
     fn a_balance_that_no_bill_explains_pauses() {
         let mut desk = Desk::fine();

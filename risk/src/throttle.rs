@@ -267,6 +267,33 @@ mod tests {
     }
 
     #[test]
+    fn after_two_minutes_without_a_refusal_the_pauses_begin_anew_and_not_before() {
+        let params = Params::defaults(Profile::Wide);
+        for (calm_ns, hold_s) in [(120 * SECONDS, 8), (120 * SECONDS + 1, 2)] {
+            let mut throttle = Throttle::NEW;
+            let mut now = MonoNanos(1_000 * SECONDS);
+            for hold_s in [2, 4] {
+                throttle.refused(now);
+                now = now.after(hold_s * SECONDS);
+            }
+            now = now.after(calm_ns);
+            throttle.refused(now);
+            let end = now.after(hold_s * SECONDS);
+            assert!(!throttle.allows_create(&params, MonoNanos(end.0 - 1)), "{calm_ns}");
+            assert!(throttle.allows_create(&params, end), "{calm_ns}");
+        }
+    }
+
+    #[test]
+    fn executions_of_this_half_and_the_one_before_count_together() {
+        let mut window = FillWindow::default();
+        for (second, count) in [(1, 1), (4, 2), (6, 3), (9, 4), (11, 3), (12, 4), (21, 1)] {
+            window.filled(MonoNanos(second * SECONDS));
+            assert_eq!(window.count(MonoNanos(second * SECONDS)), count, "second {second}");
+        }
+    }
+
+    #[test]
     fn executions_are_forgotten_after_ten_seconds() {
         let mut window = FillWindow::default();
         for _ in 0..7 {
