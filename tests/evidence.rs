@@ -159,7 +159,7 @@ fn funding_at_an_odd_time_is_booked_to_the_last_unit_soon_after() {
         let mut world = World::new(WorldConfig::calm(seed), &block);
         let mut before = Funding::default();
         world.run_until(ORIGIN.after(65 * SECONDS), |world| before.look(world));
-        assert_eq!((before.booked, before.asked), (None, 2), "{seed}: at start, and a minute on");
+        assert_eq!((before.booked, before.asked), (None, 3), "{seed}: start, balance, minute");
         let bills = |world: &World| {
             let account = world.exchange().venue().account(world.account());
             account.bills().iter().filter(|bill| bill.kind.is_funding()).count()
