@@ -349,7 +349,11 @@ impl Agent for EngineAgent {
 mod tests {
     use super::*;
     use crate::memory::{self, Limits};
+    use keel_core::event::{BookPage, Boot, LevelSize, Mode, PAGE_LEVELS, Rules, Trade};
+    use keel_core::instrument::{InstrumentId, btcusdt};
     use keel_core::param::Profile;
+    use keel_core::planted::Planted;
+    use keel_core::units::{Lots, Side, Ticks, UnixNanos};
     use keel_net::link::{WhenFull, link};
 
     /// A cycle, and the other ends of its links.
@@ -359,7 +363,7 @@ mod tests {
         _gateway: Receiver<Dispatch>,
         _cold: Receiver<Query>,
         journal: Receiver<Tap>,
-        _events: [Sender<Arrival>; 3],
+        events: [Sender<Arrival>; 3],
         now: MonoNanos,
     }
 
@@ -383,8 +387,41 @@ mod tests {
                 _gateway: to_gateway,
                 _cold: to_cold,
                 journal,
-                _events: [from_gateway, from_cold, from_feed],
+                events: [from_gateway, from_cold, from_feed],
                 now: MonoNanos(SECONDS),
+            }
+        }
+
+        /// Steps one event, and empties the journal.
+        fn tell(&mut self, event: Event) {
+            let now = self.now;
+            let pushed = self.events[1].push(Arrival { event, rx: now, decoded: now });
+            assert!(pushed.is_ok(), "the link from cold has room");
+            self.cycle.turn(&|| now, now);
+            while self.journal.pop().is_some() {}
+        }
+
+        /// A frame of one bid and one ask, in ticks.
+        fn frame(&mut self, seq: u64, bid: u32, ask: u32) {
+            let mut sizes = [LevelSize::default(); PAGE_LEVELS];
+            sizes[0] = LevelSize::new(10, 1, 4).expect("a size");
+            for (side, price) in [(Side::Buy, bid), (Side::Sell, ask)] {
+                let mut ticks = [0; PAGE_LEVELS];
+                ticks[0] = price;
+                self.tell(Event::BookPage(BookPage {
+                    instrument: InstrumentId(0),
+                    side,
+                    snapshot: true,
+                    first: side == Side::Buy,
+                    last: side == Side::Sell,
+                    len: 1,
+                    seq,
+                    pseq: 0,
+                    ts: UnixNanos(1),
+                    checksum: 0,
+                    ticks,
+                    sizes,
+                }));
             }
         }
 
@@ -406,6 +443,58 @@ mod tests {
             let stamps = stamps_of(&arrival, MonoNanos(130), MonoNanos(now));
             assert!(Stamps { tx: MonoNanos(150), ..stamps }.is_complete(), "{stamps:?}");
         }
+    }
+
+    fn trade(taker: Side, ticks: i64) -> Trade {
+        Trade {
+            instrument: InstrumentId(0),
+            taker,
+            price: Ticks(ticks),
+            lots: Lots(1),
+            trade_id: 1,
+            ts: UnixNanos(7),
+        }
+    }
+
+    #[test]
+    fn prints_are_shown_with_the_mid_they_met_books_twice_a_second_and_a_loss_is_told() {
+        let (shows, mut sights) = link("sights", 2, WhenFull::DropAndCount);
+        let mut rig = Rig::new();
+        rig.cycle = rig.cycle.with_sights(shows, 1);
+        rig.tell(Event::Boot(Boot {
+            config_hash: [0; 32],
+            epoch: 1,
+            instruments: 1,
+            seed: 1,
+            mode: Mode::World,
+            dirty: false,
+            planted: Planted::NONE,
+        }));
+        rig.tell(Event::Rules(Rules { id: InstrumentId(0), instrument: btcusdt() }));
+        rig.tell(Event::Trade(trade(Side::Buy, 800_003)));
+        assert_eq!(sights.pop(), None, "nothing is known of the mid");
+        rig.frame(1, 800_000, 800_001);
+        let told = |rig: &Rig, mid_x2, print, after_loss| {
+            let instrument = InstrumentId(0);
+            Some(Sight { instrument, at: rig.now, mid_x2, print, after_loss })
+        };
+        assert_eq!(sights.pop(), told(&rig, 1_600_001, None, false));
+        rig.now = rig.now.after(499 * MILLIS);
+        rig.frame(2, 800_002, 800_003);
+        assert_eq!(sights.pop(), None, "shown half a second ago");
+        let buys = trade(Side::Buy, 800_009);
+        rig.tell(Event::Trade(buys));
+        assert_eq!(sights.pop(), told(&rig, 1_600_005, Some(Print::of(&buys)), false));
+        // Two find room, the third does not, and the one after it says so.
+        (0..3).for_each(|_| rig.tell(Event::Trade(buys)));
+        assert!([sights.pop(), sights.pop()].iter().flatten().all(|sight| !sight.after_loss));
+        for after_loss in [true, false] {
+            rig.tell(Event::Trade(buys));
+            assert_eq!(sights.pop().map(|sight| sight.after_loss), Some(after_loss));
+        }
+        rig.now = rig.now.after(500 * MILLIS);
+        rig.frame(3, 800_002, 800_003);
+        assert_eq!(sights.pop(), told(&rig, 1_600_005, None, false));
     }
 
     #[test]

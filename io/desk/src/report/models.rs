@@ -11,6 +11,7 @@ pub use text::{json, lines};
 use keel_core::command::{CommandView, StatusPage};
 use keel_core::event::{Boot, Event};
 use keel_core::glft::Quoting;
+use keel_core::markout::HORIZONS;
 use keel_core::status::{Key, PAGES, Row};
 use keel_core::units::{E8, Quote, SECONDS};
 
@@ -38,7 +39,7 @@ pub const MODELS: [&str; 2] = ["regime", "glft"];
 pub struct Figures {
     /// Own executions.
     pub fills: f64,
-    /// Those without a known mid before them or 30 s after, which the figures in bp leave out.
+    /// Those without a known mid before them or 30 s after, which the figures of 30 s leave out.
     pub not_covered: f64,
     /// Traded.
     pub notional: f64,
@@ -48,8 +49,8 @@ pub struct Figures {
     pub capture_bps: f64,
     /// What the mid's way over 30 s brought, in bp; negative is adverse.
     pub way_bps: f64,
-    /// Capture and way, less fees and funding, in bp.
-    pub net_bps: f64,
+    /// Capture and the way until each of [`HORIZONS`], less fees and funding, in bp.
+    pub net_bps: [f64; HORIZONS.len()],
     /// What positions gained or lost: realized and unrealized profit less what was captured.
     pub held: f64,
     /// Fees; positive where they were received.
@@ -149,7 +150,10 @@ impl<'m> Watch<'m> {
     pub fn figures(self, money: &Money) -> Figures {
         let report = self.gathering.report(None);
         let row = &report.rows[JUDGED];
-        let bps = |amount_x2: i128| row.sums.bps(amount_x2).unwrap_or(0.0);
+        let net = |at: usize| {
+            let sums = &report.rows[at].sums;
+            sums.bps(sums.net_x2()).unwrap_or(0.0)
+        };
         let captures = report.fills.iter().filter_map(|fill| fill.capture_x2);
         let captured = captures.sum::<i128>() as f64 / 2.0 / E8 as f64;
         let notional: f64 = report.fills.iter().map(|fill| usdt(fill.notional)).sum();
@@ -163,8 +167,8 @@ impl<'m> Watch<'m> {
             notional,
             captured,
             capture_bps: if notional > 0.0 { captured / notional * 1e4 } else { 0.0 },
-            way_bps: bps(row.sums.move_x2),
-            net_bps: bps(row.sums.net_x2()),
+            way_bps: row.sums.bps(row.sums.move_x2).unwrap_or(0.0),
+            net_bps: std::array::from_fn(net),
             held: gained - captured,
             fees,
             funding,
@@ -238,7 +242,11 @@ pub(crate) const METRICS: &[Metric] = &[
     metric("spread quoted", "bp", false, |f| f.spread_bps),
     metric("capture", "bp", false, |f| f.capture_bps),
     metric("way of the mid, 30 s", "bp", false, |f| f.way_bps),
-    metric("net edge, 30 s", "bp", false, |f| f.net_bps),
+    metric("net edge, 100 ms", "bp", false, |f| f.net_bps[0]),
+    metric("net edge, 1 s", "bp", false, |f| f.net_bps[1]),
+    metric("net edge, 5 s", "bp", false, |f| f.net_bps[2]),
+    metric("net edge, 30 s", "bp", false, |f| f.net_bps[3]),
+    metric("net edge, 300 s", "bp", false, |f| f.net_bps[4]),
     metric("position, mean", "% of equity", false, |f| f.position_pct[0]),
     metric("position, most", "% of equity", false, |f| f.position_pct[1]),
     metric("captured", "USDT an hour", true, |f| f.captured),
