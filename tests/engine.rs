@@ -650,6 +650,24 @@ fn money_that_comes_after_the_balance_and_before_the_first_look_for_bills_is_boo
     assert_eq!(bench.engine.ledger().flow().transfers, Quote::usdt(500));
 }
 
+/// The question for bills was put off until the time would be known, and called back in the same
+/// step: the engine turned without pause (campaign, seed 50000126).
+#[test]
+fn a_start_that_does_not_know_the_time_waits_for_it_with_pauses() {
+    let mut bench = Bench::without_time(Mode::World, false);
+    bench.fees();
+    bench.settings(5);
+    bench.connect();
+    let turns = bench.journal.len();
+    while bench.now < MonoNanos(3_602 * SECONDS) {
+        bench.now = bench.engine.deadline().max(bench.now.after(MILLIS));
+        bench.step(Event::Timer(Timer { deadline: bench.now }));
+    }
+    let turns = bench.journal.len() - turns;
+    assert!(turns < 40, "{turns} in two seconds");
+    assert_eq!((bench.asked(Topic::Account), bench.asked(Topic::Bills)), (1, 0));
+}
+
 #[test]
 fn a_bill_later_than_the_balance_that_was_stated_is_added_to_it() {
     let mut bench = after_a_stop();

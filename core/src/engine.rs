@@ -524,7 +524,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.cancel_orphans(now, out);
         self.compare_balance(now);
         self.poll_reconcile(now, out);
-        self.begin_ledger();
+        self.begin_ledger(now);
         self.turn_day(now, out);
         self.wind_countdown(now, out);
         self.watch_quiet_books(now, out);
@@ -612,10 +612,10 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// Begins the ledger with the balance that the venue states, once its fills and ours agree and
     /// the bills have been asked for after it was heard: what was moved before the balance was
     /// stated would be a loss or a profit until its bill moves the marks of an earlier run.
-    fn begin_ledger(&mut self) {
+    fn begin_ledger(&mut self, now: MonoNanos) {
         if self.ledger.balance().is_none()
             && let Some(Stated { balance, at, heard }) = self.stated
-            && self.reconcile.has_bills_since(heard)
+            && self.reconcile.has_bills_since(heard, now)
             && self.reconcile.reconciled()
         {
             self.ledger.start(balance);

@@ -258,12 +258,13 @@ impl<'m> Reconcile<'m> {
 
     /// True once every bill is booked by a pass that was asked for at `at` or later; one is asked
     /// for while none was.
-    pub fn has_bills_since(&mut self, at: MonoNanos) -> bool {
+    pub fn has_bills_since(&mut self, at: MonoNanos, now: MonoNanos) -> bool {
         let read = self.bills.asked >= Some(at);
         let track = &self.tracks[BILLS];
-        // What has failed is asked for again after a while.
-        if !read && track.pass.is_none() && track.failed == 0 {
-            self.hasten(BILLS, at);
+        // What has failed, or waits for the time to be known, is asked for again after a while.
+        let waits = track.failed > 0 || track.due <= now.after(RETRY_FIRST_NS);
+        if !read && track.pass.is_none() && !waits {
+            self.hasten(BILLS, at.max(now));
         }
         read
     }
