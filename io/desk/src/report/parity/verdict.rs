@@ -44,7 +44,7 @@ pub struct Compared {
 /// What a run of both comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Blocks of [`BLOCK_MINUTES`] that both lived whole.
+    /// Blocks of `BLOCK_MINUTES` that both lived whole.
     pub blocks: usize,
     /// From which blocks were drawn.
     pub seed: u64,
