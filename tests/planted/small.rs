@@ -7,6 +7,7 @@ use keel_core::gate::{AccountView, InstrumentView, Intent, Purpose, TimeInForce,
 use keel_core::guard::GuardState;
 use keel_core::instrument::{InstrumentId, btcusdt};
 use keel_core::markout::Markout;
+use keel_core::model::RegimeModel;
 use keel_core::param::{Params, Profile, at};
 use keel_core::planted::{Defect, Planted};
 use keel_core::quote::{Desired, QuoteInputs, desired};
@@ -62,7 +63,7 @@ fn quotes_keep_off(planted: Planted) -> Option<String> {
             reduce_only: false,
         };
         let now = MonoNanos(1_000 * SECONDS);
-        let quotes = desired(&params, &inputs, &mut Markout::new(), now);
+        let quotes = desired(&params, &inputs, &RegimeModel, &mut Markout::new(), now);
         meets(&touch, &quotes).or_else(|| too_near(&touch, &quotes))
     })
 }
