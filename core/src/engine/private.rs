@@ -259,7 +259,9 @@ impl<G: Gate> Engine<'_, G> {
             (self.above, self.above_since) = (above, now);
         }
         let off = above.0.unsigned_abs();
-        if off <= self.rounding() {
+        // Most rounds need not look at every contract's rules.
+        let rounding = if off <= FEES_ROUNDED { FEES_ROUNDED } else { self.rounding() };
+        if off <= rounding {
             self.off_since_pass = None;
             self.account.balance_unexplained = false;
             return;
@@ -275,7 +277,7 @@ impl<G: Gate> Engine<'_, G> {
         }
         // The first of them may have been asked before.
         let searched = passes.wrapping_sub(since) > BILL_PASSES && self.ledger.fees_missing() == 0;
-        let matters = off > self.rounding() + ours.0.unsigned_abs() / UNEXPLAINED_PART;
+        let matters = off > rounding + ours.0.unsigned_abs() / UNEXPLAINED_PART;
         if searched {
             self.account.balance_unexplained = matters;
         }
