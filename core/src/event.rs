@@ -743,6 +743,19 @@ slot_struct! {
     }
 }
 
+impl Boot {
+    /// The first boot of a world of one instrument.
+    pub const WORLD: Self = Self {
+        config_hash: [0; 32],
+        epoch: 1,
+        instruments: 1,
+        seed: 1,
+        mode: Mode::World,
+        dirty: false,
+        planted: Planted::NONE,
+    };
+}
+
 impl RestoreDay {
     /// No day.
     pub const EMPTY: Self = Self {

@@ -912,17 +912,8 @@ mod tests {
             day,
             equity_open: Quote::usdt(open),
             high_water: Quote::usdt(high),
-            traded: Quote::ZERO,
-            realized: Quote::ZERO,
-            fees: Quote::ZERO,
-            funding: Quote::ZERO,
-            fills: 0,
-            cancel_episodes: 0,
-            creates: 0,
-            latched: false,
-            incident: 0,
-            reasons: 0,
             equity_peak: Quote::usdt(open),
+            ..RestoreDay::EMPTY
         }
     }
 

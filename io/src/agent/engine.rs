@@ -349,10 +349,9 @@ impl Agent for EngineAgent {
 mod tests {
     use super::*;
     use crate::memory::{self, Limits};
-    use keel_core::event::{BookPage, Boot, LevelSize, Mode, PAGE_LEVELS, Rules, Trade};
+    use keel_core::event::{BookPage, Boot, LevelSize, PAGE_LEVELS, Rules, Trade};
     use keel_core::instrument::{InstrumentId, btcusdt};
     use keel_core::param::Profile;
-    use keel_core::planted::Planted;
     use keel_core::units::{Lots, Side, Ticks, UnixNanos};
     use keel_net::link::{WhenFull, link};
 
@@ -461,15 +460,7 @@ mod tests {
         let (shows, mut sights) = link("sights", 2, WhenFull::DropAndCount);
         let mut rig = Rig::new();
         rig.cycle = rig.cycle.with_sights(shows, 1);
-        rig.tell(Event::Boot(Boot {
-            config_hash: [0; 32],
-            epoch: 1,
-            instruments: 1,
-            seed: 1,
-            mode: Mode::World,
-            dirty: false,
-            planted: Planted::NONE,
-        }));
+        rig.tell(Event::Boot(Boot::WORLD));
         rig.tell(Event::Rules(Rules { id: InstrumentId(0), instrument: btcusdt() }));
         rig.tell(Event::Trade(trade(Side::Buy, 800_003)));
         assert_eq!(sights.pop(), None, "nothing is known of the mid");

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use keel_core::command::Query;
-use keel_core::event::{Boot, Event, Mode, Operator};
+use keel_core::event::{Boot, Event, Operator};
 use keel_core::instrument::Instrument;
 use keel_core::instrument::Symbol;
 use keel_core::param::{Params, Profile};
@@ -68,13 +68,12 @@ impl Start {
     /// What its engine is told first of all.
     fn boot(&self, instruments: usize) -> Boot {
         Boot {
-            config_hash: [0; 32],
             epoch: self.epoch,
             instruments: instruments as u16,
             seed: self.seed,
-            mode: Mode::World,
             dirty: self.dirty,
             planted: self.planted,
+            ..Boot::WORLD
         }
     }
 }

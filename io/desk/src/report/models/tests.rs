@@ -1,9 +1,7 @@
 //! Lives made by hand, whose figures are worked out by hand.
 
 use keel_core::command::{CommandView, PAGE_VALUES};
-use keel_core::event::Mode;
 use keel_core::instrument::InstrumentId;
-use keel_core::planted::Planted;
 
 use super::*;
 
@@ -73,15 +71,7 @@ fn pages(row: &Row) -> impl Iterator<Item = CommandView> + '_ {
 
 #[test]
 fn status_rows_give_inventory_spread_models_and_hours() {
-    let boot = Boot {
-        config_hash: [0; 32],
-        epoch: 1,
-        instruments: 1,
-        seed: 1,
-        mode: Mode::World,
-        dirty: false,
-        planted: Planted::NONE,
-    };
+    let boot = Boot::WORLD;
     let mut shelf = Shelf::of(&boot).expect("an instrument");
     let mut watch = Watch::new(&boot, &mut shelf);
     let mut row = Row::EMPTY;

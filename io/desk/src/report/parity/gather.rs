@@ -188,10 +188,9 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use keel_core::event::{Boot, Mode, RejectClass, Source};
+    use keel_core::event::{Boot, RejectClass, Source};
     use keel_core::gate::{Intent, OrderSpec, Purpose, TimeInForce};
     use keel_core::instrument::InstrumentId;
-    use keel_core::planted::Planted;
     use keel_core::units::{Lots, MonoNanos, Quote, Side, Ticks};
     use keel_core::words::Words;
 
@@ -201,15 +200,7 @@ mod tests {
     const BTC: InstrumentId = InstrumentId(0);
 
     fn boot() -> Event {
-        Event::Boot(Boot {
-            config_hash: [0; 32],
-            epoch: 1,
-            instruments: 1,
-            seed: 1,
-            mode: Mode::World,
-            dirty: false,
-            planted: Planted::NONE,
-        })
+        Event::Boot(Boot::WORLD)
     }
 
     fn place() -> CommandView {
