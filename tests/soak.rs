@@ -114,6 +114,11 @@ fn a_soak_in_real_time_outlives_its_watcher_and_the_scripts_agree_with_the_engin
         resumed.said()
     );
     assert!(resumed.out.contains("every minute was watched from outside (3 rows of 3"));
+    for page in [dir.join("soak.html"), path.join("out/latest.html")] {
+        let page = fs::read_to_string(page).expect("a page");
+        assert!(page.contains("FAIL (wire)") && page.contains("too few to say"), "{page}");
+        assert!(!page.contains("NaN") && page.matches("<svg").count() >= 6, "{page}");
+    }
     picked_up(path, &dir);
 }
 

@@ -21,7 +21,7 @@ use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 
 pub use trend::Trend;
-pub use verdict::{Finding, Lived, Period, Verdict};
+pub use verdict::{Finding, Lived, Period, Verdict, column};
 
 use crate::clock::{Anchor, ORIGIN};
 use crate::cold::csv::{HostColumns, Labels, Tables};

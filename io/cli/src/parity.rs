@@ -68,12 +68,12 @@ fn carry_out(args: &ParityArgs, config: &Config) -> Result<(PathBuf, Report), St
     if let Some(lines) = parity::calibration(&at_venue) {
         write(&dir.join("calibration.toml"), &lines)?;
     }
-    write(&dir.join("parity.html"), &parity::html(&report, &at_venue, &on_paper))?;
+    let page = parity::html(&report, &at_venue, &on_paper);
     told["label"] = "virtual".into();
     told["seed"] = args.seed.into();
     told["minutes"] = args.minutes.into();
     told["report"] = parity::json(&report);
-    sealed::write(&args.out, &soak::absolute(&dir)?, OWN, Clock::start().utc(), told)?;
+    sealed::write(&args.out, &soak::absolute(&dir)?, OWN, Clock::start().utc(), (told, &page))?;
     eprintln!("{} minutes lived in {:.0} s", args.minutes, began.elapsed().as_secs_f64());
     Ok((dir, report))
 }

@@ -1,5 +1,5 @@
 //! A report under a seal: what was found, what it is bound to, the hash of each raw record, and a
-//! seal over its own bytes.
+//! seal over its own bytes; with a page for people beside it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::golive::bundle;
 
-/// The name of the newest report.
+/// The name of the newest report; its page has the same one.
 pub const LATEST: &str = "latest.json";
 /// The key of the seal, and what stands there while the seal is made.
 const SEAL: &str = "\"seal\": \"";
 const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Writes the report on what lies in `dir`, there under the name `own` and as the newest of `out`.
-/// `told` is what it says beside time and hashes.
+/// Writes the report on what lies in `dir` and its `page`, there under the name `own` and as the
+/// newest of `out`. `told` is what the report says beside time and hashes.
 ///
 /// # Errors
 /// When a record cannot be read or the report not be written.
@@ -27,7 +27,7 @@ pub(crate) fn write(
     dir: &Path,
     own: &str,
     now: UnixNanos,
-    mut told: Value,
+    (mut told, page): (Value, &str),
 ) -> Result<(), String> {
     told["keel"] = env!("CARGO_PKG_VERSION").into();
     told["made_utc"] = utc_text(now).into();
@@ -39,7 +39,9 @@ pub(crate) fn write(
     let seal = bundle::hash(text.as_bytes());
     let text = text.replacen(&format!("{SEAL}{BLANK}"), &format!("{SEAL}{seal}"), 1);
     for path in [dir.join(own), out.join(LATEST)] {
-        fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+        for (path, text) in [(path.with_extension("html"), page), (path, &text)] {
+            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `keel soak`: days in real time, or under virtual time, and what their minutes say.
 
 mod chaos;
+mod page;
 mod watch;
 
 use std::fmt::Write;
@@ -96,7 +97,8 @@ fn watched(args: &SoakArgs, config: &Config) -> Result<(PathBuf, &'static str, V
     said["resumed"] = args.resume.is_some().into();
     let out = dir.parent().unwrap_or(&dir).to_owned();
     said["report"] = verdict.json();
-    sealed::write(&out, &dir, OWN, Clock::start().utc(), said)?;
+    let page = page::html("wire", &verdict)?;
+    sealed::write(&out, &dir, OWN, Clock::start().utc(), (said, &page))?;
     Ok((dir, "wire", verdict))
 }
 
@@ -202,7 +204,8 @@ fn simulated(args: &SoakArgs) -> Result<(PathBuf, &'static str, Verdict), String
         "minutes": args.minutes,
         "fault_every_s": plan.fault_every_s,
     });
-    sealed::write(&args.out, &dir, OWN, Clock::start().utc(), told)?;
+    let page = page::html("virtual", &verdict)?;
+    sealed::write(&args.out, &dir, OWN, Clock::start().utc(), (told, &page))?;
     Ok((dir, "virtual", verdict))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keel_core::units::Quote;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -23,6 +23,8 @@ pub struct Verdict {
     pub memory: Option<Trend>,
     /// Things that went wrong on purpose.
     pub faults: u64,
+    /// Each contract, and where the rows lie that it was judged by.
+    pub tables: Vec<(String, PathBuf)>,
 }
 
 /// A claim, whether it holds, and what was seen.
@@ -221,6 +223,7 @@ impl Verdict {
         expected: Range<i64>,
         orders_max: u64,
     ) -> Result<(), String> {
+        self.tables.push((pair.to_owned(), dir.join(MINUTES)));
         let rows = minutes(dir, &expected)?;
         let days = read(&dir.join("daily.csv"), |cell| cell("ts").map(str::to_owned))?;
         self.judge_rows(pair, &rows, &expected);
@@ -392,8 +395,19 @@ const DAY: i64 = 1_440;
 /// # Errors
 /// When the table cannot be read, or lacks a column.
 pub(super) fn minutes(dir: &Path, expected: &Range<i64>) -> Result<Vec<Minute>, String> {
-    let all = read(&dir.join("minute.csv"), Minute::of)?;
+    let all = read(&dir.join(MINUTES), Minute::of)?;
     Ok(all.into_iter().filter(|row| expected.contains(&row.minute)).collect())
+}
+
+/// The table of minutes.
+const MINUTES: &str = "minute.csv";
+
+/// The figures of a table's column, row by row; not a number where the row knows none.
+///
+/// # Errors
+/// When the table cannot be read, or lacks the column.
+pub fn column(path: &Path, name: &str) -> Result<Vec<f64>, String> {
+    read(path, |cell| Some(cell(name)?.parse().unwrap_or(f64::NAN)))
 }
 
 /// Reads a table's rows; each is asked for its cells by their column's name.

@@ -79,7 +79,7 @@ pub fn points(title: &str, points: &[Point]) -> String {
     out
 }
 
-/// A line through `(x, y)` that come by x.
+/// A line through `(x, y)` that come by x; it breaks where y is no number.
 pub fn curve(title: &str, line: &[(f64, f64)]) -> String {
     let scale = Scale::of(line.iter().map(|&(_, y)| y));
     let (first, last) = match line {
@@ -92,9 +92,13 @@ pub fn curve(title: &str, line: &[(f64, f64)]) -> String {
     // More points than the drawing is wide show nothing more.
     let every = line.len() / WIDTH as usize + 1;
     let kept = line.iter().enumerate().filter(|(at, _)| at % every == 0 || at + 1 == line.len());
-    for (at, &(x, y)) in kept {
-        let x = LEFT + (x - first) / reach * (WIDTH - LEFT);
-        let _ = write!(out, "{}{x:.1} {:.1}", if at == 0 { 'M' } else { 'L' }, scale.y(y));
+    let mut pen = 'M';
+    for (_, &(x, y)) in kept {
+        if y.is_finite() {
+            let x = LEFT + (x - first) / reach * (WIDTH - LEFT);
+            let _ = write!(out, "{pen}{x:.1} {:.1}", scale.y(y));
+        }
+        pen = if y.is_finite() { 'L' } else { 'M' };
     }
     out.push_str("\"/>\n</svg>\n");
     out
@@ -176,6 +180,8 @@ mod tests {
         assert!((scale.y(6.0) - ABOVE).abs() < 1e-9);
         assert!((scale.y(-2.0) - (HEIGHT - BELOW)).abs() < 1e-9);
         assert!(curve("t", &[]).ends_with("</svg>\n") && curve("t", &[(1.0, 2.0)]).contains('M'));
+        let broken = curve("t", &[(0.0, 1.0), (1.0, f64::NAN), (2.0, 1.0), (3.0, 1.0)]);
+        assert_eq!((broken.matches('L').count(), broken.contains("NaN")), (1, false), "{broken}");
         let long: Vec<(f64, f64)> = (0..5_000).map(|n| (f64::from(n), 1.0)).collect();
         let drawn = curve("t", &long);
         assert!(drawn.matches('L').count() < 800 && drawn.contains("L720.0"), "ends at the edge");

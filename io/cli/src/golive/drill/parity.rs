@@ -109,7 +109,7 @@ mod tests {
             "label": "virtual", "venue": "embedded", "policy_blake3": policy, "seed": 1,
             "binary_blake3": bundle::hash(b"program"), "report": { "verdict": "PASS" },
         });
-        sealed::write(&dir.join("parity"), &own, "parity.json", NOW, told).expect("written");
+        sealed::write(&dir.join("parity"), &own, "parity.json", NOW, (told, "")).expect("written");
         fs::write(dir.join("keel"), "program").expect("written");
         let parity = dir.join("parity/latest.json");
         Bound { policy, soak: PathBuf::new(), parity, now: NOW }

@@ -124,7 +124,7 @@ mod tests {
             "label": "wire", "venue": "embedded", "policy_blake3": policy,
             "binary_blake3": bundle::hash(b"program"), "report": verdict.json(),
         });
-        sealed::write(&dir.join("soak"), &soak, "soak.json", NOW, told).expect("written");
+        sealed::write(&dir.join("soak"), &soak, "soak.json", NOW, (told, "")).expect("written");
         fs::write(dir.join("keel"), "program").expect("written");
         let (soak, parity) = (dir.join("soak/latest.json"), PathBuf::new());
         Bound { policy, soak, parity, now: NOW }
