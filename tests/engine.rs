@@ -41,6 +41,8 @@ struct Bench {
     held: Lots,
     /// The equity that it states.
     equity: Quote,
+    /// When it states it; `None` for now.
+    stated: Option<UnixNanos>,
     /// The margin ratio that it states.
     margin: Rate,
     /// The mark.
@@ -107,6 +109,7 @@ impl Bench {
             margin: Rate::ZERO,
             mark: btcusdt().price(Ticks(MID)),
             answers: true,
+            stated: None,
             mute: None,
             shown: None,
             pongs: true,
@@ -266,7 +269,7 @@ impl Bench {
             unrealized: Quote::ZERO,
             margin_ratio: self.margin,
             source: Source::Query,
-            ts: self.utc(),
+            ts: self.stated.unwrap_or(self.utc()),
         }
     }
 
@@ -689,6 +692,47 @@ fn a_bill_that_is_listed_after_the_begin_is_taken_off_what_was_begun_with() {
     bench.step(Event::Bill(late));
     assert_eq!(bench.engine.ledger().balance(), Some(Quote::usdt(10_300)));
     assert_eq!(bench.engine.ledger().day_open(), Some(Quote::usdt(10_500)));
+}
+
+/// The start after a kill had asked for the account; an execution came before its answer, which was
+/// of before it: the ledger began without that execution's money (campaign, seed 80011181).
+#[test]
+fn a_balance_of_before_an_execution_that_is_booked_is_asked_for_again() {
+    for (ms, again) in [(-1, true), (0, true), (1, false)] {
+        let mut bench = after_a_stop();
+        let rebate = Fill { fee: Quote::usdt(-7), ..by_hand(&bench) };
+        bench.fills.push(Fill { source: Source::Query, ..rebate });
+        bench.held = rebate.lots;
+        bench.step(Event::Fill(rebate));
+        bench.stated = Some(UnixNanos(rebate.ts.0 + ms * MILLIS as i64));
+        bench.connect();
+        bench.quiet_seconds(4);
+        assert_eq!(bench.engine.ledger().balance().is_none(), again, "{ms} ms later");
+        if again {
+            assert!((2..=20).contains(&bench.asked(Topic::Account)), "with pauses");
+            bench.equity += Quote::usdt(7);
+            bench.stated = None;
+            bench.quiet_seconds(4);
+        }
+        assert_eq!(bench.engine.ledger().balance(), Some(bench.equity), "{ms} ms later");
+        bench.replay();
+    }
+}
+
+/// It has the money already, as the balance was stated after it.
+#[test]
+fn an_execution_that_is_told_after_the_begin_is_taken_off_what_was_begun_with() {
+    for (s, booked) in [(60, 0), (0, 7)] {
+        let mut bench = after_a_stop();
+        bench.connect();
+        bench.quiet_seconds(4);
+        let ts = UnixNanos(bench.utc().0 - s * SECONDS as i64);
+        let rebate = Fill { fee: Quote::usdt(-7), ts, ..by_hand(&bench) };
+        bench.step(Event::Fill(rebate));
+        let balance = Quote::usdt(10_300 + booked);
+        assert_eq!(bench.engine.ledger().balance(), Some(balance));
+        assert_eq!(bench.engine.ledger().flow().fees, Quote::usdt(-7));
+    }
 }
 
 /// Its amount is booked, so that the balance stays the venue's; whether it is a profit is not

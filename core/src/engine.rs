@@ -86,6 +86,8 @@ pub struct Engine<'m, G> {
     told: Option<Quote>,
     /// When the balance was stated that the ledger began with: what moved money before is in it.
     balance_at: UnixNanos,
+    /// The newest of what has moved money and is booked.
+    moved_at: UnixNanos,
     /// What the venue's balance is above ours, since when it has been so, and when bills may be
     /// asked for again.
     above: Quote,
@@ -190,6 +192,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             stated: None,
             told: None,
             balance_at: UnixNanos(0),
+            moved_at: UnixNanos(0),
             above: Quote::ZERO,
             above_since: MonoNanos::ZERO,
             bills_at: MonoNanos::ZERO,
@@ -613,11 +616,13 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// the bills have been asked for after it was heard: what was moved before the balance was
     /// stated would be a loss or a profit until its bill moves the marks of an earlier run.
     fn begin_ledger(&mut self, now: MonoNanos) {
-        if self.ledger.balance().is_none()
-            && let Some(Stated { balance, at, heard }) = self.stated
-            && self.reconcile.has_bills_since(heard, now)
-            && self.reconcile.reconciled()
-        {
+        if self.ledger.balance().is_some() {
+            return;
+        }
+        let Some(Stated { balance, at, heard }) = self.stated else {
+            return self.reconcile.want_account_again(now);
+        };
+        if self.reconcile.has_bills_since(heard, now) && self.reconcile.reconciled() {
             self.ledger.start(balance);
             self.balance_at = at;
         }

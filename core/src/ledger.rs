@@ -185,6 +185,14 @@ impl<'m> Ledger<'m> {
         }
     }
 
+    /// What was booked since is in the balance that the ledger began with.
+    pub fn is_within(&mut self, moved: Quote) {
+        if let Some(start) = &mut self.start {
+            *start -= moved;
+            self.observe();
+        }
+    }
+
     /// Remembers the days before the one that an earlier run ended in.
     pub fn restore_week(&mut self, week: &RestoreWeek) {
         for (age, &open) in (1..).zip(&week.opens) {

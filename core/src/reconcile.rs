@@ -274,6 +274,13 @@ impl<'m> Reconcile<'m> {
         self.schedule(ACCOUNT, now);
     }
 
+    /// The account is asked for again after a while, where no question about it is on its way.
+    pub fn want_account_again(&mut self, now: MonoNanos) {
+        if self.tracks[ACCOUNT].pass.is_none() {
+            self.schedule(ACCOUNT, now.after(RETRY_FIRST_NS));
+        }
+    }
+
     /// Fills are wanted now.
     pub fn want_fills(&mut self, now: MonoNanos) {
         self.hasten(FILLS, now);

@@ -155,16 +155,26 @@ impl<G: Gate> Engine<'_, G> {
             }
             Admission::Full => self.account.capacity = true,
         }
+        if self.ledger.balance().is_some() && fill.ts <= self.balance_at {
+            self.ledger.is_within(self.ledger.flow().net() - before);
+        }
         self.carry_forward(fill.ts, before);
     }
 
     /// A balance that was stated before `at` lacks what has just been booked; the ledger that is
-    /// begun with it must not.
+    /// begun with it must not. Of one that was stated in the same millisecond nobody knows.
     fn carry_forward(&mut self, at: UnixNanos, before: Quote) {
-        if let Some(stated) = &mut self.stated
-            && at > stated.at
-        {
-            stated.balance += self.ledger.flow().net() - before;
+        let moved = self.ledger.flow().net() - before;
+        if moved == Quote::ZERO {
+            return;
+        }
+        self.moved_at = self.moved_at.max(at);
+        match &mut self.stated {
+            Some(stated) if at > stated.at => stated.balance += moved,
+            Some(stated) if at == stated.at && self.ledger.balance().is_none() => {
+                self.stated = None;
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -240,7 +250,9 @@ impl<G: Gate> Engine<'_, G> {
         }
         self.account.margin_ratio = (report.margin_ratio.0 >= 0).then_some(report.margin_ratio);
         self.reconcile.on_account(report);
-        if report.source == Source::Query {
+        // One that was stated before what is booked already would be taken for having it.
+        let begun = self.ledger.balance().is_some();
+        if report.source == Source::Query && (begun || report.ts > self.moved_at) {
             let (balance, at, heard) = (report.balance, report.ts, now.after(1));
             self.stated = Some(Stated { balance, at, heard });
         }
