@@ -735,6 +735,34 @@ fn an_execution_that_is_told_after_the_begin_is_taken_off_what_was_begun_with() 
     }
 }
 
+/// Which way the run before entered its orders was forgotten: one that had gone over REST was
+/// outwaited for as long as the socket takes.
+#[test]
+fn what_an_earlier_run_may_have_sent_over_rest_is_outwaited_as_long_as_it_may_come() {
+    for (over_rest, outwaited_s) in [(false, 3), (true, 35)] {
+        let mut bench = Bench::waiting(true);
+        let day = RestoreDay { day: bench.utc().day(), over_rest, ..RestoreDay::EMPTY };
+        let open = Quote::usdt(10_000);
+        let day = RestoreDay { equity_open: open, equity_peak: open, high_water: open, ..day };
+        bench.step(Event::RestoreDay(day));
+        bench.settings(5);
+        bench.connect();
+        bench.quiet_seconds(outwaited_s - 1);
+        assert!(bench.placed().is_empty());
+        bench.quiet_seconds(5);
+        assert_eq!(bench.placed().len(), 2, "{:?}", bench.engine.account());
+        let kept = bench.given.iter().rev().find_map(|view| match view {
+            CommandView::Day(day) => Some(day.over_rest),
+            _ => None,
+        });
+        assert_eq!(kept, Some(false), "the next start need not wait for it");
+        bench.step(Event::Health(Health { measure: Measure::OrderEntry, value: 1 }));
+        let Some(CommandView::Day(day)) = bench.given.last() else { panic!("a day") };
+        assert!(day.over_rest, "but for what this run sends so");
+        bench.replay();
+    }
+}
+
 /// Its amount is booked, so that the balance stays the venue's; whether it is a profit is not
 /// guessed.
 #[test]

@@ -233,6 +233,7 @@ fn restored(day: Option<&Day>, stop: Option<&GuardChanged>) -> RestoreDay {
         incident: stop.map_or(0, |stop| stop.incident),
         reasons: stop.map_or(0, |stop| stop.hard),
         equity_peak: day.map_or(Quote::ZERO, |day| day.equity_peak),
+        over_rest: day.is_some_and(|day| day.over_rest),
     }
 }
 

@@ -433,6 +433,8 @@ slot_struct! {
         pub rolled: bool,
         /// Equity when each of the days before began, newest first; zero where it is not known.
         pub week: [Quote; 6],
+        /// Creates may be on their way over REST.
+        pub over_rest: bool,
     }
 }
 

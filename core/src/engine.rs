@@ -109,6 +109,8 @@ pub struct Engine<'m, G> {
     quiet_at: MonoNanos,
     /// Orders are entered over REST.
     entry_over_rest: bool,
+    /// So were those of an earlier run, as its durable day says.
+    earlier_over_rest: bool,
     /// What is left of the venue's rates: of questions, and of orders.
     headroom: [Rate; 2],
     /// Instruments in use; 0 before the boot.
@@ -203,6 +205,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             winds_at: MonoNanos::ZERO,
             quiet_at: MonoNanos::ZERO,
             entry_over_rest: false,
+            earlier_over_rest: false,
             headroom: [Rate(E8); 2],
             instruments: 0,
             now: MonoNanos::ZERO,
@@ -384,7 +387,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             Event::RestoreBill(bill) => self.restore_bill(bill),
             Event::RestoreBillsRead(read) => self.reconcile.restore_bills(read.until),
             Event::Operator(operator) => self.operator(operator, now, out),
-            Event::Health(health) => self.health(health, now),
+            Event::Health(health) => self.health(health, now, out),
             Event::Settings(settings) => self.settings(settings, now),
             Event::Bill(bill) => self.bill(bill, out),
             Event::TouchReport(report) => return self.touch_report(report, now),
@@ -394,12 +397,13 @@ impl<'m, G: Gate> Engine<'m, G> {
         Touched::Account
     }
 
-    fn health(&mut self, health: &Health, now: MonoNanos) {
+    fn health(&mut self, health: &Health, now: MonoNanos, out: &mut Outbox<'_>) {
         match health.measure {
             Measure::JournalLag => self.account.journal_lag_ns = health.value.unsigned_abs(),
             Measure::OrderEntry => {
                 self.entry_over_rest = health.value != 0;
                 self.orders.configure(&self.params, self.entry_over_rest);
+                self.record_day(out);
             }
             Measure::RateHeadroom => self.headroom[0] = Rate(health.value),
             Measure::EntryHeadroom => self.headroom[1] = Rate(health.value),
@@ -414,9 +418,15 @@ impl<'m, G: Gate> Engine<'m, G> {
         }
     }
 
-    /// How long a create of unknown outcome may still appear, on the way that orders take.
+    /// Creates of this run, or of the one before that are not outwaited yet, may come over REST.
+    fn may_come_over_rest(&self) -> bool {
+        self.entry_over_rest || self.dirty_since.is_some() && self.earlier_over_rest
+    }
+
+    /// How long a create of unknown outcome may still appear, on the ways that orders take or may
+    /// have taken.
     fn zombie_ns(&self) -> u64 {
-        order::zombie_ns(&self.params, self.entry_over_rest)
+        order::zombie_ns(&self.params, self.may_come_over_rest())
     }
 
     fn boot(&mut self, boot: &Boot, now: MonoNanos) {
@@ -666,6 +676,8 @@ impl<'m, G: Gate> Engine<'m, G> {
             });
         if collected {
             self.account.ready = true;
+            // Durable before the first create: how long an unknown one may be on its way.
+            self.record_day(out);
             let orphans = i64::from(self.counters.startup_orphans);
             self.notice(NoticeKind::StartupScan, InstrumentId::ALL, [orphans, 0], out);
             self.notice(NoticeKind::Ready, InstrumentId::ALL, [0, 0], out);

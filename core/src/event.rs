@@ -740,6 +740,8 @@ slot_struct! {
         pub reasons: u64,
         /// Highest equity today.
         pub equity_peak: Quote,
+        /// Creates of an earlier run may be on their way over REST.
+        pub over_rest: bool,
     }
 }
 
@@ -773,6 +775,7 @@ impl RestoreDay {
         incident: 0,
         reasons: 0,
         equity_peak: Quote::ZERO,
+        over_rest: false,
     };
 }
 

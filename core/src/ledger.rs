@@ -431,7 +431,7 @@ impl<'m> Ledger<'m> {
         self.high_water = Peak { carried: None, seen: self.equity() };
     }
 
-    /// The durable day; `None` before the first has begun.
+    /// The durable day, as if nothing were on its way; `None` before the first has begun.
     pub fn day(&self, rolled: bool) -> Option<Day> {
         let today = self.today?;
         Some(Day {
@@ -448,6 +448,7 @@ impl<'m> Ledger<'m> {
             creates: (today.creates / CREATES_BLOCK).saturating_add(2) * CREATES_BLOCK,
             rolled,
             week: self.opens_before(today.day),
+            over_rest: false,
         })
     }
 

@@ -467,6 +467,7 @@ fn restored_day(kept: &Kept, latch: Option<Latch>) -> RestoreDay {
         incident: latch.map_or(0, |latch| latch.incident),
         reasons: latch.map_or(0, |latch| latch.reasons.0),
         equity_peak: state.equity_peak,
+        over_rest: kept.day.is_some_and(|day| day.over_rest),
     }
 }
 
@@ -1003,6 +1004,7 @@ mod tests {
             creates: 128,
             rolled: true,
             week: [Quote::usdt(9_000); 6],
+            over_rest: true,
         })
     }
 

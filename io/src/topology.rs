@@ -28,6 +28,7 @@ use crossbeam::channel;
 use keel_core::command::Query;
 use keel_core::event::Event;
 use keel_core::glft::MODEL_GLFT;
+use keel_core::order;
 use keel_core::param::{Params, Profile};
 use keel_core::planted::Planted;
 use keel_core::units::{MILLIS, MonoNanos};
@@ -35,7 +36,7 @@ use keel_net::bitget::client::Instance;
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
 use keel_net::dispatch::{Arrival, Dispatch};
-use keel_net::driver::{self, Connection};
+use keel_net::driver::{self, Connection, SocketOptions};
 use keel_net::feed::Feed;
 use keel_net::gateway::{Choice, Gateway};
 use keel_net::lease::Lease;
@@ -146,6 +147,8 @@ pub struct EntryPlan {
     pub choice: Choice,
     /// Age at which an intent is too old to be sent, in nanoseconds.
     pub intent_ttl_ns: u64,
+    /// How long a create may still appear, in nanoseconds: on the socket, over REST.
+    pub zombie_ns: [u64; 2],
     /// Age at which a session is taken over from, in nanoseconds: public, private.
     pub rotate_ns: [u64; 2],
     /// The defect that the gateway commits.
@@ -178,6 +181,7 @@ impl EntryPlan {
             receive_window_ms: u16::try_from(window_ms).expect("at most 60,000 by the table"),
             choice: Choice::of(params.order_entry()),
             intent_ttl_ns: params.intent_ttl_ms(),
+            zombie_ns: [false, true].map(|over_rest| order::zombie_ns(params, over_rest)),
             rotate_ns: [rotate_ns, rotate_ns + rotate_ns / 20],
             planted: params.planted(),
         }
@@ -352,7 +356,7 @@ impl Orders {
                 let gateway =
                     Gateway::new(instance, host, directory, credentials, private, commands)
                         .with_receive_window(entry.receive_window_ms)
-                        .with_entry(entry.choice, entry.intent_ttl_ns)
+                        .with_entry(entry.choice, entry.intent_ttl_ns, entry.zombie_ns)
                         .with_lease(lease)
                         .with_planted(entry.planted);
                 let agent = GatewayAgent::new(gateway, openings, stamps, clock, venue);
@@ -396,7 +400,10 @@ fn openings(
     let private = private.with_rotation(session(private_settings)?, entry.rotate_ns[1]);
     let (cancel, (cancels, retired_cancels)) =
         door("cancel-all", rest.clone(), CANCEL_DOOR, client());
-    let (order, (orders, retired_orders)) = door("order entry", rest, ORDER_DOOR, client());
+    // What is queued for it ends with the process, as on the private socket.
+    let aborted = SocketOptions { abort_on_close: true, ..rest.options };
+    let target = Target { options: aborted, ..rest };
+    let (order, (orders, retired_orders)) = door("order entry", target, ORDER_DOOR, client());
     let order = (entry.choice != Choice::WebSocket).then_some(order);
     let https = [cancels, orders];
     let retired_https = [retired_cancels, retired_orders];

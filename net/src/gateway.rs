@@ -71,6 +71,8 @@ pub struct Gateway {
     /// The venue has refused one of those on this session: each goes by itself.
     singly: bool,
     orders: Orders,
+    /// A create on the socket may appear for so long after it was sent.
+    zombie_ns: u64,
     sweep: Sweep,
     /// Leave to send creates.
     lease: Lease,
@@ -166,8 +168,8 @@ const QUOTA: usize = 64;
 /// How long the dead-man tries, beyond the time in which a create may still appear.
 const DEAD_MAN_NS_MAX: u64 = 7 * SECONDS;
 
-/// How long a create that was on its way on the socket may still appear: the venue's receive window
-/// and a second.
+/// How long a create that was on its way on the socket may still appear unless said otherwise: the
+/// venue's receive window and a second.
 const ZOMBIE_NS: u64 = 3 * SECONDS;
 
 /// Lists in a row that show nothing open before that is believed.
@@ -220,7 +222,8 @@ impl Gateway {
             cancels: Vec::with_capacity(BATCH_MAX),
             batch_at: None,
             singly: false,
-            orders: Orders::new(INTENT_TTL_NS),
+            orders: Orders::new(INTENT_TTL_NS, entry::ZOMBIE_REST_NS),
+            zombie_ns: ZOMBIE_NS,
             lease: Lease::unshared(),
             unsent: Vec::with_capacity(QUOTA),
             ending: Ending::Working,
@@ -246,14 +249,16 @@ impl Gateway {
     }
 
     /// The same, with orders entered as `choice` says; none is sent later than `ttl_ns` after the
-    /// engine wanted it.
-    pub fn with_entry(self, choice: Choice, ttl_ns: u64) -> Self {
+    /// engine wanted it. A create may appear for `zombie_ns` after it was sent: on the socket, and
+    /// over REST.
+    pub fn with_entry(self, choice: Choice, ttl_ns: u64, zombie_ns: [u64; 2]) -> Self {
         let way = match choice {
             Choice::Auto => Way::Unknown { tries: 0, until: MonoNanos::NEVER },
             Choice::WebSocket => Way::Socket,
             Choice::Rest => Way::Rest,
         };
-        Self { way, orders: Orders::new(ttl_ns), ..self }
+        let [zombie_ns, over_rest] = zombie_ns;
+        Self { way, orders: Orders::new(ttl_ns, over_rest), zombie_ns, ..self }
     }
 
     /// The same, sending creates only while `lease` holds.
@@ -816,7 +821,7 @@ impl Gateway {
     /// Cancels everything and ends. What has not been sent is not sent.
     fn die(&mut self, now: MonoNanos) {
         if self.ending == Ending::Working {
-            let again = now.after(ZOMBIE_NS).max(self.orders.zombie_until());
+            let again = now.after(self.zombie_ns).max(self.orders.zombie_until());
             let until = again.after(DEAD_MAN_NS_MAX);
             self.ending = Ending::DeadMan { until, again, zeros: 0 };
             self.orders.withdraw(|_| true, &mut self.http);

@@ -361,6 +361,7 @@ impl<G: Gate> Engine<'_, G> {
         if !self.params.commits(Defect::DayOpensAnew) {
             self.ledger.restore_day(day);
         }
+        self.earlier_over_rest = day.over_rest;
         if day.latched {
             let change = self.guard.restore(day.incident, crate::guard::Reasons(day.reasons));
             self.account.state = change.to;

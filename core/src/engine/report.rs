@@ -1,7 +1,7 @@
 //! Reports: the status rows that files, console and metrics are made from, and the day's turn.
 
 use super::Engine;
-use crate::command::{Outbox, Record, StatusPage};
+use crate::command::{Day, Outbox, Record, StatusPage};
 use crate::event::FeeSource;
 use crate::gate::{COUNTDOWN_LAPSE_NS, Gate};
 use crate::instrument::InstrumentId;
@@ -274,14 +274,14 @@ impl<G: Gate> Engine<'_, G> {
         }
     }
 
-    /// Begins a new UTC day once, and records the durable day.
     /// Makes the day durable as it is, once there is one.
     pub(super) fn record_day(&self, out: &mut Outbox<'_>) {
         if let Some(day) = self.ledger.day(false) {
-            out.record(Record::Day(day));
+            out.record(Record::Day(Day { over_rest: self.may_come_over_rest(), ..day }));
         }
     }
 
+    /// Begins a new UTC day once, and records the durable day.
     pub(super) fn turn_day(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
         let Some(utc) = self.utc(now) else { return };
         if let Some(day) = self.ledger.roll(utc) {
@@ -289,7 +289,7 @@ impl<G: Gate> Engine<'_, G> {
             if self.params.commits(Defect::HardStopEndsWithDay) {
                 self.clear_stop();
             }
-            out.record(Record::Day(day));
+            out.record(Record::Day(Day { over_rest: self.may_come_over_rest(), ..day }));
         }
     }
 }

@@ -829,6 +829,7 @@ mod tests {
             creates: 0,
             rolled: false,
             week: [Quote::ZERO; 6],
+            over_rest: false,
         };
         let context = DayContext {
             state: GuardState::Running,

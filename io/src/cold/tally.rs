@@ -295,6 +295,7 @@ impl Tally {
             creates: day.creates,
             rolled: false,
             week: self.week,
+            over_rest: day.over_rest,
         }
     }
 

@@ -431,7 +431,7 @@ impl<'m> Process<'m> {
         let key = credentials(&start.key);
         let gateway = Gateway::new(start.instance, HOST, directory, key, to_engine, commands)
             .with_receive_window(entry.receive_window_ms)
-            .with_entry(entry.choice, entry.intent_ttl_ns)
+            .with_entry(entry.choice, entry.intent_ttl_ns, entry.zombie_ns)
             .with_planted(start.planted);
         let order = (entry.choice != Choice::WebSocket).then(|| http(Route::Order));
         let venue = Venue { gateway, private, cancel: http(Route::Cancel), order };

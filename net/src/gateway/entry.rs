@@ -87,17 +87,20 @@ pub(super) struct Orders {
     pub(super) ttl_ns: u64,
     /// When the last request was sent; [`MonoNanos::ZERO`] before the first.
     pub(super) sent_at: MonoNanos,
+    /// An order may appear for so long after that.
+    zombie_ns: u64,
 }
 
 impl Orders {
     /// No order.
-    pub(super) fn new(ttl_ns: u64) -> Self {
+    pub(super) fn new(ttl_ns: u64, zombie_ns: u64) -> Self {
         Self {
             waiting: VecDeque::with_capacity(WAITING_MAX),
             stamps: VecDeque::with_capacity(WAITING_MAX),
             flying: Vec::with_capacity(BATCH_MAX),
             ttl_ns,
             sent_at: MonoNanos::ZERO,
+            zombie_ns,
         }
     }
 
@@ -234,7 +237,7 @@ impl Orders {
     pub(super) fn zombie_until(&self) -> MonoNanos {
         match self.sent_at {
             MonoNanos::ZERO => MonoNanos::ZERO,
-            at => at.after(ZOMBIE_REST_NS),
+            at => at.after(self.zombie_ns),
         }
     }
 }
@@ -252,4 +255,4 @@ pub(super) fn covers(instrument: InstrumentId, spec: &OrderSpec) -> bool {
 /// Orders that are expected to wait at a time; more is slow, not wrong.
 const WAITING_MAX: usize = 64;
 /// A create over REST may still be accepted while its signature holds: 30 s, and 5 s.
-const ZOMBIE_REST_NS: u64 = 35 * SECONDS;
+pub(super) const ZOMBIE_REST_NS: u64 = 35 * SECONDS;

@@ -430,6 +430,22 @@ fn an_engine_that_is_gone_has_everything_canceled_and_zero_read_back_twice_and_o
     assert!(rig.gateway.is_over() && rig.gateway.is_dead_man() && rig.gateway.is_verified());
 }
 
+/// The last round came after three seconds, however long a create was allowed to be on its way.
+#[test]
+fn a_dead_man_looks_again_once_no_create_may_appear_any_more() {
+    let mut rig = Rig::new();
+    let zombie_ns = [11 * SECONDS, 40 * SECONDS];
+    rig.gateway = rig.gateway.with_entry(Choice::WebSocket, INTENT_TTL_NS, zombie_ns);
+    rig.commands = None;
+    rig.swept(24);
+    rig.now = rig.now.after(10 * SECONDS);
+    assert!(rig.swept(24).is_empty() && !rig.gateway.is_over());
+    rig.now = rig.now.after(SECONDS);
+    assert_eq!(rig.swept(24), ["ETHUSDT", "BTCUSDT", "list", "list"]);
+    rig.step();
+    assert!(rig.gateway.is_over() && rig.gateway.is_verified());
+}
+
 #[test]
 fn a_dead_man_that_reads_no_zero_back_gives_up_and_says_so() {
     let mut rig = Rig::new();

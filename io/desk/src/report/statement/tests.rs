@@ -57,6 +57,7 @@ fn ledger(fills: u32, realized: i64, fees: i64, funding: i64) -> CommandView {
         creates: 0,
         rolled: false,
         week: [Quote::ZERO; 6],
+        over_rest: false,
     })
 }
 
