@@ -1,5 +1,6 @@
 //! Small-scope exhaustion: everything that can befall one order within six events, and two orders
-//! within four, duplicated, lost and in any order.
+//! within four, duplicated, lost and in any order. Over the whole alphabet of a story words are one
+//! event shorter, or there would be too many: see [`Story::rare`].
 //!
 //! A story is what truly happened at the venue, and the alphabet of what can be heard of it. Every
 //! sequence over an alphabet is tried: one that leaves a letter out has lost it, one that repeats
@@ -16,6 +17,8 @@ use super::*;
 enum Heard {
     CancelSent,
     Reply(RequestKind, Outcome),
+    /// The create is refused as a second use of its client id: the first has arrived.
+    Duplicate,
     Push(OrderStatus, i64),
     /// A query's answer, asked just now.
     Query(OrderStatus, i64),
@@ -34,8 +37,8 @@ enum Heard {
 }
 
 use Heard::{
-    AbsentList, AbsentQuery, CancelSent, Fill as Filled, LagsList, LagsQuery, Overdue, Push, Query,
-    Reply as Replied, StreamLost,
+    AbsentList, AbsentQuery, CancelSent, Duplicate, Fill as Filled, LagsList, LagsQuery, Overdue,
+    Push, Query, Reply as Replied, StreamLost,
 };
 
 /// What truly happened.
@@ -49,9 +52,38 @@ struct Story {
     /// Trade ids and lots.
     fills: &'static [(u64, i64)],
     heard: &'static [Heard],
+    /// Further letters, which the longest words leave out.
+    rare: &'static [Heard],
 }
 
+impl Story {
+    fn letters(&self, rare: bool) -> impl Iterator<Item = Heard> {
+        self.heard.iter().chain(self.rare.iter().filter(move |_| rare)).copied()
+    }
+
+    /// What its query or list says when it has it.
+    fn told(&self) -> Heard {
+        let filled: i64 = self.fills.iter().map(|(_, lots)| lots).sum();
+        match (self.never, self.rests, filled) {
+            (true, ..) => AbsentQuery,
+            (_, true, 0) => Query(OrderStatus::Live, 0),
+            (_, true, _) => Query(OrderStatus::PartiallyFilled, filled),
+            (_, false, LOTS) => Query(OrderStatus::Filled, filled),
+            (_, false, _) => Query(OrderStatus::Canceled, filled),
+        }
+    }
+}
+
+/// Nobody can say what became of a cancel.
+const CANCEL_UNKNOWN: Heard = Replied(RequestKind::Cancel, Outcome::Unknown);
+/// A cancel never left this machine.
+const CANCEL_NOT_SENT: Heard = Replied(RequestKind::Cancel, Outcome::NotSent);
+const CANCEL_REJECTED: Heard = Replied(RequestKind::Cancel, Outcome::Rejected);
+const CANCEL_RECEIVED: Heard = Replied(RequestKind::Cancel, Outcome::Received);
+
 const LOTS: i64 = 10;
+/// From one event to the next.
+const EVENT: u64 = 10 * MILLIS;
 
 const STORIES: &[Story] = &[
     Story {
@@ -68,6 +100,7 @@ const STORIES: &[Story] = &[
             StreamLost,
             Overdue,
         ],
+        rare: &[CANCEL_UNKNOWN, CANCEL_NOT_SENT],
     },
     Story {
         name: "rejected",
@@ -84,6 +117,23 @@ const STORIES: &[Story] = &[
             StreamLost,
             Overdue,
         ],
+        rare: &[CANCEL_UNKNOWN, CANCEL_NOT_SENT],
+    },
+    Story {
+        name: "never left",
+        rests: false,
+        never: true,
+        fills: &[],
+        heard: &[
+            CancelSent,
+            Replied(RequestKind::Place, Outcome::NotSent),
+            CANCEL_NOT_SENT,
+            AbsentQuery,
+            AbsentList,
+            StreamLost,
+            Overdue,
+        ],
+        rare: &[CANCEL_REJECTED, CANCEL_UNKNOWN],
     },
     Story {
         name: "rests",
@@ -98,9 +148,11 @@ const STORIES: &[Story] = &[
             Query(OrderStatus::Live, 0),
             LagsQuery,
             LagsList,
+            CANCEL_REJECTED,
             StreamLost,
             Overdue,
         ],
+        rare: &[Duplicate, CANCEL_UNKNOWN, CANCEL_NOT_SENT, CANCEL_RECEIVED],
     },
     Story {
         name: "rests, in part executed",
@@ -118,6 +170,7 @@ const STORIES: &[Story] = &[
             StreamLost,
             Overdue,
         ],
+        rare: &[CancelSent, Duplicate, CANCEL_REJECTED, CANCEL_UNKNOWN, CANCEL_NOT_SENT],
     },
     Story {
         name: "canceled",
@@ -135,6 +188,7 @@ const STORIES: &[Story] = &[
             StreamLost,
             Overdue,
         ],
+        rare: &[Duplicate, CANCEL_UNKNOWN, CANCEL_NOT_SENT, LagsList],
     },
     Story {
         name: "executed in part while it was canceled",
@@ -153,6 +207,7 @@ const STORIES: &[Story] = &[
             StreamLost,
             Overdue,
         ],
+        rare: &[Duplicate, CANCEL_UNKNOWN, CANCEL_NOT_SENT, LagsQuery],
     },
     Story {
         name: "executed whole, in two parts",
@@ -171,6 +226,7 @@ const STORIES: &[Story] = &[
             StreamLost,
             Overdue,
         ],
+        rare: &[Duplicate, CANCEL_UNKNOWN, CANCEL_NOT_SENT, LagsList],
     },
 ];
 
@@ -178,6 +234,7 @@ const STORIES: &[Story] = &[
 struct Subject {
     story: &'static Story,
     client: ClientId,
+    side: Side,
     sent: MonoNanos,
     booked: BTreeSet<u64>,
     /// Which of the two sources has denied it after it could no longer appear.
@@ -186,10 +243,15 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(table: &mut OrderTable<'_>, story: &'static Story, level: u8, now: MonoNanos) -> Self {
-        let client = place_intent(table, intent(Side::Buy, 100, LOTS, level), now);
+    fn new(
+        table: &mut OrderTable<'_>,
+        story: &'static Story,
+        (side, level): (Side, u8),
+        now: MonoNanos,
+    ) -> Self {
+        let client = place_intent(table, intent(side, 100, LOTS, level), now);
         let (booked, denied) = (BTreeSet::new(), [false; 2]);
-        Self { story, client, sent: now, booked, denied, before: OrderState::PendingNew }
+        Self { story, client, side, sent: now, booked, denied, before: OrderState::PendingNew }
     }
 
     fn booked_lots(&self) -> i64 {
@@ -197,9 +259,29 @@ impl Subject {
         told.map(|(_, lots)| lots).sum()
     }
 
+    fn execution(&self, id: u64, lots: i64) -> Fill {
+        Fill { side: self.side, ..fill(self.client, id, lots) }
+    }
+
+    /// A list that ends now does not name it, or names it. Gives what that comes to.
+    fn listed(&mut self, table: &mut OrderTable<'_>, now: MonoNanos) -> Heard {
+        let told = self.story.told();
+        match told {
+            Query(status, filled) if self.story.rests => {
+                let row = OrderUpdate { side: self.side, ..query(self.client, status, filled) };
+                assert_eq!(table.on_update(&row, now, now).contradiction, None);
+                told
+            }
+            _ => {
+                self.denied[1] |= now > self.sent.after(ZOMBIE);
+                AbsentList
+            }
+        }
+    }
+
     /// Applies what was heard; false when it cannot happen now.
     fn hear(&mut self, heard: Heard, table: &mut OrderTable<'_>, now: &mut MonoNanos) -> bool {
-        *now = now.after(10 * MILLIS);
+        *now = now.after(EVENT);
         let (client, late) = (self.client, *now > self.sent.after(ZOMBIE));
         let effect = match heard {
             CancelSent => {
@@ -207,8 +289,20 @@ impl Subject {
                 Effect::default()
             }
             Replied(request, outcome) => table.on_reply(&reply(client, request, outcome), *now),
-            Push(status, filled) => table.on_update(&push(client, status, filled), *now, *now),
-            Query(status, filled) => table.on_update(&query(client, status, filled), *now, *now),
+            Duplicate => {
+                let reply = reply(client, RequestKind::Place, Outcome::Rejected);
+                table.on_reply(&Reply { class: RejectClass::Duplicate, ..reply }, *now)
+            }
+            Push(status, filled) => table.on_update(
+                &OrderUpdate { side: self.side, ..push(client, status, filled) },
+                *now,
+                *now,
+            ),
+            Query(status, filled) => table.on_update(
+                &OrderUpdate { side: self.side, ..query(client, status, filled) },
+                *now,
+                *now,
+            ),
             LagsQuery | LagsList if late => return false,
             LagsQuery | AbsentQuery => {
                 self.denied[0] |= late;
@@ -220,7 +314,7 @@ impl Subject {
                 Effect::default()
             }
             Filled(id, _) if !self.booked.insert(id) => return false,
-            Filled(id, lots) => table.on_fill(&fill(client, id, lots), *now),
+            Filled(id, lots) => table.on_fill(&self.execution(id, lots), *now),
             StreamLost => {
                 table.lost_stream(*now);
                 Effect::default()
@@ -252,7 +346,8 @@ impl Subject {
                     matches!(status, OrderStatus::Canceled | OrderStatus::Filled)
                 }
                 Filled(..) => self.booked_lots() == LOTS,
-                AbsentQuery | AbsentList => self.denied == [true; 2],
+                Replied(RequestKind::Place, Outcome::NotSent) => true,
+                LagsQuery | LagsList | AbsentQuery | AbsentList => self.denied == [true; 2],
                 _ => false,
             };
             assert!(proof, "{name}: {heard:?} is no proof of an end");
@@ -284,22 +379,20 @@ impl Subject {
         let filled: i64 = self.story.fills.iter().map(|(_, lots)| lots).sum();
         for &(id, lots) in self.story.fills {
             if self.booked.insert(id) {
-                let late = Fill { source: Source::Query, ..fill(self.client, id, lots) };
+                let late = Fill { source: Source::Query, ..self.execution(id, lots) };
                 assert_eq!(table.on_fill(&late, *now).contradiction, None);
             }
         }
-        let status = match self.story {
-            Story { never: true, .. } => OrderStatus::NotFound,
-            Story { rests: true, .. } if filled > 0 => OrderStatus::PartiallyFilled,
-            Story { rests: true, .. } => OrderStatus::Live,
-            _ if filled == LOTS => OrderStatus::Filled,
-            _ => OrderStatus::Canceled,
+        let (status, reported) = match self.story.told() {
+            Query(status, filled) => (status, filled),
+            _ => (OrderStatus::NotFound, 0),
         };
         // A list that lacks it makes it due to be asked for; the answer completes the proof.
         if status == OrderStatus::NotFound {
             table.list_ended(BTC, *now, *now);
         }
-        table.on_update(&query(self.client, status, filled), *now, *now);
+        let answer = query(self.client, status, reported);
+        table.on_update(&OrderUpdate { side: self.side, ..answer }, *now, *now);
         let slot = table.order(self.client).expect("in the table");
         let name = self.story.name;
         assert_eq!((slot.booked.0, slot.state.is_open()), (filled, self.story.rests), "{name}");
@@ -309,22 +402,25 @@ impl Subject {
 
 /// What the table counts as live: all that is left of open orders, and what the venue speaks of.
 fn check_sums(table: &OrderTable<'_>, subjects: &[Subject]) {
-    let slots = subjects.iter().map(|subject| table.order(subject.client).expect("in the table"));
-    let (mut lots, mut unknown) = (0, 0);
-    for slot in slots {
-        lots += match slot.state {
+    let (mut lots, mut unknown) = ([0; 2], 0);
+    for subject in subjects {
+        let slot = table.order(subject.client).expect("in the table");
+        lots[subject.side.index()] += match slot.state {
             OrderState::Done => (slot.reported - slot.booked).0.max(0),
             _ => LOTS - slot.booked.0,
         };
         unknown += u16::from(slot.state == OrderState::Unknown);
     }
     let view = view(table);
-    assert_eq!(view.open_lots[Side::Buy.index()], Lots(lots));
-    assert_eq!((view.unknown_orders, view.open_lots[1]), (unknown, Lots::ZERO));
+    assert_eq!((view.open_lots, view.unknown_orders), (lots.map(Lots), unknown));
 }
 
-/// Tells `subjects` a sequence, each event of which names one of them.
-fn tell(stories: &[&'static Story], sequence: &[(usize, Heard)], seen: &mut BTreeSet<u64>) -> u64 {
+/// Tells orders of `sides` a sequence, each event of which names one of them.
+fn tell(
+    stories: &[(Side, &'static Story)],
+    sequence: &[(usize, Heard)],
+    seen: &mut BTreeSet<u64>,
+) -> u64 {
     let mut slots = [Slot::EMPTY; 4];
     let mut tallies = [Tally::EMPTY; 1];
     let mut orphans = [Orphan::EMPTY; 2];
@@ -332,28 +428,24 @@ fn tell(stories: &[&'static Story], sequence: &[(usize, Heard)], seen: &mut BTre
     table.begin(7);
     table.configure(&Params::defaults(Profile::Wide), false);
     let mut now = ms(1_000);
-    let mut subjects: Vec<Subject> = stories
-        .iter()
-        .enumerate()
-        .map(|(level, story)| Subject::new(&mut table, story, level as u8, now))
+    let mut subjects: Vec<Subject> = (0..)
+        .zip(stories)
+        .map(|(level, &(side, story))| Subject::new(&mut table, story, (side, level), now))
         .collect();
     let mut events = 0;
     for &(of, heard) in sequence {
+        let mut meant = [heard; 2];
+        if matches!(heard, LagsList | AbsentList) {
+            // A list is of all orders of its contract: the rows come before its end.
+            for (place, subject) in subjects.iter_mut().enumerate().filter(|(at, _)| *at != of) {
+                meant[place] = subject.listed(&mut table, now.after(EVENT));
+            }
+        }
         if !subjects[of].hear(heard, &mut table, &mut now) {
             return events;
         }
         events += 1;
-        // What is due, and a lost stream, concern every order; a push concerns one.
-        for (place, subject) in subjects.iter_mut().enumerate() {
-            let everybody = matches!(heard, StreamLost | Overdue | LagsList | AbsentList);
-            if place == of || everybody {
-                subject.check(heard, &table);
-            } else {
-                let slot = table.order(subject.client).expect("in the table");
-                assert_eq!(slot.state, subject.before, "{heard:?} concerns another order");
-            }
-        }
-        check_sums(&table, &subjects);
+        check(&mut subjects, of, meant, &table);
         seen.insert(subjects.iter().fold(0, |all, subject| all << 24 | subject.summary(&table)));
     }
     for subject in &mut subjects {
@@ -361,6 +453,21 @@ fn tell(stories: &[&'static Story], sequence: &[(usize, Heard)], seen: &mut BTre
     }
     assert_eq!(table.orphans().count(), 0);
     events
+}
+
+/// Holds the table against the truth, after the order at `of` heard its word of `meant`.
+fn check(subjects: &mut [Subject], of: usize, meant: [Heard; 2], table: &OrderTable<'_>) {
+    // What is due, a lost stream and a list concern every order; all else concerns one.
+    let everybody = matches!(meant[of], StreamLost | Overdue | LagsList | AbsentList);
+    for (place, subject) in subjects.iter_mut().enumerate() {
+        if place == of || everybody {
+            subject.check(meant[place], table);
+        } else {
+            let slot = table.order(subject.client).expect("in the table");
+            assert_eq!(slot.state, subject.before, "{:?} concerns another order", meant[of]);
+        }
+    }
+    check_sums(table, subjects);
 }
 
 /// Every sequence of `length` over `alphabet`.
@@ -382,16 +489,24 @@ fn one_order_survives_every_six_events_of_every_story() {
     let (mut sequences, mut events) = (0u64, 0);
     for story in STORIES {
         let mut seen = BTreeSet::new();
-        let alphabet: Vec<_> = story.heard.iter().map(|&heard| (0, heard)).collect();
         // The shorter ones are the beginnings of these.
-        each_sequence(&alphabet, 6, |sequence| {
-            sequences += 1;
-            events += tell(&[story], sequence, &mut seen);
-        });
-        println!("{}: {} letters, {} states", story.name, alphabet.len(), seen.len());
+        for (length, rare) in [(6, false), (5, true)] {
+            let alphabet: Vec<_> = story.letters(rare).map(|heard| (0, heard)).collect();
+            each_sequence(&alphabet, length, |sequence| {
+                sequences += 1;
+                events += tell(&[(Side::Buy, story)], sequence, &mut seen);
+            });
+        }
+        let letters = story.letters(true).count();
+        println!(
+            "{}: {} of {letters} letters, {} states",
+            story.name,
+            story.heard.len(),
+            seen.len()
+        );
     }
     println!("{sequences} sequences, {events} events");
-    assert!(sequences > 3_000_000, "{sequences}");
+    assert!(sequences > 4_000_000, "{sequences}");
 }
 
 #[test]
@@ -399,18 +514,18 @@ fn two_orders_survive_every_four_events_of_every_pair_of_stories() {
     let (mut sequences, mut events, mut seen) = (0u64, 0, BTreeSet::new());
     for (place, first) in STORIES.iter().enumerate() {
         for second in &STORIES[place..] {
-            // A list that lacks one order says nothing of the other: lists are told of neither.
-            let letters = |of: usize, story: &'static Story| {
-                let heard = story.heard.iter().copied();
-                heard.filter(|h| !matches!(h, LagsList | AbsentList)).map(move |h| (of, h))
-            };
-            let alphabet: Vec<_> = letters(0, first).chain(letters(1, second)).collect();
-            each_sequence(&alphabet, 4, |sequence| {
-                sequences += 1;
-                events += tell(&[first, second], sequence, &mut seen);
-            });
+            for (length, rare, side) in
+                [(4, false, Side::Sell), (3, true, Side::Buy), (3, true, Side::Sell)]
+            {
+                let letters = |of, story: &'static Story| story.letters(rare).map(move |h| (of, h));
+                let alphabet: Vec<_> = letters(0, first).chain(letters(1, second)).collect();
+                each_sequence(&alphabet, length, |sequence| {
+                    sequences += 1;
+                    events += tell(&[(Side::Buy, first), (side, second)], sequence, &mut seen);
+                });
+            }
         }
     }
     println!("{sequences} sequences, {events} events, {} states", seen.len());
-    assert!(sequences > 1_000_000, "{sequences}");
+    assert!(sequences > 3_000_000, "{sequences}");
 }
