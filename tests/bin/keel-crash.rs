@@ -1,8 +1,9 @@
 //! Crashes by the thousand.
 //!
 //! * `keel-crash --states 40000 [--seed 1]`: states that a crash may leave on a simulated disk.
-//! * `keel-crash --kills 2000 [--seed 1] [--threads 2] [--zombie-ms 500] [--record FILE]`: the
-//!   program itself is killed. With a record it goes on where it was left.
+//! * `keel-crash --kills 2000 [--seed 1] [--threads 2] [--zombie-ms 500] [--entry rest]
+//!   [--record FILE]`: the program itself is killed. With a record it goes on where it was left.
+//!   Of 60 kills or more each point must be reached once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use keel_tests::crash::kill::{self, Outcome, Segment};
+use keel_tests::crash::kill::{self, Outcome, Segment, Way};
 use keel_tests::crash::sabotage::Sabotage;
 use keel_tests::crash::states::explore;
 
@@ -31,14 +32,27 @@ fn main() -> ExitCode {
         (None, Some(kills)) => {
             let threads = number("--threads").unwrap_or(2);
             let zombie_ms = number("--zombie-ms").unwrap_or(500);
+            let way = Way { zombie_ms, rest: text("--entry") == Some("rest") };
             let record = text("--record").map(PathBuf::from);
-            let outcome = kills_of(kills, (seed, zombie_ms), threads, record.as_deref());
-            (format!("{outcome}\n"), outcome.violation.is_none() && outcome.total() > 0)
+            let outcome = kills_of(kills, (seed, way), threads, record.as_deref());
+            let is_good = outcome.violation.is_none() && outcome.total() > 0;
+            let never = match record {
+                // What was lived before has reached points too.
+                Some(_) => Vec::new(),
+                None if kills < ALL_POINTS => Vec::new(),
+                None => outcome.never_reached(),
+            };
+            let missing = if never.is_empty() {
+                String::new()
+            } else {
+                format!("never reached: {never:?}\n")
+            };
+            (format!("{outcome}\n{missing}"), is_good && never.is_empty())
         }
         _ => {
             eprintln!(
                 "usage: keel-crash --states N [--seed N]\n       keel-crash --kills N [--seed N] \
-                 [--threads N] [--zombie-ms N] [--record FILE]"
+                 [--threads N] [--zombie-ms N] [--entry rest|websocket] [--record FILE]"
             );
             return ExitCode::from(2);
         }
@@ -48,12 +62,7 @@ fn main() -> ExitCode {
 }
 
 /// Lives segments until there are so many kills or something is wrong.
-fn kills_of(
-    kills: u64,
-    (first, zombie_ms): (u64, u64),
-    threads: u64,
-    record: Option<&Path>,
-) -> Outcome {
+fn kills_of(kills: u64, (first, way): (u64, Way), threads: u64, record: Option<&Path>) -> Outcome {
     let program = kill::beside(&std::env::current_exe().expect("this program has a path"));
     let done = record.map(recorded).unwrap_or_default();
     let each = kills.div_ceil(threads).clamp(1, KILLS_EACH);
@@ -70,7 +79,7 @@ fn kills_of(
                     let next = waiting.lock().expect("nobody panics").pop();
                     let (Some(seed), false) = (next, failed) else { return };
                     let dir = tempfile::tempdir().expect("a directory");
-                    let segment = Segment { seed, kills: each as u32, zombie_ms };
+                    let segment = Segment { seed, kills: each as u32, way };
                     let outcome = kill::segment(&program, dir.path(), &segment);
                     let mut all = all.lock().expect("nobody panics");
                     if let Some(record) = record {
@@ -112,5 +121,7 @@ fn write_down(path: &Path, seed: u64, outcome: &Outcome) {
 
 /// States tried after one operation.
 const STATES_EACH: usize = 24;
+/// So many kills reach every point, or the campaign has failed.
+const ALL_POINTS: u64 = 60;
 /// Kills on one venue; more would make its history long to read.
 const KILLS_EACH: u64 = 40;

@@ -82,21 +82,34 @@ pub struct Segment {
     pub seed: u64,
     /// How many kills.
     pub kills: u32,
-    /// How long a create of a dead process may still appear.
+    /// How orders are entered.
+    pub way: Way,
+}
+
+/// How orders are entered.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// How long a create of a dead process may still appear, in milliseconds.
     pub zombie_ms: u64,
+    /// Over REST, and not over the private socket.
+    pub rest: bool,
 }
 
 /// How a segment went.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Kills by point, and how many came only when the point had not been reached in time.
-    pub kills: BTreeMap<String, u32>,
+    /// Kills by point; false: the process was killed without having reached it in time.
+    pub kills: BTreeMap<(Point, bool), u32>,
     /// Executions at the venue, each with one row.
     pub executions: u64,
+    /// Those whose row tells the venue's fee.
+    pub fees: u64,
     /// Orders of dead runs that were found and canceled.
     pub orphans: u64,
-    /// How often files and venue were compared.
+    /// How often files and venue were compared while a process worked, or after its stop.
     pub comparisons: u32,
+    /// How often what a dead process has left was compared.
+    pub of_the_dead: u32,
     /// The first thing that was wrong.
     pub violation: Option<String>,
 }
@@ -107,30 +120,41 @@ impl Outcome {
         self.kills.values().sum()
     }
 
+    /// Points at which no process was killed.
+    pub fn never_reached(&self) -> Vec<Point> {
+        Point::ALL.into_iter().filter(|&point| !self.kills.contains_key(&(point, true))).collect()
+    }
+
     /// Adds another's counts; the first violation stays.
     pub fn add(&mut self, other: Self) {
         for (point, count) in other.kills {
             *self.kills.entry(point).or_default() += count;
         }
         self.executions += other.executions;
+        self.fees += other.fees;
         self.orphans += other.orphans;
         self.comparisons += other.comparisons;
+        self.of_the_dead += other.of_the_dead;
         self.violation = self.violation.take().or(other.violation);
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (point, count) in &self.kills {
+        for ((point, reached), count) in &self.kills {
+            let point = format!("{point:?}{}", if *reached { "" } else { ", not reached" });
             writeln!(f, "  {point:<34} {count:>6}")?;
         }
         write!(
             f,
-            "kills {}, executions {}, orphans canceled {}, comparisons {}, violations {}",
+            "kills {}, executions {} ({} with their fees), orphans canceled {}, comparisons {}, \
+             of the dead {}, violations {}",
             self.total(),
             self.executions,
+            self.fees,
             self.orphans,
             self.comparisons,
+            self.of_the_dead,
             u32::from(self.violation.is_some())
         )?;
         self.violation.as_ref().map_or(Ok(()), |what| write!(f, "\n  {what}"))
@@ -169,15 +193,55 @@ struct Killer {
 
 impl Killer {
     fn begin(program: &Path, dir: &Path, segment: &Segment) -> Result<Self, String> {
-        let mut host = Host::begin(program, dir)?;
+        let mut host = Host::begin(program, dir, segment.seed.is_multiple_of(2))?;
         let proxy = Proxy::start(host.authority()).map_err(|error| error.to_string())?;
-        host.configure(&proxy.address.to_string(), segment.zombie_ms)?;
+        host.configure(&proxy.address.to_string(), &segment.way)?;
         let chance = Chance::new(segment.seed, 3);
         Ok(Self { host, proxy, chance, outcome: Outcome::default(), unjudged: false })
     }
 
-    /// Starts a process and kills it at `point`.
+    /// Starts processes until one is killed at `point`, or as often as it is tried.
     fn kill(&mut self, point: Point) -> Result<(), String> {
+        for _ in 0..TRIES {
+            // A sweep needs something to sweep, and so does who asks for what it left.
+            if point == Point::InSweep && self.host.open_orders()? == 0 {
+                self.witness(true)?;
+            }
+            if self.try_kill(point)? {
+                break;
+            }
+        }
+        // Truth is told after a start that was killed as well as after work: yet not always, for
+        // one start that was killed must be able to follow another.
+        if point.is_early() && self.chance.one_in(2) {
+            self.witness(false)?;
+        }
+        Ok(())
+    }
+
+    /// A process that works until what the dead have left has been compared, and then dies too.
+    fn witness(&mut self, quotes: bool) -> Result<(), String> {
+        self.proxy.arm(None);
+        let child = self.host.start()?;
+        self.proxy.aim(child);
+        self.host.wait_until_ready()?;
+        self.judge()?;
+        if quotes {
+            self.host.wait_until_quoting()?;
+        }
+        self.dies()
+    }
+
+    /// The process dies now, if it has not died; what it leaves is no lie.
+    fn dies(&mut self) -> Result<(), String> {
+        self.host.end_now();
+        self.unjudged = true;
+        self.outcome.of_the_dead += 1;
+        self.host.compare_dead()
+    }
+
+    /// Starts a process and kills it at `point`; false when it was not reached in time.
+    fn try_kill(&mut self, point: Point) -> Result<bool, String> {
         self.proxy.arm(None);
         if point.is_early() && point != Point::Starting {
             self.proxy.arm(Some(point));
@@ -196,15 +260,13 @@ impl Killer {
                 self.kill_late(point)?
             }
         };
-        self.host.end_now();
-        self.unjudged = true;
-        let name = if reached { format!("{point:?}") } else { format!("{point:?}, not reached") };
-        *self.outcome.kills.entry(name).or_default() += 1;
+        self.dies()?;
+        *self.outcome.kills.entry((point, reached)).or_default() += 1;
         // Somebody trades into what a dead process left.
         if self.chance.one_in(2) {
             self.disturb()?;
         }
-        Ok(())
+        Ok(reached)
     }
 
     fn kill_late(&mut self, point: Point) -> Result<bool, String> {
@@ -277,6 +339,7 @@ impl Killer {
         self.host.stop()?;
         self.outcome.comparisons += 1;
         self.outcome.executions = self.host.compare_at_rest()?;
+        self.outcome.fees = self.host.fees_told()?;
         Ok(())
     }
 }
@@ -285,6 +348,8 @@ impl Killer {
 const EARLY: Duration = Duration::from_secs(6);
 /// How long a point of the work is waited for.
 const LATE: Duration = Duration::from_secs(5);
+/// How many processes may miss a point before the next point is tried.
+const TRIES: u32 = 3;
 
 /// Where the program stands beside a binary of this crate.
 pub fn beside(binary: &Path) -> PathBuf {

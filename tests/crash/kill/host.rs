@@ -17,6 +17,7 @@ use keel_net::proto::Protocol;
 use keel_net::proto::http::{Client, FILLS_BODY_BYTES_MAX};
 use serde_json::{Value, json};
 
+use super::Way;
 use super::proxy::Victim;
 
 /// A venue, and the process that trades there.
@@ -47,15 +48,35 @@ struct Execution {
     side: String,
     price: String,
     size: String,
+    maker: bool,
+    /// What it cost in USDT; a rebate is negative.
+    fee: String,
+}
+
+impl Execution {
+    /// `row` tells it. A maker's fee is not told where only REST had it (decision 14).
+    fn is_told_by(&self, row: &Self) -> bool {
+        let unknown = self.maker && row.fee == "0";
+        self == &Self { fee: if unknown { &self.fee } else { &row.fee }.clone(), ..row.clone() }
+    }
 }
 
 type Tried<T> = Result<T, String>;
 
 impl Host {
-    /// Starts a venue that keeps no rate limits, so that whoever compares does not disturb.
-    pub(super) fn begin(program: &Path, dir: &Path) -> Tried<Self> {
-        let file = dir.join("exchange.toml");
-        put(&file, "limits = false\n")?;
+    /// Starts a venue that keeps no rate limits, so that whoever compares does not disturb. A maker
+    /// has rebates there, or pays.
+    pub(super) fn begin(program: &Path, dir: &Path, rebates: bool) -> Tried<Self> {
+        let maker_ppm = if rebates { -50 } else { 20 };
+        let account = |name: &str, uid: u32, more: &str| {
+            format!(
+                "[[accounts]]\nname = \"{name}\"\nuid = {uid}\ndeposit_usdt = 1000000\n\
+                 taker_ppm = 200\nleverage = 5\npermissions = [\"uta_trade\"]\n{more}"
+            )
+        };
+        let ours = account("keel", 81, &format!("maker_ppm = {maker_ppm}\n"));
+        let others = account("manual", 82, "maker_ppm = 200\n");
+        put(&dir.join("exchange.toml"), &format!("limits = false\n{ours}{others}"))?;
         let mut command = Command::new(program);
         command
             .args(["exchange", "--plaintext", "--run-dir", "venue", "--config", "exchange.toml"])
@@ -94,17 +115,24 @@ impl Host {
     }
 
     /// Lets processes reach the venue at `authority`.
-    pub(super) fn configure(&mut self, authority: &str, zombie_ms: u64) -> Tried<()> {
+    pub(super) fn configure(&mut self, authority: &str, way: &Way) -> Tried<()> {
         let key = self.dir.join("key");
         let [id, secret, words] = ["key", "secret", "passphrase"].map(|part| self.key(part));
         put(&key, &format!("key = {id}\nsecret = {secret}\npassphrase = {words}\n"))?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).map_err(|e| e.to_string())?;
         let address = |name: &str| self.url(name).replace(self.authority(), authority);
-        let window_ms = zombie_ms.min(2_000);
+        let Way { zombie_ms, rest } = *way;
+        let window_ms = zombie_ms.clamp(500, 2_000);
+        let (entry, key) = if rest {
+            ("rest", "zombie_window_rest_ms")
+        } else {
+            ("websocket", "zombie_window_ms")
+        };
         let text = format!(
             "[kill]\nguardian = \"off\"\n\
              [venue]\nrest = \"{}\"\nws_public = \"{}\"\nws_private = \"{}\"\nkey_file = \"key\"\n\
-             uid = {}\n[order]\nreceive_window_ms = {window_ms}\nzombie_window_ms = {zombie_ms}\n",
+             uid = {}\n[order]\norder_entry = \"{entry}\"\nreceive_window_ms = {window_ms}\n\
+             {key} = {zombie_ms}\n",
             address("rest"),
             address("ws_public"),
             address("ws_private"),
@@ -210,10 +238,15 @@ impl Host {
         self.wait_for("ready", " Ready")
     }
 
+    /// Orders of the account that rest.
+    pub(super) fn open_orders(&self) -> Tried<u64> {
+        self.state()?["openOrders"].as_u64().ok_or_else(|| "the venue tells no orders".into())
+    }
+
     pub(super) fn wait_until_quoting(&self) -> Tried<()> {
         self.wait_for("quoting", "-> RUNNING")?;
         let began = Instant::now();
-        while self.state()?["openOrders"].as_u64().unwrap_or(0) < 2 {
+        while self.open_orders()? < 2 {
             if began.elapsed() > PATIENCE {
                 return Err(format!("it does not quote:\n{}", self.log()));
             }
@@ -304,7 +337,11 @@ impl Host {
                 let (symbol, price) = (text("symbol"), plain(&text("execPrice")));
                 let (side, size) = (text("side"), plain(&text("execQty")));
                 self.newest_ms = self.newest_ms.max(text("execTime").parse().unwrap_or(0));
-                let execution = Execution { symbol, side, price, size };
+                // Rows over REST count what was received.
+                let maker = text("tradeScope") == "maker";
+                let received = plain(row["feeDetail"][0]["fee"].as_str().unwrap_or_default());
+                let execution =
+                    Execution { symbol, side, price, size, maker, fee: negated(&received) };
                 self.executions.insert(text("execId"), execution);
             }
             let next = body["data"]["cursor"].as_str().unwrap_or_default();
@@ -321,20 +358,33 @@ impl Host {
         for symbol in SYMBOLS {
             let path = self.dir.join("state").join(symbol).join("fills.csv");
             let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            for line in text.lines().skip(1) {
+            // A row that is being written, or that a kill has cut, is none yet.
+            let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+            for line in whole.lines().skip(1) {
                 let columns: Vec<&str> = line.split(',').collect();
                 if columns.len() != 21 {
                     return Err(format!("{}: {line:?} is no row", path.display()));
                 }
                 let (symbol, side) = (columns[3].to_owned(), columns[4].to_lowercase());
                 let (price, size) = (plain(columns[5]), plain(columns[6]));
-                let row = Execution { symbol, side, price, size };
+                let fee = plain(columns[8]);
+                let maker = columns[17] == "true";
+                let row = Execution { symbol, side, price, size, maker, fee };
                 if rows.insert(columns[10].to_owned(), row).is_some() {
                     return Err(format!("{}: {} has two rows", path.display(), columns[10]));
                 }
             }
         }
         Ok(rows)
+    }
+
+    /// What a dead process has left: each row is of an execution, once.
+    pub(super) fn compare_dead(&mut self) -> Tried<()> {
+        if !self.dir.join("state").join(SYMBOLS[1]).join("fills.csv").exists() {
+            return Ok(());
+        }
+        let rows = self.rows()?;
+        self.only_real(&rows)
     }
 
     /// What the venue had executed by now has its row soon, each row is of an execution, and the
@@ -347,13 +397,19 @@ impl Host {
             let rows = self.rows()?;
             let missing: Vec<&String> = due.iter().filter(|id| !rows.contains_key(*id)).collect();
             if missing.is_empty() {
-                return self.only_real(&rows).map(|()| due.len() as u64);
+                self.only_real(&rows)?;
+                return self.compare_positions().map(|()| due.len() as u64);
             }
             if began.elapsed() > PATIENCE {
                 return Err(format!("executions without a row: {missing:?}\n{}", self.log()));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// How many rows tell a fee.
+    pub(super) fn fees_told(&self) -> Tried<u64> {
+        Ok(self.rows()?.values().filter(|row| row.fee != "0").count() as u64)
     }
 
     /// Every row is an execution as the venue tells it.
@@ -363,11 +419,51 @@ impl Host {
         }
         for (id, row) in rows {
             let told = self.executions.get(id);
-            if told != Some(row) {
+            if !told.is_some_and(|told| told.is_told_by(row)) {
                 return Err(format!("row {id} says {row:?}, the venue {told:?}"));
             }
         }
         Ok(())
+    }
+
+    /// Positions of the durable day are the venue's, and the sum of all executions, as soon as the
+    /// venue has not executed anything while they were read.
+    fn compare_positions(&mut self) -> Tried<()> {
+        let began = Instant::now();
+        loop {
+            let before = positions_at_venue(&self.state()?);
+            self.read_executions()?;
+            let count = self.executions.len();
+            let summed = self.summed();
+            let ours = positions_of_day(&self.day()?);
+            self.read_executions()?;
+            let after = positions_at_venue(&self.state()?);
+            let still = before == after && count == self.executions.len();
+            if still && ours == after && summed == after {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!(
+                    "positions {ours:?}, at the venue {after:?}, of its executions {summed:?}\n{}",
+                    self.log()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What all executions come to, in the last digit that a size may have.
+    fn summed(&self) -> [i64; SYMBOLS.len()] {
+        SYMBOLS.map(|symbol| {
+            let of = self.executions.values().filter(|execution| execution.symbol == symbol);
+            of.map(|one| digits(&one.size) * if one.side == "buy" { 1 } else { -1 }).sum()
+        })
+    }
+
+    fn day(&self) -> Tried<Value> {
+        let path = self.dir.join("state/daily_state.json");
+        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
     }
 
     /// Everything is equal once nothing works: rows and executions, positions, the count of the
@@ -382,20 +478,9 @@ impl Host {
         if state["openOrders"] != 0 {
             return Err(format!("orders are left: {state}"));
         }
-        let text = fs::read_to_string(self.dir.join("state/daily_state.json"))
-            .map_err(|error| error.to_string())?;
-        let day: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let day = self.day()?;
         if day["boot_epoch"].as_u64() != Some(u64::from(self.epoch)) {
             return Err(format!("the day is of epoch {}, not {}", day["boot_epoch"], self.epoch));
-        }
-        for symbol in SYMBOLS {
-            let theirs = state["positions"].as_array().into_iter().flatten();
-            let theirs = theirs.filter(|held| held["symbol"] == symbol).map(|held| &held["size"]);
-            let theirs = theirs.filter_map(Value::as_str).next().unwrap_or("0");
-            let ours = day["instruments"][symbol]["position_base"].as_str().unwrap_or("0");
-            if plain(theirs) != plain(ours) {
-                return Err(format!("{symbol}: position {ours}, at the venue {theirs}"));
-            }
         }
         Ok(count)
     }
@@ -452,6 +537,36 @@ fn plain(text: &str) -> String {
     } else {
         text.to_owned()
     }
+}
+
+/// The other sign of what [`plain`] gives.
+fn negated(text: &str) -> String {
+    match text.strip_prefix('-') {
+        Some(without) => without.to_owned(),
+        None if text == "0" => text.to_owned(),
+        None => format!("-{text}"),
+    }
+}
+
+/// A decimal number as a count of 1e-8.
+fn digits(text: &str) -> i64 {
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |without| (-1, without));
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    format!("{whole}{part:0<8}").parse::<i64>().map_or(i64::MAX, |count| sign * count)
+}
+
+fn positions_at_venue(state: &Value) -> [i64; SYMBOLS.len()] {
+    let held = |symbol: &str| {
+        let rows = state["positions"].as_array().into_iter().flatten();
+        let mut sizes = rows.filter(|row| row["symbol"] == symbol).map(|row| &row["size"]);
+        digits(sizes.find_map(Value::as_str).unwrap_or("0"))
+    };
+    SYMBOLS.map(held)
+}
+
+fn positions_of_day(day: &Value) -> [i64; SYMBOLS.len()] {
+    let held = |symbol: &str| day["instruments"][symbol]["position_base"].as_str();
+    SYMBOLS.map(|symbol| digits(held(symbol).unwrap_or("0")))
 }
 
 /// What a configuration without a list trades.

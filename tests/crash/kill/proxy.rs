@@ -101,43 +101,51 @@ fn serve(client: TcpStream, venue: &str, aim: &Arc<Aim>) -> io::Result<()> {
     client.set_nodelay(true)?;
     venue.set_nodelay(true)?;
     let (mut up_from, mut up_to) = (client.try_clone()?, venue.try_clone()?);
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        up_from.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    let private = head.starts_with(b"GET /v3/ws/private ");
+    let (mut down_from, mut down_to) = (venue, client);
+    let head = read_head(&mut up_from)?;
     let socket = head.starts_with(b"GET /v3/ws/");
-    let first = if socket { Fate::Passes } else { aim.fate(|point| request(point, &head)) };
-    pass(&head, &mut up_to, first, aim)?;
-    let up_aim = aim.clone();
+    let private = head.starts_with(b"GET /v3/ws/private ");
+    let placing = Arc::new(AtomicBool::new(false));
+    let (up_aim, asked) = (aim.clone(), placing.clone());
     thread::spawn(move || {
         let done = match (private, socket) {
-            (true, _) => frames(&mut up_from, &mut up_to, &up_aim, sent),
-            (false, true) => io::copy(&mut up_from, &mut up_to).map(drop),
-            (false, false) => requests(&mut up_from, &mut up_to, &up_aim),
+            (true, _) => {
+                let begun = up_to.write_all(&head);
+                begun.and_then(|()| frames(&mut up_from, &mut up_to, &up_aim, sent))
+            }
+            (false, true) => {
+                let begun = up_to.write_all(&head);
+                begun.and_then(|()| io::copy(&mut up_from, &mut up_to)).map(drop)
+            }
+            (false, false) => requests(head, &mut up_from, &mut up_to, &up_aim, &asked),
         };
         let _ = up_to.shutdown(Shutdown::Both);
         let _ = up_from.shutdown(Shutdown::Both);
         done
     });
-    let (mut down_from, mut down_to) = (venue, client);
-    let done = if private {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            down_from.read_exact(&mut byte)?;
-            head.push(byte[0]);
+    let done = match (private, socket) {
+        (true, _) => {
+            let head = read_head(&mut down_from)?;
+            down_to.write_all(&head)?;
+            frames(&mut down_from, &mut down_to, aim, received)
         }
-        down_to.write_all(&head)?;
-        frames(&mut down_from, &mut down_to, aim, received)
-    } else {
-        io::copy(&mut down_from, &mut down_to).map(drop)
+        (false, true) => io::copy(&mut down_from, &mut down_to).map(drop),
+        (false, false) => answers(&mut down_from, &mut down_to, aim, &placing),
     };
     let _ = down_to.shutdown(Shutdown::Both);
     let _ = down_from.shutdown(Shutdown::Both);
     done
+}
+
+/// What comes before the empty line, with it.
+fn read_head(from: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(head)
 }
 
 fn pass(bytes: &[u8], to: &mut TcpStream, fate: Fate, aim: &Aim) -> io::Result<()> {
@@ -155,21 +163,68 @@ fn pass(bytes: &[u8], to: &mut TcpStream, fate: Fate, aim: &Aim) -> io::Result<(
     }
 }
 
-/// Requests over HTTP: one at a time, each beginning with what one read brings.
-fn requests(from: &mut TcpStream, to: &mut TcpStream, aim: &Aim) -> io::Result<()> {
+/// Requests over HTTP, whole and one by one; `head` is the first one's.
+fn requests(
+    head: Vec<u8>,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    aim: &Aim,
+    placing: &AtomicBool,
+) -> io::Result<()> {
+    let mut whole = head;
+    loop {
+        let body = body_bytes(&whole);
+        let begin = whole.len();
+        whole.resize(begin + body, 0);
+        from.read_exact(&mut whole[begin..])?;
+        // Relaxed: the answer comes after the request has gone through the venue.
+        placing.store(is_create(&whole), Ordering::Relaxed);
+        let fate = aim.fate(|point| request(point, &whole));
+        pass(&whole, to, fate, aim)?;
+        whole = read_head(from)?;
+    }
+}
+
+/// How long the body behind a head is.
+fn body_bytes(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let mut lines = head.lines().filter_map(|line| line.strip_prefix("content-length:"));
+    lines.next().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Answers over HTTP; the one to a create may be a point.
+fn answers(
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    aim: &Aim,
+    placing: &AtomicBool,
+) -> io::Result<()> {
     let mut bytes = vec![0; 1 << 16];
     loop {
         let count = from.read(&mut bytes)?;
         if count == 0 {
             return Ok(());
         }
-        let fate = aim.fate(|point| request(point, &bytes[..count]));
+        let is_ack = placing.swap(false, Ordering::Relaxed);
+        let fits = |point| (is_ack && point == Point::AckUnread).then_some(Fate::Lost);
+        let fate = aim.fate(fits);
         pass(&bytes[..count], to, fate, aim)?;
     }
 }
 
+fn is_create(request: &[u8]) -> bool {
+    request.starts_with(b"POST /api/v3/trade/place-")
+}
+
 fn request(point: Point, head: &[u8]) -> Option<Fate> {
     let begins = |path: &str| head.starts_with(format!("GET {path}").as_bytes());
+    let cancel = head.starts_with(b"POST /api/v3/trade/cancel-");
+    match point {
+        Point::InSweep | Point::AfterCancel if cancel => return Some(Fate::Last),
+        Point::BeforeCreate if is_create(head) => return Some(Fate::Lost),
+        Point::AfterCreate if is_create(head) => return Some(Fate::Last),
+        _ => {}
+    }
     let fits = match point {
         Point::AsksOrders => begins("/api/v3/trade/unfilled-orders"),
         Point::AsksFills => begins("/api/v3/trade/fills"),
