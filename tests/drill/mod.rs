@@ -52,7 +52,8 @@ impl Case {
         }
     }
 
-    fn guardian_acts(self) -> bool {
+    /// The guardian kills, and no person.
+    pub(crate) fn guardian_acts(self) -> bool {
         matches!(self, Self::Stopped | Self::Killed)
     }
 }
