@@ -832,10 +832,35 @@ fn nothing_is_quoted_before_the_bills_have_been_read() {
     bench.tells_bills = true;
     bench.quiet_seconds(10);
     assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
-    // Once is enough: they come by no stream, and are asked for each minute.
+    // They come by no stream, are asked for each minute, and may be ten minutes old.
     bench.tells_bills = false;
-    bench.quiet_seconds(130);
+    bench.quiet_seconds(540);
     assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+    bench.quiet_seconds(70);
+    let account = bench.engine.account();
+    assert_eq!((bench.engine.state(), account.reconciled), (GuardState::SoftPause, false));
+    bench.tells_bills = true;
+    bench.quiet_seconds(10);
+    assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+}
+
+/// With the private stream alive and REST silent quotes stood for hours, and nobody looked at
+/// positions and orders.
+#[test]
+fn questions_without_answers_pull_the_quotes_and_the_next_answers_bring_them_back() {
+    for topic in [Topic::OpenOrders, Topic::Positions] {
+        let mut bench = Bench::resting();
+        bench.mute = Some(topic);
+        bench.quiet_seconds(24);
+        assert_eq!((bench.engine.state(), bench.pulled()), (GuardState::Running, 0), "{topic}");
+        bench.quiet_seconds(8);
+        assert_eq!(bench.engine.state(), GuardState::SoftPause, "{topic}");
+        assert!(bench.pulled() > 0, "{topic}");
+        bench.mute = None;
+        bench.quiet_seconds(9);
+        assert_eq!(bench.engine.state(), GuardState::Running, "{topic}");
+        bench.replay();
+    }
 }
 
 #[test]

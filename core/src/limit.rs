@@ -173,6 +173,10 @@ limits! {
         "risk/src/gate.rs" "fee_rates_not_confirmed_for_fifteen_minutes_stop";
     settings_age_max_s Lower Pause(Reason::SettingsStale)
         "risk/src/health.rs" "settings_of_the_account_that_are_not_read_any_more_pause";
+    reconcile_light_age_max_s Lower Pause(Reason::Reconciling)
+        "core/src/reconcile/tests.rs" "orders_and_positions_read_30_s_ago_count_and_older_pause";
+    reconcile_full_age_max_s Lower Pause(Reason::Reconciling)
+        "core/src/reconcile/tests.rs" "bills_fills_and_account_read_600_s_ago_count_and_older_pause";
     book_silence_ms Lower PauseInstrument(Reason::BookStale)
         "risk/src/health.rs" "an_instrument_is_not_quoted_on_a_stale_book_ticker_or_rules";
     ticker_silence_ms Lower PauseInstrument(Reason::TickerStale)

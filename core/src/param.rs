@@ -359,6 +359,13 @@ params! {
         /// Age of the account's settings beyond which nothing is quoted: three readings missed.
         settings_age_max_s: u64, Unit::Seconds, one,
             [secs(1_800)], [secs(1_800)], secs(1), secs(86_400);
+        /// Age of the newest complete reading of open orders, or of positions, beyond which nothing
+        /// is quoted: five readings missed.
+        reconcile_light_age_max_s: u64, Unit::Seconds, one,
+            [secs(30)], [secs(30)], secs(2), secs(3_600);
+        /// The same for executions, the account and the bills.
+        reconcile_full_age_max_s: u64, Unit::Seconds, one,
+            [secs(600)], [secs(600)], secs(20), secs(86_400);
         /// Silence of the books topic.
         book_silence_ms: u64, Unit::Millis, one, [ms(1_500)], [ms(1_500)], ms(100), ms(60_000);
         /// Silence of the ticker topic.

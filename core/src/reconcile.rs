@@ -29,6 +29,8 @@ pub struct Reconcile<'m> {
     close: Option<UnixNanos>,
     light_ns: u64,
     full_ns: u64,
+    light_age_ns_max: u64,
+    full_age_ns_max: u64,
     /// Counts what changed a position: executions booked and pushes of another size.
     sequence: u64,
     last_trade_at: Option<UnixNanos>,
@@ -117,8 +119,10 @@ enum Doubt {
 struct Track {
     due: MonoNanos,
     pass: Option<Pass>,
-    /// Complete and in agreement since the stream is live.
+    /// Complete and in agreement since the stream is live, and not too old.
     good: bool,
+    /// When the newest complete pass was asked for.
+    read: MonoNanos,
     /// Passes that failed one after another.
     failed: u32,
 }
@@ -166,6 +170,8 @@ impl<'m> Reconcile<'m> {
             close: None,
             light_ns: 5 * SECONDS,
             full_ns: 300 * SECONDS,
+            light_age_ns_max: 30 * SECONDS,
+            full_age_ns_max: 600 * SECONDS,
             sequence: 0,
             last_trade_at: None,
             window: None,
@@ -183,6 +189,8 @@ impl<'m> Reconcile<'m> {
     pub fn configure(&mut self, params: &Params) {
         self.light_ns = params.reconcile_light_s();
         self.full_ns = params.reconcile_full_s();
+        self.light_age_ns_max = params.reconcile_light_age_max_s();
+        self.full_age_ns_max = params.reconcile_full_age_max_s();
         self.planted = params.planted();
     }
 
@@ -288,6 +296,7 @@ impl<'m> Reconcile<'m> {
 
     /// The next thing to do; call until `None`. `utc` is zero while not known.
     pub fn poll(&mut self, utc: UnixNanos, now: MonoNanos) -> Option<Action> {
+        self.expire(now);
         if let Some(action) = self.untold() {
             return Some(action);
         }
@@ -305,6 +314,25 @@ impl<'m> Reconcile<'m> {
             }
         }
         None
+    }
+
+    /// What was read too long ago proves nothing any more, however alive the stream is: a venue
+    /// that answers no questions leaves positions, orders and money unchecked.
+    fn expire(&mut self, now: MonoNanos) {
+        for place in 0..TOPICS {
+            let age_ns_max = self.age_ns_max(place);
+            let track = &mut self.tracks[place];
+            if track.good && now.since(track.read) > age_ns_max {
+                (track.good, self.told) = (false, false);
+            }
+        }
+    }
+
+    const fn age_ns_max(&self, place: usize) -> u64 {
+        match place {
+            OPEN_ORDERS | POSITIONS => self.light_age_ns_max,
+            _ => self.full_age_ns_max,
+        }
     }
 
     /// When the request left that the items now coming answer; [`MonoNanos::ZERO`] for none.
@@ -422,7 +450,7 @@ impl<'m> Reconcile<'m> {
     }
 
     /// Orders, fills, positions and account have agreed since the stream is live, no difference
-    /// has been confirmed since, and the bills have been read once.
+    /// has been confirmed since, the bills have been read, and nothing of it is too old.
     pub fn reconciled(&self) -> bool {
         self.live && self.tracks.iter().all(|track| track.good)
     }
@@ -450,9 +478,10 @@ impl<'m> Reconcile<'m> {
 
     /// Nothing is due before this point.
     pub fn deadline(&self) -> MonoNanos {
-        let next = |(place, track): (usize, &Track)| match track.pass {
-            Some(pass) => pass.sent.after(patience(place)),
-            None => track.due,
+        let next = |(place, track): (usize, &Track)| {
+            let expires = track.read.after(self.age_ns_max(place) + 1);
+            let due = track.pass.map_or(track.due, |pass| pass.sent.after(patience(place)));
+            if track.good { due.min(expires) } else { due }
         };
         self.tracks.iter().enumerate().map(next).min().unwrap_or(MonoNanos::NEVER)
     }
@@ -463,6 +492,7 @@ impl<'m> Reconcile<'m> {
             digest.fold(track.due.0);
             digest.fold(track.pass.map_or(0, |pass| u64::from(pass.number)));
             digest.fold(u64::from(track.failed) << 1 | u64::from(track.good));
+            digest.fold(track.read.0);
         }
         for line in &*self.lines {
             digest.fold_signed(line.difference.0);
@@ -490,6 +520,9 @@ impl Reconcile<'_> {
     ) {
         let pass = self.tracks[place].pass.take();
         self.tracks[place].failed = 0;
+        if place != ACCOUNT || found.items > 0 {
+            self.tracks[place].read = pass.map_or(MonoNanos::ZERO, |pass| pass.sent);
+        }
         match place {
             OPEN_ORDERS => self.orders_listed(found, orders, now),
             POSITIONS => {
@@ -528,7 +561,8 @@ impl Reconcile<'_> {
         }
         bills.passes = bills.passes.saturating_add(1);
         bills.asked = asked;
-        self.tracks[BILLS].good = true;
+        let track = &mut self.tracks[BILLS];
+        (track.good, track.read) = (true, asked.unwrap_or(now));
         let next = asked.unwrap_or(now).after(BILLS_NS);
         self.hasten(BILLS, next.max(now));
     }
@@ -730,7 +764,8 @@ impl Line {
 }
 
 impl Track {
-    const IDLE: Self = Self { due: MonoNanos::NEVER, pass: None, good: false, failed: 0 };
+    const IDLE: Self =
+        Self { due: MonoNanos::NEVER, pass: None, good: false, read: MonoNanos::ZERO, failed: 0 };
 }
 
 /// `|theirs − ours| / max(|theirs|, |ours|)`, rounded up; zero when both are flat.

@@ -499,6 +499,49 @@ fn a_pass_that_fails_is_cut_short_or_never_ends_proves_nothing_and_is_asked_agai
     }
 }
 
+/// Has all questions answered but those about one topic, of which `seconds` after the newest good
+/// pass is reconciled, and a nanosecond later is not.
+fn expires(topic: Topic, seconds: u64) {
+    for (beyond, fresh) in [(-1, true), (0, true), (1, false)] {
+        let mut world = World::live();
+        let place = place_of(topic).expect("it has a track");
+        let last = world.reconcile.tracks[place].read.after(seconds * SECONDS);
+        let until = last.after(1).0.saturating_add_signed(beyond - 1);
+        while world.now.0 < until {
+            world.now = MonoNanos(until.min(world.now.0 + 50 * MILLIS));
+            while let Some(query) = world.poll() {
+                if query.topic == topic {
+                    world.evidence(&query, Phase::Failed, 0);
+                } else {
+                    world.answer(&query);
+                }
+            }
+            assert!(
+                world.reconcile.deadline() <= last.after(1) || !fresh,
+                "it is looked at in time"
+            );
+        }
+        assert_eq!(world.reconcile.reconciled(), fresh, "{topic} at {beyond:+}");
+        world.run(6);
+        assert!(world.reconcile.reconciled(), "{topic} is read again");
+        assert!(world.actions.contains(&Action::Agreed), "{topic} is read again");
+    }
+}
+
+/// The private stream lived, REST did not, and nothing was checked any more while quotes stood.
+#[test]
+fn orders_and_positions_read_30_s_ago_count_and_older_pause() {
+    expires(Topic::OpenOrders, 30);
+    expires(Topic::Positions, 30);
+}
+
+#[test]
+fn bills_fills_and_account_read_600_s_ago_count_and_older_pause() {
+    expires(Topic::Fills, 600);
+    expires(Topic::Account, 600);
+    expires(Topic::Bills, 600);
+}
+
 #[test]
 fn a_topic_that_keeps_failing_is_asked_ever_more_slowly() {
     let mut world = World::new();

@@ -39,6 +39,8 @@ const ORDERED: &[(&str, &str)] = &[
     ("order.receive_window_ms", "order.zombie_window_ms"),
     ("order.order_ack_timeout_s", "risk.private_silence_ms"),
     ("order.reconcile_light_s", "order.reconcile_full_s"),
+    ("order.reconcile_light_s", "risk.reconcile_light_age_max_s"),
+    ("order.reconcile_full_s", "risk.reconcile_full_age_max_s"),
 ];
 
 struct Check<'c> {
