@@ -1809,6 +1809,43 @@ fn a_balance_that_three_passes_over_the_bills_leave_unexplained_pauses_until_it_
     }
 }
 
+/// One execution without a fee switched the look at the balance off for the rest of the run.
+#[test]
+fn a_fee_that_is_missing_hides_no_more_than_itself() {
+    let mut bench = Bench::running();
+    bench.held = Lots(1);
+    let fill = Fill { lots: Lots(1), fee_known: false, source: Source::Query, ..by_hand(&bench) };
+    bench.fills = vec![fill];
+    bench.step(Event::Fill(fill));
+    assert_eq!(bench.engine.ledger().fees_missing(), 1);
+    bench.quiet_seconds(60);
+    assert_eq!(bench.engine.state(), GuardState::Running, "{:?}", bench.engine.account());
+    bench.equity = Quote::usdt(9_950);
+    bench.quiet_seconds(120);
+    assert!(bench.engine.account().balance_unexplained);
+    assert_eq!(bench.engine.state(), GuardState::SoftPause);
+    bench.replay();
+}
+
+/// Rounding had left the balances apart by less than matters. A settlement on top of it paused
+/// before its bill was asked for: the passes were counted from when they had begun to differ.
+#[test]
+fn a_settlement_on_top_of_a_residue_does_not_pause_when_the_first_pass_has_its_bill() {
+    let mut bench = Bench::running();
+    bench.equity = Quote(Quote::usdt(10_000).0 + 50_000);
+    bench.quiet_seconds(120);
+    assert!(!bench.engine.account().balance_unexplained);
+    bench.equity -= Quote::usdt(5);
+    bench.bills = vec![moved(&bench, BillKind::Funding, -5, 5, 0)];
+    for _ in 0..300 {
+        bench.tenths(1, true);
+        assert!(!bench.engine.account().balance_unexplained);
+    }
+    assert_eq!(bench.engine.ledger().flow().funding, Quote::usdt(-5));
+    assert_eq!(bench.engine.state(), GuardState::Running);
+    bench.replay();
+}
+
 #[test]
 fn a_balance_that_stays_off_by_the_same_amount_has_bills_asked_for() {
     // Funding at an odd time was booked by the minute's look for bills, up to a minute late.

@@ -93,8 +93,10 @@ pub struct Engine<'m, G> {
     above: Quote,
     above_since: MonoNanos,
     bills_at: MonoNanos,
-    /// The number of passes over the bills when the balances began to differ; `None` while they
-    /// agree.
+    /// The balances differ by more than rounding.
+    balance_off: bool,
+    /// The number of passes over the bills when they began to differ by so much that it matters;
+    /// `None` while they do not.
     off_since_pass: Option<u32>,
     /// Since when this run knows that the last one may have left creates on their way; `None`
     /// once they can no longer appear and the venue's list has been read.
@@ -198,6 +200,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             above: Quote::ZERO,
             above_since: MonoNanos::ZERO,
             bills_at: MonoNanos::ZERO,
+            balance_off: false,
             off_since_pass: None,
             dirty_since: None,
             woken: None,
@@ -319,7 +322,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         digest.fold(self.above_since.0);
         digest.fold(self.bills_at.0);
         digest.fold(self.off_since_pass.map_or(u64::MAX, u64::from));
-        digest.fold(u64::from(self.account.balance_unexplained));
+        digest.fold(u64::from(self.account.balance_unexplained) << 1 | u64::from(self.balance_off));
         self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
         digest.value()
     }
@@ -458,7 +461,7 @@ impl<'m, G: Gate> Engine<'m, G> {
     fn evidence(&mut self, evidence: &Evidence, now: MonoNanos) {
         self.reconcile.on_evidence(evidence, &mut self.orders, &self.ledger, now);
         let bills_read = evidence.topic == Topic::Bills && evidence.phase == Phase::End;
-        if bills_read && self.off_since_pass.is_some() {
+        if bills_read && self.balance_off {
             // Whether they have explained it shows in the next statement of the balance.
             self.reconcile.want_account(now);
         }

@@ -13,7 +13,7 @@ use crate::event::{Bill, BillKind, Fill, RestoreDay, RestorePosition, RestoreWee
 use crate::ids::{Ids, Slot};
 use crate::instrument::{Instrument, InstrumentId};
 use crate::position::Position;
-use crate::units::{Lots, Price, Quote, UnixNanos};
+use crate::units::{Lots, Price, Quote, Rate, UnixNanos};
 use marks::Ahead;
 use recent::Recent;
 
@@ -30,6 +30,8 @@ pub struct Ledger<'m> {
     /// Instruments that hold something and have no usable mark.
     unmarked: u32,
     fees_missing: u32,
+    /// What the executions without a fee were worth.
+    fees_missing_of: Quote,
     today: Option<Today>,
     /// The day is that of an earlier run and may be over: nothing is measured from it.
     stale: bool,
@@ -142,6 +144,7 @@ impl<'m> Ledger<'m> {
             position_value: Quote::ZERO,
             unmarked: 0,
             fees_missing: 0,
+            fees_missing_of: Quote::ZERO,
             today: None,
             stale: false,
             carried_day: None,
@@ -274,15 +277,22 @@ impl<'m> Ledger<'m> {
             self.pay(fill.fee);
         } else {
             self.fees_missing += 1;
+            self.fees_missing_of += notional;
         }
         self.revalue(fill.instrument);
         Ok(Booking { realized, notional, position: position.lots })
     }
 
     /// Books the fee of an execution that was booked without one.
-    pub fn late_fee(&mut self, fee: Quote) {
+    pub fn late_fee(&mut self, fill: &Fill) {
         self.fees_missing = self.fees_missing.saturating_sub(1);
-        self.pay(fee);
+        let rules = self.lines.get(fill.instrument.index()).and_then(|line| line.rules);
+        let unit = rules.map_or(0, |rules| i128::from(rules.quote_per_tick_lot()));
+        let value = i128::from(fill.price.0) * i128::from(fill.lots.0);
+        let left = self.fees_missing_of - money(value, unit).unwrap_or(Quote::ZERO);
+        self.fees_missing_of =
+            if self.fees_missing == 0 { Quote::ZERO } else { left.max(Quote::ZERO) };
+        self.pay(fill.fee);
     }
 
     /// Books a bill once; false when it is booked already. `within`: its money is in the balance
@@ -519,6 +529,11 @@ impl<'m> Ledger<'m> {
         self.fees_missing
     }
 
+    /// What those fees may add up to, of either sign.
+    pub fn fees_missing_most(&self) -> Quote {
+        self.fees_missing_of.times_rounded_up(FEE_MOST)
+    }
+
     /// One instrument's position.
     pub fn position(&self, id: InstrumentId) -> Position {
         self.lines.get(id.index()).map_or(Position::FLAT, |line| line.position)
@@ -558,6 +573,7 @@ impl<'m> Ledger<'m> {
         }
         digest.fold(u64::from(self.creates()) << 1 | u64::from(self.stale));
         digest.fold(u64::from(self.fees_missing));
+        digest.fold_signed(self.fees_missing_of.0);
         self.bills.fold(digest);
     }
 
@@ -691,6 +707,10 @@ impl Today {
         }
     }
 }
+
+/// No fee that is not known is more than this part of what was traded: takers of the highest class
+/// pay six hundredths of a percent.
+const FEE_MOST: Rate = Rate::bps(10);
 
 /// Tick-lots as money; `None` beyond its range.
 fn money(tick_lots: i128, quote_per_tick_lot: i128) -> Option<Quote> {
@@ -1246,8 +1266,15 @@ mod tests {
             let bare = Fill { fee_known: false, ..fill(BTC, Side::Sell, 10, 1, 99) };
             ledger.fill(&bare).expect("booked");
             assert_eq!((ledger.balance(), ledger.fees_missing()), (Some(Quote(40)), 1));
-            ledger.late_fee(Quote(15));
-            assert_eq!((ledger.balance(), ledger.fees_missing()), (Some(Quote(25)), 0));
+            // Of ten tick-lots at a thousand each, in whole units.
+            assert_eq!(ledger.fees_missing_most(), Quote(10));
+            ledger.fill(&Fill { trade_id: 2, ..bare }).expect("booked");
+            assert_eq!(ledger.fees_missing_most(), Quote(20));
+            ledger.late_fee(&Fill { fee: Quote(15), ..bare });
+            assert_eq!((ledger.balance(), ledger.fees_missing()), (Some(Quote(25)), 1));
+            assert_eq!(ledger.fees_missing_most(), Quote(10));
+            ledger.late_fee(&Fill { fee: Quote(15), ..bare });
+            assert_eq!((ledger.fees_missing(), ledger.fees_missing_most()), (0, Quote::ZERO));
         });
     }
 

@@ -137,7 +137,7 @@ impl<G: Gate> Engine<'_, G> {
             },
             Admission::Duplicate => self.reconcile.on_fill(fill, false, utc),
             Admission::Fee => {
-                self.ledger.late_fee(fill.fee);
+                self.ledger.late_fee(fill);
                 self.reconcile.on_fill(fill, false, utc);
             }
             Admission::Contradiction => self.account.contradiction = true,
@@ -273,13 +273,12 @@ impl<G: Gate> Engine<'_, G> {
         let off = above.0.unsigned_abs();
         // Most rounds need not look at every contract's rules.
         let rounding = if off <= FEES_ROUNDED { FEES_ROUNDED } else { self.rounding() };
-        if off <= rounding {
+        self.balance_off = off > rounding;
+        if !self.balance_off {
             self.off_since_pass = None;
             self.account.balance_unexplained = false;
             return;
         }
-        let passes = self.reconcile.bill_passes();
-        let since = *self.off_since_pass.get_or_insert(passes);
         if now.since(self.above_since) < ON_ITS_WAY_NS {
             return;
         }
@@ -287,21 +286,29 @@ impl<G: Gate> Engine<'_, G> {
             self.bills_at = now.after(BILLS_AGAIN_NS);
             self.reconcile.want_bills(now);
         }
-        // The first of them may have been asked before.
-        let searched = passes.wrapping_sub(since) > BILL_PASSES && self.ledger.fees_missing() == 0;
-        let matters = off > rounding + ours.0.unsigned_abs() / UNEXPLAINED_PART;
-        if searched {
-            self.account.balance_unexplained = matters;
+        if off <= rounding.saturating_add(ours.0.unsigned_abs() / UNEXPLAINED_PART) {
+            self.off_since_pass = None;
+            self.account.balance_unexplained = false;
+            return;
+        }
+        // Counted from when it matters: a residue of long ago must not leave what comes on top
+        // without its passes. The first of them may have been asked before.
+        let passes = self.reconcile.bill_passes();
+        let since = *self.off_since_pass.get_or_insert(passes);
+        if passes.wrapping_sub(since) > BILL_PASSES {
+            self.account.balance_unexplained = true;
         }
     }
 
-    /// Balances that differ by no more are equal, as far as they tell, in 1e-8 USDT.
+    /// Balances that differ by no more are equal, as far as they tell, in 1e-8 USDT: by rounding,
+    /// and by fees that are not known.
     fn rounding(&self) -> u64 {
         let rules = self.views[..self.instruments].iter().filter_map(|view| view.rules);
         let unit = |rules: Instrument| rules.quote_per_tick_lot().unsigned_abs();
+        let apart = FEES_ROUNDED.saturating_add(self.ledger.fees_missing_most().0.unsigned_abs());
         rules
             .map(unit)
-            .fold(FEES_ROUNDED, |sum, unit| sum.saturating_add(unit.saturating_mul(COST_ROUNDED)))
+            .fold(apart, |sum, unit| sum.saturating_add(unit.saturating_mul(COST_ROUNDED)))
     }
 
     pub(super) fn settings(&mut self, settings: &Settings, now: MonoNanos) {

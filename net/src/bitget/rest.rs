@@ -35,15 +35,18 @@ pub use page::{PAGES_MAX, Page, Pager, PagingError, Turn};
 pub struct Answers {
     instance: Instance,
     rebates: bool,
+    /// The makers' rates that were told last, by instrument.
+    makers: Vec<Option<Rate>>,
     scratch: Scratch,
 }
 
 impl Answers {
     /// A reader for the engine called `instance`. On an account with `rebates` the fee of a maker's
-    /// fill is left unknown, because the sign of fees differs between the venue's documentation and
-    /// its answers (disagreement 7); on any other, either sign is a cost.
+    /// fill takes its sign from the maker's rate that was told last, and is left unknown before one
+    /// was, because the sign of fees differs between the venue's documentation and its answers
+    /// (disagreement 7); on any other, either sign is a cost.
     pub fn new(instance: Instance, rebates: bool) -> Self {
-        Self { instance, rebates, scratch: Scratch::new() }
+        Self { instance, rebates, makers: Vec::new(), scratch: Scratch::new() }
     }
 
     /// The venue's time.
@@ -85,7 +88,7 @@ impl Answers {
         })
     }
 
-    /// The account's rates on one instrument.
+    /// The account's rates on one instrument, which from then on give makers' fees their sign.
     ///
     /// # Errors
     /// See [`RestError`].
@@ -95,7 +98,7 @@ impl Answers {
         body: &[u8],
         instrument: InstrumentId,
     ) -> Result<FeeRate, RestError> {
-        self.read(status, body, |answer| {
+        let rates = self.read(status, body, |answer| {
             let [maker, taker] = answer.data()?.fields(["makerFeeRate", "takerFeeRate"])?;
             Ok(FeeRate {
                 instrument,
@@ -103,7 +106,11 @@ impl Answers {
                 taker: Rate(needed(taker)?.e8_truncated()?),
                 source: FeeSource::Venue,
             })
-        })
+        })?;
+        let known = self.makers.len().max(instrument.index() + 1);
+        self.makers.resize(known, None);
+        self.makers[instrument.index()] = Some(rates.maker);
+        Ok(rates)
     }
 
     /// How the account holds positions, its number, and the highest leverage set on an instrument
@@ -522,8 +529,13 @@ impl Answers {
         each: impl Fn(&Rows<'_>, Item<'_>) -> Result<Option<T>, DecodeError>,
     ) -> Result<Page<T>, RestError> {
         let instance = self.instance;
-        let fees = if self.rebates { FeeSign::EitherUnlessMaker } else { FeeSign::Either };
-        self.read(status, body, |answer| {
+        // Lent out of the reader while it reads.
+        let makers = core::mem::take(&mut self.makers);
+        let fees = match self.rebates {
+            true => FeeSign::EitherUnlessMaker(&makers),
+            false => FeeSign::Either,
+        };
+        let page = self.read(status, body, |answer| {
             let rows = Rows { directory, instance: &instance, fees };
             let list = answer.list()?;
             let mut page = Page { items: Vec::new(), rows: list.len(), cursor: answer.cursor()? };
@@ -531,7 +543,9 @@ impl Answers {
                 page.items.extend(each(&rows, item)?);
             }
             Ok(page)
-        })
+        });
+        self.makers = makers;
+        page
     }
 
     /// Opens the envelope and hands what it holds to `each` if the venue reports success.

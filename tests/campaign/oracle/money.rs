@@ -107,14 +107,15 @@ impl Oracles<'_> {
         }
     }
 
-    /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions,
-    /// where no fee is unknown, every bill has been looked for and no execution is on its way.
+    /// I-09, the rest: the ledger's balance is the venue's wallet, but for the same fractions and
+    /// for what fees that are unknown may add up to, where every bill has been looked for and no
+    /// execution is on its way.
     pub(super) fn wallet(&mut self, world: &World) {
         let Some(engine) = world.engine() else { return };
         let ledger = engine.ledger();
         let venue = world.exchange().venue();
         let account = venue.account(world.account());
-        let (Some(ours), 0) = (ledger.balance(), ledger.fees_missing()) else { return };
+        let Some(ours) = ledger.balance() else { return };
         let newest = account.bills().iter().rfind(|bill| bill.kind.is_funding());
         if newest.is_some_and(|bill| venue.now().0 - bill.at.0 < BILLS_NS) {
             return;
@@ -123,7 +124,8 @@ impl Oracles<'_> {
             return;
         }
         let theirs = account.balance();
-        if i128::from((ours - theirs).0).abs() > rounded(world) {
+        let unknown = i128::from(ledger.fees_missing_most().0);
+        if i128::from((ours - theirs).0).abs() > rounded(world) + unknown {
             let (flow, totals) = (ledger.flow(), account.totals());
             let what =
                 format!("{} where the wallet has {}: {flow:?}, {totals:?}", ours.0, theirs.0);

@@ -18,19 +18,20 @@ use crate::bitget::topics::Directory;
 pub(crate) struct Rows<'r> {
     pub(crate) directory: &'r Directory,
     pub(crate) instance: &'r Instance,
-    pub(crate) fees: FeeSign,
+    pub(crate) fees: FeeSign<'r>,
 }
 
 /// What the sign of a fee means (disagreements 7 and 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FeeSign {
+pub(crate) enum FeeSign<'r> {
     /// Positive is paid: the sockets.
     Paid,
     /// Either sign is paid: REST, whose sign differs between documentation and recordings, on an
     /// account without rebates.
     Either,
-    /// As [`FeeSign::Either`] on an account with rebates: the fee of a maker's fill means nothing.
-    EitherUnlessMaker,
+    /// As [`FeeSign::Either`] on an account with rebates: the fee of a maker's fill has the sign of
+    /// the maker's rate of its instrument (decision 34), and means nothing while that is unknown.
+    EitherUnlessMaker(&'r [Option<Rate>]),
 }
 
 impl Rows<'_> {
@@ -127,7 +128,7 @@ impl Rows<'_> {
         };
         let maker = role(needed(scope)?.text()?)?;
         let fee = match fees {
-            Some(fees) => self.fee(fees, maker)?,
+            Some(fees) => self.fee(fees, maker.then_some(instrument))?,
             None => None,
         };
         let at = at.or(created).or(updated);
@@ -214,8 +215,13 @@ impl Rows<'_> {
         Ok(self.instance.read(text))
     }
 
-    /// What a fill cost in USDT; `None` when that cannot be said.
-    fn fee(&self, list: Item<'_>, maker: bool) -> Result<Option<Quote>, DecodeError> {
+    /// What a fill cost in USDT, `made` by a maker where it is of one; `None` when that cannot be
+    /// said.
+    fn fee(
+        &self,
+        list: Item<'_>,
+        made: Option<InstrumentId>,
+    ) -> Result<Option<Quote>, DecodeError> {
         let Ok(list) = list.list() else {
             return Ok(None);
         };
@@ -232,10 +238,16 @@ impl Rows<'_> {
             let sum = total.unwrap_or(0).checked_add(fee).ok_or(DecodeError::Range)?;
             total = Some(sum);
         }
-        let paid = match self.fees {
-            FeeSign::Paid => total,
-            FeeSign::EitherUnlessMaker if maker => None,
-            FeeSign::Either | FeeSign::EitherUnlessMaker => total.map(i64::saturating_abs),
+        let size = total.map(i64::saturating_abs);
+        let paid = match (self.fees, made) {
+            (FeeSign::Paid, _) => total,
+            (FeeSign::EitherUnlessMaker(rates), Some(instrument)) => {
+                let rate = rates.get(instrument.index()).copied().flatten();
+                let sign = rate.map_or(0, |rate| rate.0.signum());
+                // A rate of nothing gives a fee of anything no sign.
+                size.filter(|&size| size == 0 || sign != 0).map(|size| size * sign)
+            }
+            (FeeSign::Either | FeeSign::EitherUnlessMaker(_), _) => size,
         };
         Ok(paid.map(Quote))
     }

@@ -191,6 +191,17 @@ fn a_paid_fee_is_a_cost_whichever_sign_it_has() {
         let mut rebated = Answers::new(instance(), true);
         let page = rebated.fills(200, maker.as_bytes(), &directory()).unwrap();
         assert!(!page.items[0].fee_known, "it may be a rebate");
+        // The rate tells, whichever sign the answer has.
+        let rate = golden!("v3-account-fee-rate__bitgetnet__1");
+        for (maker_rate, fee, known) in
+            [("0.0002", 64_170_060, true), ("-0.00005", -64_170_060, true), ("0", 0, false)]
+        {
+            let rate = rate.replacen("0.0008", maker_rate, 1);
+            let told = rebated.fee_rate(200, rate.as_bytes(), BTC).unwrap();
+            assert_eq!(told.maker.0.signum(), i64::signum(fee), "{maker_rate}");
+            let page = rebated.fills(200, maker.as_bytes(), &directory()).unwrap();
+            assert_eq!((page.items[0].fee, page.items[0].fee_known), (Quote(fee), known));
+        }
     }
 }
 
