@@ -188,6 +188,8 @@ fn a_kill_without_an_engine_cancels_flattens_and_latches() {
     assert!((left..=resting).contains(&listed), "{listed} of {resting}, {left} left");
     assert!(left + fills() >= resting + filled, "what has gone has been filled");
 
+    // What nobody asked to cancel rests, and nobody is there to tend it: that is no success.
+    ended(path, &["kill", "--instrument", "ETHUSDT"]).refused(6, &["only ETHUSDT was canceled"]);
     let killed = ended(path, &["kill", "--flatten"]);
     killed.done();
     assert_eq!(venue.open_orders(), 0);

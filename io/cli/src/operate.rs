@@ -237,7 +237,14 @@ fn without_engine(at: &RunRef, request: &Request, state_dir: Option<PathBuf>) ->
     match (acted, latched) {
         (Err(error), _) => fail((Exit::OpenOrders, error.to_string())),
         (Ok(report), None) => exit_of(&report.body),
-        (Ok(report), Some(Ok(incident))) => conclude(&setup, &report, incident),
+        (Ok(report), Some(Ok(incident))) => match (conclude(&setup, &report, incident), instrument)
+        {
+            (Exit::Done, Some(name)) => {
+                let what = format!("only {name} was canceled, and no engine tends the others");
+                fail((Exit::OpenOrders, format!("{what}: `keel kill` cancels all")))
+            }
+            (exit, _) => exit,
+        },
         (Ok(_), Some(Err(error))) => {
             fail((Exit::State, format!("the latch was not written: {error}")))
         }
