@@ -763,6 +763,28 @@ fn what_an_earlier_run_may_have_sent_over_rest_is_outwaited_as_long_as_it_may_co
     }
 }
 
+/// One answer that was a day ahead began that day for good, before the clock's limit stopped.
+#[test]
+fn a_clock_that_is_a_day_apart_begins_no_day_and_reads_no_bills() {
+    let mut bench = Bench::running();
+    let open = bench.engine.ledger().day_open();
+    bench.said.clear();
+    let day = UnixNanos::DAY;
+    let utc = UnixNanos(bench.utc().0 + day);
+    let ahead = ClockSync { utc, offset_ns: -day, uncertainty_ns: MILLIS };
+    bench.step(Event::ClockSync(ahead));
+    bench.quiet_seconds(90);
+    assert_eq!(bench.engine.state(), GuardState::HardStop);
+    assert_eq!(bench.engine.ledger().day_open(), open);
+    let days = bench.said.iter().filter_map(|view| match view {
+        CommandView::Day(kept) => Some(kept.day),
+        _ => None,
+    });
+    assert!(days.into_iter().all(|kept| kept == utc.day() - 1));
+    assert_eq!(bench.asked(Topic::Bills), 0);
+    bench.replay();
+}
+
 /// Its amount is booked, so that the balance stays the venue's; whether it is a profit is not
 /// guessed.
 #[test]

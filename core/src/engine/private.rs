@@ -490,7 +490,7 @@ impl<G: Gate> Engine<'_, G> {
 
     /// Turns what reconciliation wants into commands.
     pub(super) fn poll_reconcile(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
-        let utc = self.utc_or_zero(now);
+        let utc = self.trusted_utc(now).unwrap_or(UnixNanos(0));
         while Self::has_room(out) {
             match self.reconcile.poll(utc, now) {
                 Some(Action::Ask(query)) => out.plain(Plain::Query(query)),

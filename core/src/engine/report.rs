@@ -283,7 +283,7 @@ impl<G: Gate> Engine<'_, G> {
 
     /// Begins a new UTC day once, and records the durable day.
     pub(super) fn turn_day(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
-        let Some(utc) = self.utc(now) else { return };
+        let Some(utc) = self.trusted_utc(now) else { return };
         if let Some(day) = self.ledger.roll(utc) {
             self.account.taker_fills = 0;
             if self.params.commits(Defect::HardStopEndsWithDay) {

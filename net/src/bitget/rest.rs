@@ -91,7 +91,7 @@ impl Answers {
     /// The account's rates on one instrument, which from then on give makers' fees their sign.
     ///
     /// # Errors
-    /// See [`RestError`].
+    /// See [`RestError`]; a rate beyond 1 % either way is none.
     pub fn fee_rate(
         &mut self,
         status: u16,
@@ -100,12 +100,12 @@ impl Answers {
     ) -> Result<FeeRate, RestError> {
         let rates = self.read(status, body, |answer| {
             let [maker, taker] = answer.data()?.fields(["makerFeeRate", "takerFeeRate"])?;
-            Ok(FeeRate {
-                instrument,
-                maker: Rate(needed(maker)?.e8_truncated()?),
-                taker: Rate(needed(taker)?.e8_truncated()?),
-                source: FeeSource::Venue,
-            })
+            let rate = |item| match Rate(needed(item)?.e8_truncated()?) {
+                rate if rate.0.unsigned_abs() <= FEE_RATE_MAX.0.unsigned_abs() => Ok(rate),
+                _ => Err(DecodeError::Range),
+            };
+            let (maker, taker) = (rate(maker)?, rate(taker)?);
+            Ok(FeeRate { instrument, maker, taker, source: FeeSource::Venue })
         })?;
         let known = self.makers.len().max(instrument.index() + 1);
         self.makers.resize(known, None);
@@ -623,7 +623,7 @@ impl<'t> Answer<'t> {
 
     /// When the venue answered.
     fn time(&self) -> Result<UnixNanos, DecodeError> {
-        self.time.and_then(Item::filled).map_or(Ok(UnixNanos(0)), Item::millis)
+        needed(self.time)?.millis()
     }
 }
 
@@ -859,9 +859,10 @@ fn bill(row: Item<'_>, directory: &Directory) -> Result<Option<Bill>, DecodeErro
     }
     let amount = needed(amount)?.e8_truncated()?;
     let funding = has(b"SETTLE_FEE");
+    let plain = kind.strip_prefix(b"FIXED_").unwrap_or(&kind);
     // The type gives the direction; a recorded amount may lack its sign.
     let amount = match () {
-        () if kind.ends_with(b"_OUT") => -amount.saturating_abs(),
+        () if kind.ends_with(b"_OUT") || COSTS.contains(&plain) => -amount.saturating_abs(),
         () if kind.ends_with(b"_IN") => amount.saturating_abs(),
         () => amount,
     };
@@ -869,13 +870,12 @@ fn bill(row: Item<'_>, directory: &Directory) -> Result<Option<Bill>, DecodeErro
         Some(symbol) => directory.find(symbol.text()?).map(|(id, _)| id),
         None => None,
     };
-    let plain = kind.strip_prefix(b"FIXED_").unwrap_or(&kind);
     Ok(Some(Bill {
         instrument: instrument.unwrap_or(InstrumentId::ALL),
         kind: match () {
             () if funding => BillKind::Funding,
             () if COUNTED_APART.contains(&plain) => BillKind::Other,
-            () if has(b"TRANSFER") || has(b"DEPOSIT") || has(b"WITHDRAW") => BillKind::Transfer,
+            () if TRANSFERS.contains(&plain) => BillKind::Transfer,
             () => BillKind::Unknown,
         },
         amount: Quote(amount),
@@ -928,6 +928,21 @@ const COUNTED_APART: [&[u8]; 18] = [
     b"LIQ_FEE",
     b"LIQ_REPAYMENT",
 ];
+/// Money that a person or the venue moves in or out. A part of a word is not enough: a cost that has
+/// one in its name would move the marks that losses are measured from.
+const TRANSFERS: [&[u8]; 6] = [
+    b"TRANSFER_IN",
+    b"TRANSFER_OUT",
+    b"RESERVE_TRANSFER_IN",
+    b"RESERVE_TRANSFER_OUT",
+    b"DEPOSIT",
+    b"WITHDRAW",
+];
+/// Costs whose word gives no direction.
+const COSTS: [&[u8]; 5] =
+    [b"LIQ_FEE", b"LIQ_REPAYMENT", b"INTEREST_REPAYMENT", b"REPAYMENT", b"WITHDRAW"];
+/// A fee of more than this is no fee.
+const FEE_RATE_MAX: Rate = Rate::bps(100);
 /// Longest cursor that is sent back.
 const CURSOR_BYTES_MAX: usize = 64;
 /// Characters of the venue's message that are kept.

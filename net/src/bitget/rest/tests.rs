@@ -71,6 +71,13 @@ fn rates_settings_and_rights_are_read() {
     let rates = answers().fee_rate(200, body, BTC).unwrap();
     assert_eq!((rates.maker, rates.taker), (Rate::bps(8), Rate::bps(8)));
     assert_eq!(rates.source, FeeSource::Venue);
+    for (text, fits) in [("0.01", true), ("-0.01", true), ("0.0100001", false), ("-0.1", false)] {
+        let body = format!(
+            r#"{{"code":"00000","data":{{"makerFeeRate":"{text}","takerFeeRate":"0.0006"}}}}"#
+        );
+        let told = answers().fee_rate(200, body.as_bytes(), BTC);
+        assert_eq!(told.is_ok(), fits, "{text}: {told:?}");
+    }
     for body in [
         golden!("v3-account-settings__bitgetdocs__1"),
         golden!("v3-account-settings__bitgetnet__1"),
@@ -340,6 +347,9 @@ fn no_record_of_an_execution_is_a_bill_whatever_its_word() {
         let page = answers().bills(200, body.as_bytes(), &directory()).unwrap();
         page.items.first().map(|bill| bill.kind)
     };
+    let paid = traded.replace("ORDER_DEALT_IN", "LIQ_FEE").replace("\"BTC\"", "\"USDT\"");
+    let page = answers().bills(200, paid.as_bytes(), &directory()).unwrap();
+    assert!(page.items[0].amount < Quote::ZERO, "a cost whose amount was told without a sign");
     // The documentation's enumerations of records and of tax records.
     for word in [
         "ORDER_DEALT_IN",
@@ -388,6 +398,9 @@ fn no_record_of_an_execution_is_a_bill_whatever_its_word() {
         ("INTEREST_REPAYMENT", BillKind::Other),
         ("LIQ_TRANSFER_OUT", BillKind::Other),
         ("LIQ_FEE", BillKind::Other),
+        ("FIXED_TRANSFER_OUT", BillKind::Transfer),
+        ("WITHDRAW_FEE_OUT", BillKind::Unknown),
+        ("ADL_TRANSFER_OUT", BillKind::Unknown),
         ("A_WORD_OF_NEXT_YEAR", BillKind::Unknown),
         ("BONUS", BillKind::Unknown),
         ("", BillKind::Unknown),
