@@ -928,8 +928,8 @@ const COUNTED_APART: [&[u8]; 18] = [
     b"LIQ_FEE",
     b"LIQ_REPAYMENT",
 ];
-/// Money that a person or the venue moves in or out. A part of a word is not enough: a cost that has
-/// one in its name would move the marks that losses are measured from.
+/// Money that a person or the venue moves in or out. A part of a word is not enough: a cost that
+/// has one in its name would move the marks that losses are measured from.
 const TRANSFERS: [&[u8]; 6] = [
     b"TRANSFER_IN",
     b"TRANSFER_OUT",
