@@ -4,17 +4,21 @@ use keel_core::command::{CommandView, NoticeKind};
 use keel_core::glft::{MODEL_GLFT, Quoting};
 use keel_core::param::at;
 use keel_core::units::SECONDS;
-use keel_io::world::{FaultKind, Note};
+use keel_io::world::{FaultKind, Note, Standing};
 use keel_tests::campaign::{Campaign, Life, Violation, live, live_watched, shrink};
 
 /// Lives of the campaign below.
 const LIVES: u64 = 64;
+/// Kinds of faults that meet an order of which a part is executed, in these lives.
+const KINDS_OVER_PARTS: usize = 35;
 
 #[test]
 fn the_invariants_hold_over_64_lives_with_faults() {
     let sum = Campaign { threads: 2, twice: false }.sum(0..LIVES);
     println!("{}", sum.report());
     assert!(sum.failed.is_empty(), "{} lives failed", sum.failed.len());
+    let over_parts = sum.coverage.kinds_met(Standing::Partly);
+    assert!(over_parts >= KINDS_OVER_PARTS, "{over_parts} kinds met an order partly filled");
 }
 
 #[test]

@@ -10,13 +10,13 @@
 mod chance;
 mod fault;
 mod frames;
+mod others;
 mod process;
 mod tamper;
 mod trail;
 mod wire;
 
 use keel_core::command::Booked;
-use keel_core::decimal::{Decimal, Grid};
 use keel_core::event::{Directive, Operator};
 use keel_core::instrument::{InstrumentId, Symbol};
 use keel_core::param::{Params, Profile};
@@ -25,7 +25,6 @@ use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_sim::account::{AccountId, Fees};
 use keel_sim::bitget::{Exchange, ExchangeConfig};
-use keel_sim::order::{OrderKind, OrderRef, PlaceRequest, PosSide, StpMode, TimeInForce};
 use keel_sim::paper::Terms;
 
 pub use chance::Chance;
@@ -545,6 +544,7 @@ impl World<'_> {
             }
             FaultKind::ForeignOrder => self.place_by_hand(&mut chance),
             FaultKind::UnaskedCancel => self.cancel_unasked(),
+            FaultKind::PartFill => self.fill_partly(&mut chance),
             FaultKind::DropBook
             | FaultKind::DuplicateBook
             | FaultKind::ReplayBook
@@ -581,49 +581,6 @@ impl World<'_> {
         let alive = self.process.is_some();
         self.end_process(synced);
         alive
-    }
-
-    /// A person rests a small order on the account, away from the touch.
-    fn place_by_hand(&mut self, chance: &mut Chance) -> bool {
-        let utc = self.net.utc(self.now);
-        let side = if chance.one_in(2) { Side::Buy } else { Side::Sell };
-        let symbol = chance.pick(&self.config.symbols);
-        let venue = self.net.exchange_mut().venue_mut();
-        let Some(id) = venue.find(symbol.as_str()) else { return false };
-        let contract = venue.instrument(id);
-        let Some(touch) = contract.book.depth(side).next() else { return false };
-        let away = touch.price.0 / 500 * if side == Side::Buy { -1 } else { 1 };
-        let grids = contract.rules.grids;
-        let (price, size) = (touch.price.0 + away, contract.rules.size_min.0 * 4);
-        let number = |steps: i64, grid: Grid| Decimal {
-            mantissa: steps.saturating_mul(grid.step),
-            scale: grid.scale,
-        };
-        let request = PlaceRequest {
-            instrument: id,
-            side,
-            pos_side: PosSide::Net,
-            kind: OrderKind::Limit,
-            price: Some(number(price, grids.price)),
-            size: number(size, grids.size),
-            time_in_force: TimeInForce::Gtc,
-            reduce_only: false,
-            stp: StpMode::None,
-            margin_mode: None,
-            client_id: None,
-        };
-        let placed = venue.place(self.account, &request, utc).is_ok();
-        self.net.exchange_mut().step(utc);
-        placed
-    }
-
-    fn cancel_unasked(&mut self) -> bool {
-        let utc = self.net.utc(self.now);
-        let venue = self.net.exchange_mut().venue_mut();
-        let Some(id) = venue.account(self.account).open_orders().next() else { return false };
-        let canceled = venue.cancel(self.account, &OrderRef::Id(id), utc).is_ok();
-        self.net.exchange_mut().step(utc);
-        canceled
     }
 }
 

@@ -33,6 +33,11 @@ impl Coverage {
         self.0.get(kind.name()).map_or(0, |row| row[standing as usize])
     }
 
+    /// How many kinds of faults met `standing`.
+    pub fn kinds_met(&self, standing: Standing) -> usize {
+        FaultKind::ALL.iter().filter(|&&kind| self.of(kind, standing) > 0).count()
+    }
+
     /// The table, for people: a line a kind, a column a state, and what was never met.
     pub fn table(&self) -> String {
         let mut text = format!("{:<16}", "");

@@ -8,7 +8,9 @@ use keel_core::param::{Profile, Row, TABLE, at};
 use keel_core::units::{E8, MILLIS, SECONDS};
 use keel_io::clock::ORIGIN;
 use keel_io::memory::Block;
-use keel_io::world::{Chance, Counts, FaultKind, FaultPlan, Noted, World, WorldConfig};
+use keel_io::world::{
+    Chance, Counts, FaultKind, FaultPlan, Noted, PlannedFault, World, WorldConfig,
+};
 
 use super::coverage::Coverage;
 use super::oracle::{Oracles, Violation};
@@ -153,6 +155,7 @@ impl Life {
         let every_ns = chance.between(500 * MILLIS, most_ns);
         world.faults =
             FaultPlan::drawn(&mut chance, FaultKind::ALL, every_ns, 8 * SECONDS, faults_ns);
+        fill_parts(&mut world, seed);
         if chance.one_in(32) {
             world.faults = FaultPlan::NONE;
         }
@@ -175,6 +178,27 @@ impl Life {
         life.world.faults = FaultPlan::NONE;
         life
     }
+}
+
+/// In half of the lives, by the seed, orders have a size that has parts, and a part of one is taken
+/// a moment before every other fault: what comes then meets an order that is partly executed.
+fn fill_parts(world: &mut WorldConfig, seed: u64) {
+    let mut chance = Chance::new(seed, 102);
+    if chance.one_in(2) {
+        return;
+    }
+    world.params.push((at::max_position_quote, 2_000 * E8));
+    set_all(&mut world.params, &["size_pct_min", "size_pct_max"], |_| E8 / 100);
+    let faults = &mut world.faults.faults;
+    for place in 0..faults.len() {
+        if chance.one_in(2) {
+            let before_ns = chance.between(5 * MILLIS, 300 * MILLIS);
+            let at_ns = faults[place].at_ns.saturating_sub(before_ns);
+            let kind = FaultKind::PartFill;
+            faults.push(PlannedFault { at_ns, kind, seed: chance.draw() });
+        }
+    }
+    faults.sort_by_key(|fault| fault.at_ns);
 }
 
 /// Lets the profile `wide`, with its levels and sizes, quote where it is filled within minutes: as

@@ -53,8 +53,8 @@ pub(super) struct Oracles<'w> {
     instance: Instance,
     epoch: u32,
     violations: Vec<Violation>,
-    /// Client ids that the gate let through, by text, and when.
-    minted: BTreeMap<String, MonoNanos>,
+    /// Client ids that the gate let through, by text.
+    minted: BTreeMap<String, Minted>,
     /// Client ids on the wire.
     sent: BTreeSet<String>,
     /// Orders that the engine of this process believes may be live.
@@ -97,6 +97,8 @@ pub(super) struct Oracles<'w> {
     is_calm_life: bool,
     /// An order has been entered over REST.
     over_rest: bool,
+    /// What was last asked over REST on the way of orders is an order.
+    asks_order: bool,
     healed: MonoNanos,
     quoted: MonoNanos,
     silence_ns: u64,
@@ -112,6 +114,15 @@ pub(super) struct Oracles<'w> {
     /// Books frames that reached the product whole, by symbol.
     frames: BTreeMap<String, u64>,
     trace: bool,
+}
+
+/// An order that the gate let through.
+#[derive(Clone, Copy, Debug)]
+struct Minted {
+    /// When.
+    at: MonoNanos,
+    /// The level of its side that it stands on.
+    level: u8,
 }
 
 /// What shows that an account's orders or executions have changed: how many are open, the newest
@@ -167,6 +178,7 @@ impl<'w> Oracles<'w> {
             fills_seen: 0,
             is_calm_life: world.is_planned_calm(),
             over_rest: false,
+            asks_order: false,
             healed: MonoNanos::NEVER,
             quoted: MonoNanos::ZERO,
             silence_ns: world.params().book_silence_ms(),
@@ -205,6 +217,7 @@ impl<'w> Oracles<'w> {
         let resting = self.resting(world);
         self.exposure(&resting, world);
         self.crosses(&resting, world);
+        self.doubled(&resting, world);
         self.strangers(&resting, world);
         self.old_quotes(&resting, world);
         self.after_a_cut(&resting, world);
@@ -390,7 +403,8 @@ impl Oracles<'_> {
         match command {
             CommandView::Place(spec) => {
                 let name = self.name(spec.client);
-                if self.minted.insert(name.clone(), world.now()).is_some() {
+                let minted = Minted { at: world.now(), level: spec.intent.level };
+                if self.minted.insert(name.clone(), minted).is_some() {
                     self.fail("I-04", format!("{name} was given twice"), world);
                 }
                 self.tell(world, || format!("place {name}"));

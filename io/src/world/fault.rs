@@ -128,6 +128,8 @@ kinds! {
     ForeignOrder,
     /// The venue cancels an order of ours unasked.
     UnaskedCancel,
+    /// Another account takes a part of an order of ours.
+    PartFill,
 }
 
 impl FaultKind {

@@ -60,6 +60,18 @@ impl Oracles<'_> {
         }
     }
 
+    /// I-39: no two own orders rest on one level of a side.
+    pub(super) fn doubled(&mut self, resting: &[Resting], world: &World) {
+        let own = resting.iter().filter(|order| order.own).filter_map(|order| {
+            let minted = self.minted.get(&order.client)?;
+            let level = (order.instrument, order.side.index(), minted.level);
+            Some((level, order.client.as_str()))
+        });
+        if let Some((one, other)) = on_one_level(own) {
+            self.fail("I-39", format!("{one} and {other} rest on one level"), world);
+        }
+    }
+
     /// I-14: what others place on the account is gone soon, while the venue can be reached.
     pub(super) fn strangers(&mut self, resting: &[Resting], world: &World) {
         let now = world.now();
@@ -202,6 +214,19 @@ impl Oracles<'_> {
     }
 }
 
+/// Two orders that stand on one level.
+fn on_one_level<'o, L: Ord>(
+    orders: impl Iterator<Item = (L, &'o str)>,
+) -> Option<(&'o str, &'o str)> {
+    let mut on = BTreeMap::new();
+    for (level, order) in orders {
+        if let Some(other) = on.insert(level, order) {
+            return Some((other, order));
+        }
+    }
+    None
+}
+
 /// The private push tells of a foreign order at once, the list of open orders within `T_rec`.
 const FOREIGN_NS_MAX: u64 = 8 * SECONDS;
 /// An answer to a cancel is waited for so long, with the round trip of what is done then.
@@ -210,3 +235,16 @@ const ACK_NS_MAX: u64 = SECONDS + RTT_NS + 100 * MILLIS;
 const CUT_NS_MAX: u64 = 2 * SECONDS;
 /// Beside the zombie window: `T_rec` 5 s, and 4 s for two sources to be asked.
 const BELIEF_NS_MAX: u64 = 9 * SECONDS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_orders_on_a_level_of_a_side_are_found() {
+        let apart = [((0, 0, 0), "a"), ((0, 0, 1), "b"), ((0, 1, 0), "c"), ((1, 0, 0), "d")];
+        assert_eq!(on_one_level(apart.into_iter()), None);
+        let doubled = apart.into_iter().chain([((0, 1, 0), "e")]);
+        assert_eq!(on_one_level(doubled), Some(("c", "e")));
+    }
+}

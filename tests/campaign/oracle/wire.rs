@@ -74,7 +74,11 @@ impl Oracles<'_> {
         if !is_call && text.starts_with('{') {
             self.request(route, text.as_bytes(), at, world);
         }
-        if text.starts_with("POST /api/v3/trade/place-") {
+        let enters = text.starts_with("POST /api/v3/trade/place-");
+        if route == Route::Order {
+            self.asks_order = enters;
+        }
+        if enters {
             self.entered(&text, at, world);
         }
     }
@@ -133,8 +137,8 @@ impl Oracles<'_> {
         let name = word("clientOid").to_owned();
         match self.minted.get(&name) {
             None => self.fail("I-16", format!("{name} is on the wire and passed no gate"), world),
-            Some(&minted) => {
-                let old_ns = at.since(minted);
+            Some(minted) => {
+                let old_ns = at.since(minted.at);
                 if old_ns > world.params().intent_ttl_ms() + AGENT_NS {
                     self.fail("I-15", format!("{name} was sent {old_ns} ns old"), world);
                 }
@@ -235,6 +239,11 @@ impl Oracles<'_> {
             if self.is_calm_life && Answered::read(text).is_too_many() {
                 self.fail("I-24", "the venue says 429".to_owned(), world);
             }
+            if route == Route::Order && std::mem::take(&mut self.asks_order) {
+                for row in refused(text) {
+                    self.fail("I-15", format!("the venue refused an order: {row}"), world);
+                }
+            }
             return;
         }
         if !text.starts_with(b"{\"event\":\"error\"") && !text.starts_with(b"{\"event\":\"trade\"")
@@ -275,6 +284,18 @@ impl Oracles<'_> {
             self.book_at.insert(symbol.to_owned(), at);
         }
     }
+}
+
+/// What an answer over REST refuses of orders for what they say: all of it, or rows of several.
+fn refused(text: &[u8]) -> Vec<Value> {
+    let body = text.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+    let Ok(answer) = serde_json::from_slice::<Value>(&text[body..]) else { return Vec::new() };
+    let rows = answer.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_refused = |row: &Value| {
+        let code = row.get("code").and_then(Value::as_str);
+        code.is_some_and(|code| !CODES_CALM.contains(&code))
+    };
+    std::iter::once(answer).chain(rows).filter(is_refused).collect()
 }
 
 /// What `lots` at `ticks` are worth, in 1e-8 USDT.
@@ -331,3 +352,20 @@ const UNIT: Grid = Grid { step: 1, scale: 0 };
 const AGENT_NS: u64 = MILLIS;
 /// Codes that say nothing about an order's numbers: success, rate, a duplicate client id.
 const CODES_CALM: [&str; 4] = ["0", "00000", "429", "25212"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_refused_over_rest_is_found_in_an_answer_and_in_a_row_of_one() {
+        let answer = |body: &str| refused(format!("HTTP/1.1 200 OK\r\n\r\n{body}").as_bytes());
+        let good = r#"{"orderId":"1","clientOid":"a"}"#;
+        let bad = r#"{"orderId":"","clientOid":"b","code":"25206","msg":"no"}"#;
+        assert_eq!(answer(&format!(r#"{{"code":"00000","data":{good}}}"#)).len(), 0);
+        assert_eq!(answer(r#"{"code":"429","data":null}"#).len(), 0);
+        assert_eq!(answer(r#"{"code":"25206","data":null}"#).len(), 1);
+        assert_eq!(answer(&format!(r#"{{"code":"00000","data":[{good},{bad}]}}"#)).len(), 1);
+        assert_eq!(answer("<html>").len(), 0);
+    }
+}
