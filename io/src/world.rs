@@ -562,7 +562,8 @@ impl World<'_> {
             | FaultKind::BadGatewayLost
             | FaultKind::NoAnswer
             | FaultKind::TooManyRequests
-            | FaultKind::CutAnswer => {
+            | FaultKind::CutAnswer
+            | FaultKind::FalsePosition => {
                 self.net.tamper.arm(kind, chance);
                 false
             }

@@ -156,6 +156,9 @@ impl Life {
         world.faults =
             FaultPlan::drawn(&mut chance, FaultKind::ALL, every_ns, 8 * SECONDS, faults_ns);
         fill_parts(&mut world, seed);
+        if Chance::new(seed, 103).one_in(16) {
+            world.params.push((at::foreign_orders, FOREIGN_HALTS));
+        }
         if chance.one_in(32) {
             world.faults = FaultPlan::NONE;
         }
@@ -292,6 +295,8 @@ fn symbol(name: &str) -> Symbol {
     Symbol::parse(name.as_bytes()).expect("a name")
 }
 
+/// The policy that an order of somebody else's on the account stops for good.
+pub(super) const FOREIGN_HALTS: i64 = 1;
 /// After the last fault: the longest hold-down (a cancel episode's pause, 5 s here), the zombie
 /// window of 3 s, and 10 s; then some seconds of quoting.
 const TAIL_NS: u64 = 30 * SECONDS;

@@ -23,7 +23,7 @@ use keel_sim::instrument::InstrumentId;
 use keel_sim::order::{Order, OrderId};
 
 use super::coverage::Coverage;
-use super::life::Outcome;
+use super::life::{FOREIGN_HALTS, Outcome};
 use money::Money;
 use rates::Rates;
 use sync::Sync;
@@ -80,6 +80,8 @@ pub(super) struct Oracles<'w> {
     whole: BTreeSet<String>,
     /// When an order that is not ours was first seen at the venue.
     foreign: BTreeMap<String, MonoNanos>,
+    /// Somebody has placed an order on the account.
+    foreign_seen: bool,
     /// Routes on which a request stays without an answer, and nothing behind it is read.
     hangs: [bool; Route::ALL.len()],
     /// When the engine last canceled everything.
@@ -169,6 +171,7 @@ impl<'w> Oracles<'w> {
             torn: BTreeSet::new(),
             whole: BTreeSet::new(),
             foreign: BTreeMap::new(),
+            foreign_seen: false,
             hangs: [false; Route::ALL.len()],
             cancel_all_at: MonoNanos::ZERO,
             rests: BTreeMap::new(),
@@ -256,7 +259,10 @@ impl<'w> Oracles<'w> {
 
     /// The end of the ordered stop: nothing rests, and everything is booked.
     pub(super) fn stopped(&mut self, world: &mut World) {
-        let resting = self.resting(world);
+        let mut resting = self.resting(world);
+        if self.foreign_halts(world) {
+            resting.retain(|order| order.own);
+        }
         if !resting.is_empty() {
             let names: Vec<_> = resting.iter().map(|order| order.client.clone()).collect();
             self.fail("I-13", format!("after an ordered stop rest {names:?}"), world);
@@ -348,6 +354,7 @@ impl Oracles<'_> {
             }
             Note::Fault { kind, route, standings } => {
                 self.coverage.count(*kind, *standings);
+                self.foreign_seen |= *kind == FaultKind::ForeignOrder;
                 self.tell(world, || format!("fault {kind:?} {route:?}"));
                 self.disturbed(*route, *kind);
             }
@@ -423,6 +430,10 @@ impl Oracles<'_> {
                 let name = self.name(cancel.client);
                 self.tell(world, || format!("cancel {name} {}", cancel.cause));
             }
+            CommandView::Cancel(cancel) if !cancel.client.is_own() && self.foreign_halts(world) => {
+                let id = cancel.order_id;
+                self.fail("I-14", format!("{id}, which is not ours, is canceled"), world);
+            }
             CommandView::CancelAll(_) => {
                 self.cancel_all_at = world.now();
                 self.tell(world, || "cancel all".to_owned());
@@ -464,6 +475,11 @@ impl Oracles<'_> {
         let mut text = Vec::new();
         self.instance.write(client, &mut text);
         String::from_utf8(text).expect("ids are ASCII")
+    }
+
+    /// Orders of others on the account stop the product for good, and are left to their owners.
+    fn foreign_halts(&self, world: &World) -> bool {
+        world.params().foreign_orders() == FOREIGN_HALTS as u64
     }
 
     fn disturbed(&mut self, route: Option<Route>, kind: FaultKind) {

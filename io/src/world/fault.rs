@@ -104,7 +104,8 @@ kinds! {
     DropReply,
     /// An order is lost before the venue works it.
     DropOrder,
-    /// An order is worked late, within its receive window.
+    /// An order is worked late: on the socket within its receive window, over REST while its
+    /// signature holds.
     LateOrder,
     /// A cancel is lost before the venue works it.
     DropCancel,
@@ -130,6 +131,8 @@ kinds! {
     UnaskedCancel,
     /// Another account takes a part of an order of ours.
     PartFill,
+    /// One answer over REST tells of a position that is not: none, or one that is larger.
+    FalsePosition,
 }
 
 impl FaultKind {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use keel_core::units::{MILLIS, MonoNanos};
+use keel_core::units::{MILLIS, MonoNanos, SECONDS};
 
 use super::chance::Chance;
 use super::fault::{FaultKind, Route};
@@ -20,7 +20,11 @@ pub(super) struct Tamper {
     pushes: Earlier,
     /// The venue sends checksums.
     checksum: bool,
-    /// How late an order may come.
+    /// What was last asked over REST is which positions there are.
+    asks_positions: bool,
+    /// The last answer to that was false: two in a row would be no error of one read.
+    spoke_falsely: bool,
+    /// How late an order may come on the socket: its receive window ends then.
     late_ns_max: u64,
 }
 
@@ -98,6 +102,8 @@ impl Tamper {
             books: Earlier::default(),
             pushes: Earlier::default(),
             checksum,
+            asks_positions: false,
+            spoke_falsely: false,
             late_ns_max,
         }
     }
@@ -152,7 +158,12 @@ impl Tamper {
                     && way == Way::Up
                     && let Some(chance) = self.take(FaultKind::LateOrder)
                 {
-                    return self.hold(id, bytes, chance, now);
+                    return self.hold(id, bytes, chance, LATE_REST_NS, now);
+                }
+                if route == Route::Rest
+                    && let Some(other) = self.position(way, bytes)
+                {
+                    return Fate::Others(FaultKind::FalsePosition, vec![other]);
                 }
                 self.http(way, bytes)
             }
@@ -233,25 +244,30 @@ impl Tamper {
                 return Fate::Gone(FaultKind::DropOrder);
             }
             if let Some(chance) = self.take(FaultKind::LateOrder) {
-                return self.hold(id, bytes, chance, now);
+                return self.hold(id, bytes, chance, self.late_ns_max, now);
             }
         } else if find(text, CANCEL).is_some() {
             if self.take(FaultKind::DropCancel).is_some() {
                 return Fate::Gone(FaultKind::DropCancel);
             }
             if let Some(mut chance) = self.take(FaultKind::LateCancel) {
-                return Fate::Late(
-                    FaultKind::LateCancel,
-                    chance.between(20 * MILLIS, CANCEL_LATE_NS),
-                );
+                let most_ns = chance.pick(&CANCEL_LATE_NS);
+                return Fate::Late(FaultKind::LateCancel, chance.between(20 * MILLIS, most_ns));
             }
         }
         Fate::Pass
     }
 
-    /// An order goes on later, within its receive window.
-    fn hold(&mut self, id: WireId, bytes: &[u8], mut chance: Chance, now: MonoNanos) -> Fate {
-        let late_ns = chance.between(50 * MILLIS, self.late_ns_max);
+    /// An order goes on later, as long as the venue takes it.
+    fn hold(
+        &mut self,
+        id: WireId,
+        bytes: &[u8],
+        mut chance: Chance,
+        most_ns: u64,
+        now: MonoNanos,
+    ) -> Fate {
+        let late_ns = chance.between(50 * MILLIS, most_ns);
         self.held.push((now.after(late_ns), id, bytes.to_vec()));
         Fate::Gone(FaultKind::LateOrder)
     }
@@ -278,6 +294,23 @@ impl Tamper {
             return Fate::Broken(FaultKind::CutAnswer, bytes[..part].to_vec());
         }
         Fate::Pass
+    }
+
+    /// Another answer to the question which positions there are; `None` for any other, and where
+    /// there are none to speak falsely of.
+    fn position(&mut self, way: Way, bytes: &[u8]) -> Option<Other> {
+        if way == Way::Up {
+            self.asks_positions = bytes.starts_with(POSITIONS);
+            return None;
+        }
+        if !self.asks_positions || std::mem::take(&mut self.spoke_falsely) {
+            return None;
+        }
+        let larger = with_larger_position(bytes)?;
+        let mut chance = self.take(FaultKind::FalsePosition)?;
+        self.spoke_falsely = true;
+        let text = if chance.one_in(2) { with_no_position(bytes)? } else { larger };
+        Some((text.clone(), Some(text), false))
     }
 
     fn is_armed(&self, kind: FaultKind) -> bool {
@@ -316,14 +349,44 @@ fn level_digits(text: &[u8]) -> Vec<usize> {
     digits.collect()
 }
 
+/// The same answer with one digit more in the size of the first position.
+fn with_larger_position(answer: &[u8]) -> Option<Vec<u8>> {
+    let total = find(answer, TOTAL)? + TOTAL.len();
+    let mut body = answer[find(answer, END_OF_HEAD)? + END_OF_HEAD.len()..].to_vec();
+    let at = total.checked_sub(answer.len() - body.len())?;
+    body.insert(at, b'1');
+    Some(answered(&body))
+}
+
+/// The same answer with an empty list.
+fn with_no_position(answer: &[u8]) -> Option<Vec<u8>> {
+    let body = &answer[find(answer, END_OF_HEAD)? + END_OF_HEAD.len()..];
+    let mut body = body[..find(body, DATA)?].to_vec();
+    body.extend_from_slice(b"\"data\":{\"list\":null}}");
+    Some(answered(&body))
+}
+
+/// An answer over HTTP that says `body`.
+fn answered(body: &[u8]) -> Vec<u8> {
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    answer += std::str::from_utf8(body).expect("JSON of the venue's");
+    answer.into_bytes()
+}
+
+const POSITIONS: &[u8] = b"GET /api/v3/position/current-position";
+const TOTAL: &[u8] = b"\"total\":\"";
+const DATA: &[u8] = b"\"data\":";
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 /// How data begins, as against answers.
 const ACTION: &[u8] = b"{\"action\"";
 const PLACE: &[u8] = b"\"topic\":\"place-order\"";
 const CANCEL: &[u8] = b"\"cancel";
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
-/// An order rests at most so long beyond the answer to its cancel.
-const CANCEL_LATE_NS: u64 = 600 * MILLIS;
+/// An order rests at most so long beyond the answer to its cancel: one of these.
+const CANCEL_LATE_NS: [u64; 3] = [600 * MILLIS, 5 * SECONDS, 60 * SECONDS];
+/// An order over REST comes at most so late: its signature holds for 30 s.
+const LATE_REST_NS: u64 = 29 * SECONDS;
 /// Levels of a side that the venue's checksum is taken over.
 const CHECKSUM_LEVELS: usize = 25;
 /// Texts that are remembered.
@@ -362,5 +425,22 @@ mod tests {
         assert_eq!(digits.len(), 2 * 25 * 4, "three of a price and one of a size");
         let changed: String = digits.iter().map(|&at| char::from(text.as_bytes()[at])).collect();
         assert!(changed.starts_with("1007") && changed.ends_with("1247"), "{changed}");
+    }
+
+    #[test]
+    fn an_answer_tells_of_none_and_of_a_larger_position_and_keeps_its_length_true() {
+        let body = r#"{"code":"00000","data":{"list":[{"symbol":"A","total":"0.02"}]}}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        for (other, says) in [
+            (with_larger_position(answer.as_bytes()), r#""total":"10.02""#),
+            (with_no_position(answer.as_bytes()), r#""data":{"list":null}}"#),
+        ] {
+            let other = String::from_utf8(other.expect("an answer")).expect("a text");
+            let (head, body) = other.split_once("\r\n\r\n").expect("a head");
+            assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
+            assert!(body.contains(says), "{body}");
+        }
+        let flat = b"HTTP/1.1 200 OK\r\n\r\n{\"data\":{\"list\":null}}";
+        assert_eq!(with_larger_position(flat), None, "nothing to speak falsely of");
     }
 }

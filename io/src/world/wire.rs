@@ -167,7 +167,7 @@ impl Net {
             self.exchange_mut().step(utc);
         }
         for (id, bytes) in self.tamper.release(now) {
-            self.put(id, Way::Up, &bytes, None, now);
+            self.release(id, &bytes, now);
         }
         let mut due = std::mem::take(&mut self.due);
         due.extend(self.wires.0.iter().filter(|(_, wire)| wire.due() <= now).map(|(id, _)| *id));
@@ -177,6 +177,21 @@ impl Net {
         let is_over = |w: &Wire| w.left && w.conn.is_none() && w.connects.is_none();
         if self.wires.0.iter().map(|(_, wire)| wire).any(is_over) {
             self.wires.0.retain(|(_, wire)| !is_over(wire));
+        }
+    }
+
+    /// What was held back goes on. A request over REST that its client no longer waits for has left
+    /// it long ago: it is worked all the same, and nobody hears the answer.
+    fn release(&mut self, id: WireId, bytes: &[u8], now: MonoNanos) {
+        let is_open = self.wires.get(id).is_some_and(|wire| !wire.up.shut && wire.conn.is_some());
+        if is_open || !bytes.starts_with(b"POST ") {
+            return self.put(id, Way::Up, bytes, None, now);
+        }
+        let utc = self.utc(now);
+        self.hash(id, Way::Up, bytes, now);
+        if let Some(conn) = self.exchange_mut().open(ConnKind::Api, PEER, utc) {
+            self.exchange.receive(conn, bytes, utc);
+            self.exchange.close(conn);
         }
     }
 

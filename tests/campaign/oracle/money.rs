@@ -205,7 +205,10 @@ impl Oracles<'_> {
             let (lost, slack) = lost(day, world);
             lost > -slack
         });
-        if is_loss && true_loss {
+        let is_foreign = hard == Reasons::NONE.with(Reason::ForeignOrder);
+        // Maybe gone by now: the list that told of it was on its way.
+        let true_foreign = self.foreign_halts(world) && self.foreign_seen;
+        if (is_loss && true_loss) || (is_foreign && true_foreign) {
             self.money.latched = true;
             self.money.hard_stops += 1;
         } else {

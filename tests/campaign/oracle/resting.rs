@@ -72,7 +72,8 @@ impl Oracles<'_> {
         }
     }
 
-    /// I-14: what others place on the account is gone soon, while the venue can be reached.
+    /// I-14: what others place on the account is gone soon, or has stopped the product where that
+    /// is the policy, while the venue can be reached.
     pub(super) fn strangers(&mut self, resting: &[Resting], world: &World) {
         let now = world.now();
         let theirs: BTreeSet<&str> = resting
@@ -89,6 +90,10 @@ impl Oracles<'_> {
                 late.push(client.to_owned());
             }
         }
+        late.retain(|client| {
+            let is_own = self.instance.read(client.as_bytes()).is_own();
+            is_own || !self.foreign_halts(world) || self.guard != GuardState::HardStop
+        });
         for client in late {
             self.fail("I-14", format!("{client} rests still"), world);
         }
