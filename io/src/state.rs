@@ -547,9 +547,18 @@ pub fn holder(dir: &Path) -> Result<Option<u32>, StateError> {
     if refused("read", &path, fs.entry(&path))? == Entry::Nothing {
         return Ok(None);
     }
-    match lock_file(&*fs, &path)? {
-        Some(_) => Ok(None),
-        None => Ok(Some(refused("find the holder of", &path, os::lock_holder(&path))?)),
+    let mut tries = 0;
+    loop {
+        if lock_file(&*fs, &path)?.is_some() {
+            return Ok(None);
+        }
+        match os::lock_holder(&path) {
+            // It has let go since, as whoever only looks does at once.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < HOLDER_TRIES => {
+                tries += 1;
+            }
+            found => return Ok(Some(refused("find the holder of", &path, found)?)),
+        }
     }
 }
 
@@ -836,6 +845,8 @@ const IDENTITY: &str = "identity.json";
 const LATCH: &str = "latch.json";
 const LEDGER: &str = "ledger";
 const DAILY: &str = "daily_state.json";
+/// A lock that nobody holds by the system's table is tried again so often.
+const HOLDER_TRIES: u32 = 50;
 const CLEAN: &str = "clean";
 const OPERATORS: &str = "operators.log";
 const EPOCHS: [&str; 2] = ["epoch.a", "epoch.b"];
