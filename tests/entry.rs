@@ -227,6 +227,7 @@ fn true_days() {
     config.params.push((at::book_silence_ms, 10 * second));
     config.params.push((at::ticker_silence_ms, 20 * second));
     config.params.push((at::reconcile_light_s, 60 * second));
+    config.params.push((at::reconcile_light_age_max_s, 120 * second));
     // Without a word, a minute shows that the world is as it says.
     let seen = run(config, (days * 86_400).max(60) * SECONDS);
     println!("{days} days: {:?}, {} executions", seen.streams, seen.pushed.len());
