@@ -296,8 +296,6 @@ fn parameters() -> impl Iterator<Item = Event> {
         (at::reconcile_full_s, (3_600 * SECONDS) as i64),
         (at::reconcile_light_age_max_s, (3_600 * SECONDS) as i64),
         (at::reconcile_full_age_max_s, (86_400 * SECONDS) as i64),
-        (at::reconcile_light_age_max_s, (3_600 * SECONDS) as i64),
-        (at::reconcile_full_age_max_s, (86_400 * SECONDS) as i64),
     ];
     VALUES.iter().map(|&(key, value)| {
         let row = TABLE.iter().rfind(|row| row.at <= key).expect("a key of the table");
