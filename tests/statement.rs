@@ -39,6 +39,9 @@ fn traded(venue: &Venue, fills: u64) {
     });
 }
 
+/// Settlements of each contract.
+const FUNDINGS: usize = 20;
+
 #[test]
 fn a_day_is_compared_with_what_the_venue_tells_a_key_that_only_reads() {
     let venue = Venue::start(&["--plaintext"]);
@@ -47,7 +50,8 @@ fn a_day_is_compared_with_what_the_venue_tells_a_key_that_only_reads() {
     venue.configure(path, venue.authority(), "");
     let run = Working::quoting(path, &venue, "run");
     traded(&venue, 6);
-    for symbol in ["BTCUSDT", "ETHUSDT"] {
+    // Together more than rounding: a balance that is off is asked about at once.
+    for symbol in ["BTCUSDT", "ETHUSDT"].repeat(FUNDINGS) {
         venue.admin("POST", "/admin/settle-funding", &json!({ "symbol": symbol }));
     }
     // A run that ends before it has booked them is not asked about here.
