@@ -7,7 +7,7 @@ use keel_tests::crash::states::explore;
 fn every_state_that_a_crash_may_leave_is_recovered_from() {
     let report = explore(Sabotage::None, 4, STATES, 1);
     println!("{}", report.text());
-    assert!(report.total() >= STATES && report.states.len() == 7, "{}", report.text());
+    assert!(report.total() >= STATES && report.states.len() == 10, "{}", report.text());
     assert!(report.violations.is_empty(), "{}", report.text());
 }
 

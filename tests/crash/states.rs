@@ -57,7 +57,8 @@ impl Report {
 }
 
 /// Judges states of a story on a disk that keeps its promises, `each` at most after an operation,
-/// and then of stories in which one operation fails, until there are `most`.
+/// and then of stories in which one operation fails, or every one from there on, until there are
+/// `most`. Of a few states the recovery itself crashes, after each of its operations.
 pub fn explore(how: Sabotage, each: usize, most: u64, seed: u64) -> Report {
     let mut judge = Judge::new(seed, most);
     let story = Story::told(SimulatedDisk::default(), how);
@@ -71,15 +72,29 @@ pub fn explore(how: Sabotage, each: usize, most: u64, seed: u64) -> Report {
         }
         let at = number * STRIDE % operations;
         let failure = failures[number % failures.len()];
-        let disk = SimulatedDisk::default();
-        disk.fail_at(at, failure);
-        judge.story(&Story::told(disk, how), each, Some((at, failure)));
+        for stays in [false, true] {
+            let disk = SimulatedDisk::default();
+            if stays {
+                disk.fails_from(at, failure)
+            } else {
+                disk.fail_at(at, failure)
+            };
+            judge.story(&Story::told(disk, how), each, Some(Failed { at, failure, stays }));
+        }
     }
     judge.report
 }
 
 /// No factor of any number of operations but itself.
 const STRIDE: usize = 9_973;
+
+/// How a story's disk fails.
+#[derive(Clone, Copy)]
+struct Failed {
+    at: usize,
+    failure: Failure,
+    stays: bool,
+}
 
 struct Judge {
     report: Report,
@@ -173,7 +188,7 @@ impl Judge {
     }
 
     /// Goes through a story; with a failure only through what came after it.
-    fn story(&mut self, story: &Story, each: usize, failure: Option<(usize, Failure)>) {
+    fn story(&mut self, story: &Story, each: usize, failure: Option<Failed>) {
         let mut replay = Replay::new(&story.disk);
         let mut facts = Facts::default();
         let mut notes = story.notes.iter().peekable();
@@ -181,7 +196,7 @@ impl Judge {
             while let Some((at, note)) = notes.next_if(|(at, _)| *at <= replay.at()) {
                 facts.take(*note, *at);
             }
-            if failure.is_none_or(|(at, _)| replay.at() >= at) {
+            if failure.is_none_or(|failed| replay.at() >= failed.at) {
                 for image in replay.images(each, &mut self.chance) {
                     let kind = kind(failure, &facts);
                     *self.report.states.entry(kind).or_default() += 1;
@@ -199,6 +214,9 @@ impl Judge {
             return;
         }
         self.report.distinct += 1;
+        if self.chance.one_in(RECOVERIES) {
+            self.recovery(image, facts, at);
+        }
         match judged(image, facts, at) {
             Ok((recovered, kept)) => {
                 let key = hash(&(format!("{kept:?}{:?}", recovered.latch), facts.executed));
@@ -214,12 +232,54 @@ impl Judge {
     }
 }
 
+impl Judge {
+    /// Recovers from a state, crashes after each operation of that, and judges what is left.
+    fn recovery(&mut self, image: &Image, facts: &Facts, at: usize) {
+        let disk = SimulatedDisk::holding(image);
+        // Whether it can be opened at all is judged with the state itself.
+        let opened = recovers(&disk, "/runs/recovering");
+        let Ok(_) = opened else { return };
+        // A stop that was clean is none any more once somebody has begun.
+        let begun = Facts { marked: None, ..facts.clone() };
+        let mut replay = Replay::new(&disk);
+        while replay.step() {
+            for left in replay.images(IN_RECOVERY, &mut self.chance) {
+                *self.report.states.entry("in the recovery after a crash").or_default() += 1;
+                if !self.seen.insert(hash(&(&left, &begun))) {
+                    continue;
+                }
+                self.report.distinct += 1;
+                if let Err(what) = judged(&left, &begun, at) {
+                    self.report.violations.push((at, format!("and in its recovery: {what}")));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Opens the state and the files of a run as the product does at its start.
+fn recovers(disk: &SimulatedDisk, run_dir: &str) -> Result<Recovered, String> {
+    let opened =
+        StateDir::open_on(Arc::new(disk.clone()), Path::new(STATE), &life::identity(), UTC);
+    let (state, recovered) = opened.map_err(|error| format!("the state is refused: {error}"))?;
+    let anchor = Anchor { mono: MonoNanos(1), utc: UTC, uncertainty_ns: 0 };
+    Recorder::open(life::run(run_dir.into()), state, anchor)
+        .map_err(|error| format!("the files are refused: {error}"))?;
+    Ok(recovered)
+}
+
 /// What was going on.
-fn kind(failure: Option<(usize, Failure)>, facts: &Facts) -> &'static str {
-    match (failure.map(|(_, failure)| failure), facts.stop, facts.marking) {
-        (Some(Failure::NoSpace), ..) => "after the disk was full",
-        (Some(Failure::InputOutput), ..) => "after an error, the work lost",
-        (Some(Failure::LateError), ..) => "after an error, the work done",
+fn kind(failure: Option<Failed>, facts: &Facts) -> &'static str {
+    let failed = failure.map(|failed| (failed.failure, failed.stays));
+    match (failed, facts.stop, facts.marking) {
+        (Some((Failure::NoSpace, false)), ..) => "after the disk was full",
+        (Some((Failure::NoSpace, true)), ..) => "on a disk that stays full",
+        (Some((Failure::InputOutput, false)), ..) => "after an error, the work lost",
+        (Some((Failure::LateError, false)), ..) => "after an error, the work done",
+        (Some((Failure::InputOutput | Failure::LateError, true)), ..) => {
+            "on a disk that has failed"
+        }
         (None, _, true) => "in an orderly stop",
         (None, Promise::No, _) if facts.taken.is_empty() => "before the first execution",
         (None, Promise::No, _) => "at work",
@@ -231,9 +291,7 @@ fn kind(failure: Option<(usize, Failure)>, facts: &Facts) -> &'static str {
 fn judged(image: &Image, facts: &Facts, at: usize) -> Result<(Recovered, Kept), String> {
     let disk = SimulatedDisk::holding(image);
     let said = journaled(&disk)?;
-    let opened =
-        StateDir::open_on(Arc::new(disk.clone()), Path::new(STATE), &life::identity(), UTC);
-    let (state, recovered) = opened.map_err(|error| format!("the state is refused: {error}"))?;
+    let recovered = recovers(&disk, "/runs/judge")?;
     let kept = recovered.kept.clone();
     if recovered.epoch <= facts.epoch {
         return Err(format!("epoch {} comes after {}", recovered.epoch, facts.epoch));
@@ -255,9 +313,6 @@ fn judged(image: &Image, facts: &Facts, at: usize) -> Result<(Recovered, Kept), 
     }
     check_fills(&kept, facts, &said)?;
     check_day(&kept, facts)?;
-    let anchor = Anchor { mono: MonoNanos(1), utc: UTC, uncertainty_ns: 0 };
-    Recorder::open(life::run("/runs/judge".into()), state, anchor)
-        .map_err(|error| format!("the files are refused: {error}"))?;
     let ids: BTreeSet<u64> = kept.fills.iter().map(|(booked, _)| booked.trade_id).collect();
     if rows(&disk)? != ids {
         return Err(format!("rows {:?} for executions {ids:?}", rows(&disk)?));
@@ -412,3 +467,6 @@ const LAST_DAY: i64 = 20_785;
 /// A story has fewer runs.
 const RUNS_MAX: u32 = 9;
 const VIOLATIONS_MAX: usize = 50;
+/// The recovery from one state in so many crashes too, with so many states after an operation.
+const RECOVERIES: u64 = 2_000;
+const IN_RECOVERY: usize = 3;

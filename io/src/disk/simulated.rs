@@ -42,7 +42,28 @@ struct Inner {
     tree: Tree,
     log: Vec<Op>,
     began: Image,
-    fails_at: Option<(usize, Failure)>,
+    fails_at: Option<Fault>,
+    /// The last write found no room.
+    full: bool,
+}
+
+/// When operations fail, and how.
+#[derive(Clone, Copy)]
+struct Fault {
+    /// After so many operations.
+    at: usize,
+    failure: Failure,
+    /// Every one from there on fails, and not the first alone.
+    stays: bool,
+}
+
+/// What an operation needs of a disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Room for what is new.
+    Room,
+    /// None that it has not.
+    Nothing,
 }
 
 /// Names and contents as a running process sees them.
@@ -110,7 +131,13 @@ impl SimulatedDisk {
 
     /// The operation that comes after `operations` others fails so, once.
     pub fn fail_at(&self, operations: usize, failure: Failure) {
-        self.inner().fails_at = Some((operations, failure));
+        self.inner().fails_at = Some(Fault { at: operations, failure, stays: false });
+    }
+
+    /// From then on every operation fails so, for good; on a disk that stays full each that needs
+    /// room, and a write does nothing any more once the first has done its half.
+    pub fn fails_from(&self, operations: usize, failure: Failure) {
+        self.inner().fails_at = Some(Fault { at: operations, failure, stays: true });
     }
 
     /// What a running process sees, as if all of it were durable.
@@ -137,18 +164,26 @@ impl fmt::Debug for SimulatedDisk {
 }
 
 impl Inner {
-    /// The failure that the next operation is to have.
-    fn failure(&mut self) -> Option<Failure> {
-        let (at, failure) = self.fails_at?;
-        (self.log.len() >= at).then(|| {
+    /// The failure that the next operation is to have, which needs so much.
+    fn failure(&mut self, needs: Needs) -> Option<Failure> {
+        let Fault { at, failure, stays } = self.fails_at?;
+        let spared = stays && failure == Failure::NoSpace && needs == Needs::Nothing;
+        if self.log.len() < at || spared {
+            return None;
+        }
+        if !stays {
             self.fails_at = None;
-            failure
-        })
+        }
+        Some(failure)
     }
 
     /// Does a change of names, or fails; it is undone by nothing then, since it was not done.
     fn name(&mut self, op: NameOp) -> io::Result<()> {
-        let failure = self.failure();
+        let needs = match op {
+            NameOp::Put(..) | NameOp::Rename(..) => Needs::Room,
+            NameOp::Remove(_) => Needs::Nothing,
+        };
+        let failure = self.failure(needs);
         if matches!(failure, Some(Failure::NoSpace | Failure::InputOutput)) {
             return Err(error_of(failure));
         }
@@ -284,7 +319,7 @@ impl FileSystem for SimulatedDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        let failure = inner.failure();
+        let failure = inner.failure(Needs::Nothing);
         if matches!(failure, None | Some(Failure::LateError)) {
             inner.log.push(Op::SyncDir(dir.to_owned()));
         }
@@ -311,10 +346,13 @@ struct SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.inner();
-        let failure = inner.failure();
+        let failure = inner.failure(Needs::Room);
+        // What room there was has gone to the first that found too little.
+        let has_room = !std::mem::replace(&mut inner.full, failure == Some(Failure::NoSpace));
         let done = match failure {
             None | Some(Failure::LateError) => bytes,
-            Some(Failure::NoSpace) => &bytes[..bytes.len() / 2],
+            Some(Failure::NoSpace) if has_room => &bytes[..bytes.len() / 2],
+            Some(Failure::NoSpace) => &[],
             Some(Failure::InputOutput) => &[],
         };
         let at = self.at.unwrap_or(inner.tree.contents[self.file].len());
@@ -332,7 +370,8 @@ impl DiskFile for SimulatedFile {
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         let mut inner = self.disk.inner();
-        let failure = inner.failure();
+        let grows = bytes > inner.tree.contents[self.file].len() as u64;
+        let failure = inner.failure(if grows { Needs::Room } else { Needs::Nothing });
         if matches!(failure, None | Some(Failure::LateError)) {
             let length = usize::try_from(bytes).expect("a length in memory");
             inner.change(self.file, Change::Length(length));
@@ -342,7 +381,7 @@ impl DiskFile for SimulatedFile {
 
     fn sync(&mut self) -> io::Result<()> {
         let mut inner = self.disk.inner();
-        match inner.failure() {
+        match inner.failure(Needs::Nothing) {
             None => {
                 inner.log.push(Op::Sync(self.file));
                 Ok(())
@@ -656,5 +695,37 @@ mod tests {
         disk.fail_at(disk.operations(), Failure::NoSpace);
         assert_eq!(file.write(b"half").map_err(|e| e.kind()), Err(ErrorKind::StorageFull));
         assert_eq!(disk.read(Path::new(FILE)).expect("read"), b"lostkeptha");
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_takes_no_more_and_gives_up_what_is_removed() {
+        let disk = disk();
+        let mut file = disk.open(Path::new(FILE), Opening::Appending).expect("open");
+        disk.fails_from(disk.operations(), Failure::NoSpace);
+        for _ in 0..2 {
+            assert_eq!(file.write(b"half").map_err(|e| e.kind()), Err(ErrorKind::StorageFull));
+        }
+        assert_eq!(disk.read(Path::new(FILE)).expect("read"), b"ha");
+        assert!(disk.open(Path::new("/state/new"), Opening::New).is_err());
+        assert!(file.reserve(1_000).is_err());
+        file.set_len(1).expect("shorter");
+        file.sync().expect("what is there is made durable");
+        disk.remove(Path::new(FILE)).expect("removed");
+        assert_eq!(disk.list(Path::new("/state")).expect("listed"), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_disk_that_fails_for_good_does_nothing_more() {
+        let disk = disk();
+        let mut file = disk.open(Path::new(FILE), Opening::Appending).expect("open");
+        disk.fails_from(disk.operations(), Failure::InputOutput);
+        let tries: [&mut dyn FnMut() -> io::Result<()>; 3] =
+            [&mut || file.write(b"lost"), &mut || disk.remove(Path::new(FILE)), &mut || {
+                disk.sync_dir(Path::new("/state"))
+            }];
+        for once in tries {
+            assert!(once().is_err() && once().is_err());
+        }
+        assert_eq!(disk.read(Path::new(FILE)).expect("read"), b"");
     }
 }

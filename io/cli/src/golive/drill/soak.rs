@@ -91,19 +91,27 @@ mod tests {
     const FIRST: i64 = 29_900_880;
     const CONFIG: &str = "[risk]\nmax_base_pct = 0.1\n";
 
+    /// Spoils the tables in a soak's directory, or its record.
+    type Flaw = fn(&Path, &mut Record);
+
     fn policy() -> Policy {
         Policy::of(&Config::new(&Sources::default()).expect("good"))
     }
 
     /// A soak of so many minutes in `dir`, its report, and what the gate is bound to.
     fn soaked(dir: &Path, minutes: u64, speed: u32) -> Bound {
+        flawed(dir, minutes, speed, |_, _| ())
+    }
+
+    /// The same, with a flaw in its rows or its record before anybody judges and seals it.
+    fn flawed(dir: &Path, minutes: u64, speed: u32, flaw: Flaw) -> Bound {
         let soak = dir.join("soak/1");
         for below in ["state", "run1"] {
             fs::create_dir_all(soak.join(below)).expect("made");
         }
         fs::write(soak.join("run1/config.toml"), CONFIG).expect("written");
         tables(&soak, FIRST..FIRST + minutes as i64);
-        let record = Record {
+        let mut record = Record {
             minutes,
             first_minute: FIRST,
             speed,
@@ -117,6 +125,7 @@ mod tests {
                 ..Lived::default()
             },
         };
+        flaw(&soak, &mut record);
         record.save(&soak).expect("written");
         let verdict = record.judge(&soak, i64::MAX).expect("whole");
         let policy = policy_hash(CONFIG);
@@ -184,6 +193,56 @@ mod tests {
         fails(short, "48 hours in real time were lived");
         let fast = soaked(path, 2_880, 2);
         fails(fast, "48 hours in real time were lived");
+    }
+
+    /// Each row of a table, by its number from 0, as `change` makes it; `None` takes it away.
+    fn rewrite(path: &Path, change: impl Fn(i64, &str) -> Option<String>) {
+        let text = fs::read_to_string(path).expect("there");
+        let (head, rows) = text.split_once('\n').expect("a header");
+        let rows = (0..).zip(rows.lines()).filter_map(|(place, row)| change(place, row));
+        let rows: String = rows.map(|row| row + "\n").collect();
+        fs::write(path, format!("{head}\n{rows}")).expect("written");
+    }
+
+    #[test]
+    fn each_flaw_of_two_days_fails_by_its_own_claim() {
+        const MINUTES: &str = "state/minute.csv";
+        const GROWN: fn(i64, &str) -> Option<String> =
+            |place, row| Some(row.replace(",40000,", &format!(",{},", 40_000 + 3 * place)));
+        let flaws: [(&[&str], Flaw); 7] = [
+            (&["BTCUSDT: a row for every minute", "BTCUSDT: no gap"], |dir, _| {
+                rewrite(&dir.join(MINUTES), |n, row| (n != 1_000).then(|| row.to_owned()));
+            }),
+            (&["every minute was watched"], |dir, _| {
+                rewrite(&dir.join("outside.csv"), |n, row| (n != 1_000).then(|| row.to_owned()));
+            }),
+            (&["resident memory does not grow"], |dir, _| {
+                for file in [MINUTES, "outside.csv"] {
+                    rewrite(&dir.join(file), GROWN);
+                }
+            }),
+            (&["BTCUSDT: never more open orders"], |dir, _| {
+                rewrite(&dir.join(MINUTES), |n, row| {
+                    Some(if n == 1_000 { row.replace(",27,2,", ",27,11,") } else { row.to_owned() })
+                });
+            }),
+            (&["funding is settled"], |_, record| record.lived.fundings = 0),
+            (&["BTCUSDT: the day's counters"], |dir, _| {
+                rewrite(&dir.join(MINUTES), |n, row| {
+                    let (row, _) = row.rsplit_once(',').expect("columns");
+                    Some(format!("{row},{}", 100 + n))
+                });
+            }),
+            (&["the venue refuses no request"], |_, record| record.lived.refused_for_rate = 1),
+        ];
+        for (claims, flaw) in flaws {
+            let dir = tempfile::tempdir().expect("a directory");
+            let bound = flawed(dir.path(), MINUTES_MIN, 1, flaw);
+            let (verdict, failed) = judged(dir.path(), bound);
+            assert_eq!((verdict, failed.len()), (Verdict::Fail, claims.len()), "{failed:?}");
+            let told = failed.iter().zip(claims).all(|(failed, claim)| failed.starts_with(claim));
+            assert!(told, "{claims:?}: {failed:?}");
+        }
     }
 
     #[test]
