@@ -318,6 +318,10 @@ impl<'m, G: Gate> Engine<'m, G> {
         digest.fold(self.account.pong_at.0);
         digest.fold(self.quiet_at.0);
         digest.fold_signed(self.told.map_or(i64::MIN, |told| told.0));
+        digest.fold_signed(self.stated.map_or(i64::MIN, |stated| stated.balance.0));
+        digest.fold_signed(self.balance_at.0);
+        digest.fold_signed(self.moved_at.0);
+        digest.fold(u64::from(self.entry_over_rest) << 1 | u64::from(self.earlier_over_rest));
         digest.fold_signed(self.above.0);
         digest.fold(self.above_since.0);
         digest.fold(self.bills_at.0);
