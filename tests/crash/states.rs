@@ -75,10 +75,10 @@ pub fn explore(how: Sabotage, each: usize, most: u64, seed: u64) -> Report {
         for stays in [false, true] {
             let disk = SimulatedDisk::default();
             if stays {
-                disk.fails_from(at, failure)
+                disk.fails_from(at, failure);
             } else {
-                disk.fail_at(at, failure)
-            };
+                disk.fail_at(at, failure);
+            }
             judge.story(&Story::told(disk, how), each, Some(Failed { at, failure, stays }));
         }
     }
