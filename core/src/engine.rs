@@ -704,9 +704,8 @@ impl<'m, G: Gate> Engine<'m, G> {
     /// The same, but not while it is too far from this host's clock to say which of them is wrong:
     /// a day that is begun, and bills that are taken for read, are durable.
     fn trusted_utc(&self, now: MonoNanos) -> Option<UnixNanos> {
-        let off_ns = self.account.clock_offset_ns.unsigned_abs();
-        let known = off_ns.saturating_sub(self.account.clock_uncertainty_ns);
-        self.utc(now).filter(|_| known <= self.params.clock_offset_hard_ms())
+        let error_ns = self.account.clock_error_ns_min();
+        self.utc(now).filter(|_| error_ns <= self.params.clock_offset_hard_ms())
     }
 
     /// The earliest time at which anything is due.

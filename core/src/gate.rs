@@ -341,6 +341,12 @@ impl InstrumentView {
 }
 
 impl AccountView {
+    /// By how much this host's clock is off for sure, in nanoseconds: a slow answer makes a reading
+    /// vague, and what is vague pauses and does not stop for good.
+    pub const fn clock_error_ns_min(&self) -> u64 {
+        self.clock_offset_ns.unsigned_abs().saturating_sub(self.clock_uncertainty_ns)
+    }
+
     /// Nothing is known yet.
     pub const EMPTY: Self = Self {
         state: GuardState::SoftPause,

@@ -257,13 +257,11 @@ impl<'m> Ledger<'m> {
         if fill.lots.0 <= 0 || fill.price.0 <= 0 || !fee_fits {
             return Err(LedgerError::Range);
         }
-        let unit = i128::from(rules.quote_per_tick_lot());
-        let value = i128::from(fill.price.0) * i128::from(fill.lots.0);
-        let notional = money(value, unit).ok_or(LedgerError::Range)?;
+        let notional = notional(fill, rules).ok_or(LedgerError::Range)?;
         self.recent.make_room();
         let weighed = self.recent.weigh(fill, line.position);
         let (position, tick_lots) = weighed.ok_or(LedgerError::Range)?;
-        let realized = money(tick_lots, unit).ok_or(LedgerError::Range)?;
+        let realized = money(tick_lots, rules).ok_or(LedgerError::Range)?;
         self.recent.remember(fill, line.position);
         line.position = position;
 
@@ -287,9 +285,8 @@ impl<'m> Ledger<'m> {
     pub fn late_fee(&mut self, fill: &Fill) {
         self.fees_missing = self.fees_missing.saturating_sub(1);
         let rules = self.lines.get(fill.instrument.index()).and_then(|line| line.rules);
-        let unit = rules.map_or(0, |rules| i128::from(rules.quote_per_tick_lot()));
-        let value = i128::from(fill.price.0) * i128::from(fill.lots.0);
-        let left = self.fees_missing_of - money(value, unit).unwrap_or(Quote::ZERO);
+        let worth = rules.and_then(|rules| notional(fill, &rules)).unwrap_or_default();
+        let left = self.fees_missing_of - worth;
         self.fees_missing_of =
             if self.fees_missing == 0 { Quote::ZERO } else { left.max(Quote::ZERO) };
         self.pay(fill.fee);
@@ -713,9 +710,14 @@ impl Today {
 const FEE_MOST: Rate = Rate::bps(10);
 
 /// Tick-lots as money; `None` beyond its range.
-fn money(tick_lots: i128, quote_per_tick_lot: i128) -> Option<Quote> {
-    let value = tick_lots.checked_mul(quote_per_tick_lot)?;
+fn money(tick_lots: i128, rules: &Instrument) -> Option<Quote> {
+    let value = tick_lots.checked_mul(i128::from(rules.quote_per_tick_lot()))?;
     i64::try_from(value).ok().map(Quote).filter(|&money| in_range(money))
+}
+
+/// What an execution was worth; `None` beyond the range of money.
+fn notional(fill: &Fill, rules: &Instrument) -> Option<Quote> {
+    money(i128::from(fill.price.0) * i128::from(fill.lots.0), rules)
 }
 
 /// True for an amount that sums of amounts have room for: at most a billion USDT.

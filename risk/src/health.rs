@@ -42,7 +42,7 @@ pub fn opinion(view: &View<'_>, now: MonoNanos) -> Opinion {
             opinion.hard = opinion.hard.with(reason);
         }
     };
-    hard(clock_error_ns_min(account) > params.clock_offset_hard_ms(), Reason::Clock);
+    hard(account.clock_error_ns_min() > params.clock_offset_hard_ms(), Reason::Clock);
     hard(u64::from(account.reject_streak) > params.reject_streak_hard(), Reason::RejectStreak);
     hard(account.drift_unexplained, Reason::PositionDrift);
     hard(u64::from(account.cancel_episodes) >= params.cancel_episodes_hard(), Reason::CancelBudget);
@@ -131,12 +131,6 @@ pub fn deadline(view: &View<'_>, now: MonoNanos) -> MonoNanos {
 /// By how much the clock may be off, in nanoseconds.
 fn clock_error_ns(account: &AccountView) -> u64 {
     account.clock_offset_ns.unsigned_abs().saturating_add(account.clock_uncertainty_ns)
-}
-
-/// By how much the clock is off for sure, in nanoseconds: a slow answer makes a reading vague, and
-/// what is vague pauses and does not stop for good.
-fn clock_error_ns_min(account: &AccountView) -> u64 {
-    account.clock_offset_ns.unsigned_abs().saturating_sub(account.clock_uncertainty_ns)
 }
 
 #[cfg(test)]

@@ -155,16 +155,16 @@ impl<G: Gate> Engine<'_, G> {
             }
             Admission::Full => self.account.capacity = true,
         }
+        let moved = self.ledger.flow().net() - before;
         if self.ledger.balance().is_some() && fill.ts <= self.balance_at {
-            self.ledger.is_within(self.ledger.flow().net() - before);
+            self.ledger.is_within(moved);
         }
-        self.carry_forward(fill.ts, before);
+        self.carry_forward(fill.ts, moved);
     }
 
     /// A balance that was stated before `at` lacks what has just been booked; the ledger that is
     /// begun with it must not. Of one that was stated in the same millisecond nobody knows.
-    fn carry_forward(&mut self, at: UnixNanos, before: Quote) {
-        let moved = self.ledger.flow().net() - before;
+    fn carry_forward(&mut self, at: UnixNanos, moved: Quote) {
         if moved == Quote::ZERO {
             return;
         }
@@ -352,7 +352,7 @@ impl<G: Gate> Engine<'_, G> {
             Err(LedgerError::OtherBill) => self.account.contradiction = true,
             Err(_) => self.account.capacity = true,
         }
-        self.carry_forward(bill.ts, before);
+        self.carry_forward(bill.ts, self.ledger.flow().net() - before);
     }
 
     /// A bill that an earlier run has booked is in the balance and in the marks.

@@ -277,8 +277,12 @@ impl<G: Gate> Engine<'_, G> {
     /// Makes the day durable as it is, once there is one.
     pub(super) fn record_day(&self, out: &mut Outbox<'_>) {
         if let Some(day) = self.ledger.day(false) {
-            out.record(Record::Day(Day { over_rest: self.may_come_over_rest(), ..day }));
+            self.keep(day, out);
         }
+    }
+
+    fn keep(&self, day: Day, out: &mut Outbox<'_>) {
+        out.record(Record::Day(Day { over_rest: self.may_come_over_rest(), ..day }));
     }
 
     /// Begins a new UTC day once, and records the durable day.
@@ -289,7 +293,7 @@ impl<G: Gate> Engine<'_, G> {
             if self.params.commits(Defect::HardStopEndsWithDay) {
                 self.clear_stop();
             }
-            out.record(Record::Day(Day { over_rest: self.may_come_over_rest(), ..day }));
+            self.keep(day, out);
         }
     }
 }

@@ -23,30 +23,45 @@ pub(super) fn html(label: &str, verdict: &Verdict) -> Result<String, String> {
     }
     body.push_str("</table>\n");
     for (place, (pair, table)) in verdict.tables.iter().enumerate() {
-        let own = [("open orders", "orders_active"), ("position, of equity", "base_pct")];
+        let own =
+            [("open orders", "orders_active", Zero), ("position, of equity", "base_pct", Zero)];
         let all = [
-            ("equity above that of the first minute, USDT", "equity_quote"),
-            ("resident memory above that of the first minute, KiB", "rss_kib"),
-            ("open descriptors", "open_fds"),
-            ("least rate headroom", "rate_headroom_pct"),
+            ("equity above that of the first minute, USDT", "equity_quote", First),
+            ("resident memory above that of the first minute, KiB", "rss_kib", First),
+            ("open descriptors", "open_fds", Zero),
+            ("least rate headroom", "rate_headroom_pct", Zero),
         ];
         let _ = writeln!(body, "<h2>{}</h2>", escaped(pair));
         // The account and the process are the same in every table.
-        for (title, column) in own.iter().chain(all.iter().filter(|_| place == 0)) {
-            body.push_str(&drawn(title, table, column)?);
+        for (title, column, above) in own.iter().chain(all.iter().filter(|_| place == 0)) {
+            body.push_str(&drawn(title, table, column, *above)?);
         }
     }
     body.push_str(&periods(&verdict.periods));
     Ok(page("soak", &body))
 }
 
-/// A column over the minutes, from the first one where the title says so.
-fn drawn(title: &str, table: &Path, column: &str) -> Result<String, String> {
+/// What a drawing counts from.
+#[derive(Clone, Copy)]
+enum Above {
+    Zero,
+    /// The first figure that is known.
+    First,
+}
+
+use Above::{First, Zero};
+
+/// A column over the minutes.
+fn drawn(title: &str, table: &Path, column: &str, above: Above) -> Result<String, String> {
     let figures = soak::column(table, column)?;
-    let first = figures.iter().copied().find(|figure| figure.is_finite() && *figure != 0.0);
-    let from = if title.contains("above that") { first.unwrap_or(0.0) } else { 0.0 };
-    // A process that is gone has no memory.
-    let told = |figure: f64| if from != 0.0 && figure == 0.0 { f64::NAN } else { figure - from };
+    let known = |figure: &f64| figure.is_finite() && *figure != 0.0;
+    let first = figures.iter().copied().find(known).unwrap_or(0.0);
+    let told = |figure: f64| match above {
+        Zero => figure,
+        // A process that is gone has no memory.
+        First if !known(&figure) => f64::NAN,
+        First => figure - first,
+    };
     let line: Vec<(f64, f64)> =
         figures.iter().enumerate().map(|(minute, &figure)| (minute as f64, told(figure))).collect();
     Ok(curve(&format!("{title} ({} minutes)", line.len()), &line))
