@@ -422,6 +422,7 @@ impl Desk {
         let run_dir = self.dir.path().join(self.runs.to_string());
         let mut talk = Conversation::begin(&run_dir, &Request::Status {}).expect("at work");
         let answer = talk.answer(SOON).expect("an answer").expect("in time");
+        assert_eq!(answer["ok"], true, "{answer}");
         answer["status"].clone()
     }
 
@@ -460,7 +461,7 @@ pub(crate) fn lots_value(price: i64, lots: i64) -> i64 {
 
 /// A decimal text in 1e-8.
 fn e8(value: &Value) -> i64 {
-    let text = value.as_str().unwrap_or("0");
+    let text = value.as_str().expect("a figure");
     let decimal = keel_core::decimal::Decimal::parse(text.as_bytes()).expect("a decimal");
     decimal.e8().expect("1e-8")
 }

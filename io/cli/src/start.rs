@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
@@ -406,14 +407,14 @@ fn launch(setup: Setup, remembered: &Remembered, mut canary: Option<Canary>) -> 
 
 /// The console on a thread of its own: output that nobody takes, as after Ctrl-S, holds up no run.
 struct Screen {
-    show: SyncSender<Snapshot>,
+    show: SyncSender<Arc<Snapshot>>,
     thread: JoinHandle<()>,
 }
 
 impl Screen {
     fn open() -> Self {
         // Without a place to wait in, what is shown is always the newest.
-        let (show, shown) = mpsc::sync_channel(0);
+        let (show, shown) = mpsc::sync_channel::<Arc<Snapshot>>(0);
         let thread = thread::spawn(move || {
             let mut console = Console::new();
             shown.iter().for_each(|snapshot| console.show(&snapshot));
@@ -422,7 +423,7 @@ impl Screen {
     }
 
     /// Shows a snapshot; false while the one before it is not taken.
-    fn show(&self, snapshot: Snapshot) -> bool {
+    fn show(&self, snapshot: Arc<Snapshot>) -> bool {
         self.show.try_send(snapshot).is_ok()
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwapOption;
 use keel_core::units::{MonoNanos, SECONDS};
 use keel_net::driver::Poller;
 use keel_net::link::Receiver;
@@ -19,7 +20,7 @@ pub struct JournalGauge {
     /// Since when something is not durable, or the disk is at work; 0 for neither.
     waits_since: AtomicU64,
     failed: AtomicBool,
-    snapshot: Mutex<Option<Snapshot>>,
+    snapshot: ArcSwapOption<Snapshot>,
 }
 
 impl JournalGauge {
@@ -50,14 +51,15 @@ impl JournalGauge {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// The run as it was a second ago at most; `None` before the first.
-    pub fn snapshot(&self) -> Option<Snapshot> {
-        self.snapshot.lock().ok()?.clone()
+    /// The run as it was a second ago at most; `None` before the first. Nobody waits, neither who
+    /// asks nor who writes, and there is always one to see from the first on: a kill asks it once
+    /// what is held.
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.load_full()
     }
 
-    /// The same for those who wait for nobody; `None` also while it is being written.
-    pub fn try_snapshot(&self) -> Option<Snapshot> {
-        self.snapshot.try_lock().ok()?.clone()
+    fn show(&self, snapshot: Snapshot) {
+        self.snapshot.store(Some(Arc::new(snapshot)));
     }
 }
 
@@ -126,7 +128,7 @@ impl JournalAgent {
             recorder.tick(now)?;
         }
         if commits || ticks {
-            show(&self.gauge, recorder.snapshot(now.since(self.started), now));
+            self.gauge.show(recorder.snapshot(now.since(self.started), now));
         }
         self.gauge.waits(recorder.waits_since());
         Ok(taken)
@@ -168,12 +170,6 @@ impl JournalAgent {
     }
 }
 
-fn show(gauge: &JournalGauge, snapshot: Snapshot) {
-    if let Ok(mut shown) = gauge.snapshot.lock() {
-        *shown = Some(snapshot);
-    }
-}
-
 impl Agent for JournalAgent {
     fn name(&self) -> &'static str {
         "journal"
@@ -201,7 +197,41 @@ impl Agent for JournalAgent {
 
 #[cfg(test)]
 mod tests {
+    use keel_core::event::Mode;
+    use keel_core::param::Profile;
+    use keel_core::units::UnixNanos;
+
     use super::*;
+
+    /// A read that met the writer found nothing, and a hard stop that asked then closed no
+    /// position.
+    #[test]
+    fn what_is_shown_is_there_also_while_it_is_replaced() {
+        let gauge = JournalGauge::default();
+        let snapshot = |at| Snapshot {
+            at: UnixNanos(at),
+            uptime_ns: 0,
+            mode: Mode::Sim,
+            profile: Profile::Touch,
+            instance: "a".repeat(8),
+            run_dir: "run".into(),
+            instruments: Vec::new(),
+            wire_to_order: crate::latency::Summary::default(),
+            fills: 0,
+            notices: vec!["a notice".to_owned(); 64],
+        };
+        assert!(gauge.snapshot().is_none());
+        gauge.show(snapshot(0));
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| (1..20_000).for_each(|at| gauge.show(snapshot(at))));
+            let mut newest = UnixNanos(0);
+            while !writer.is_finished() {
+                let seen = gauge.snapshot().expect("one is there").at;
+                assert!(seen >= newest, "{seen:?} {newest:?}");
+                newest = seen;
+            }
+        });
+    }
 
     #[test]
     fn a_disk_that_does_not_answer_is_noticed_by_the_time_that_passes() {

@@ -192,7 +192,7 @@ impl KillAgent {
             |directive| Operator { user: asked.peer.user, ..Operator::program(directive) };
         match &asked.request {
             Request::Status {} => {
-                let answer = match self.gauge.try_snapshot() {
+                let answer = match self.gauge.snapshot() {
                     Some(snapshot) => {
                         let mut body = status::body(&snapshot, self.guardian_age_ms());
                         body["kill"] = self.shown(now);
@@ -385,7 +385,7 @@ impl KillAgent {
     /// Tells the kill what the engine holds by its own ledger: without a person's word, positions
     /// are closed only when venue and ledger agree.
     fn believe(&mut self) {
-        let Some(snapshot) = self.gauge.try_snapshot() else { return };
+        let Some(snapshot) = self.gauge.snapshot() else { return };
         let held = snapshot
             .instruments
             .iter()

@@ -139,7 +139,7 @@ pub enum StartError {
 
 impl Running {
     /// The run as it was a second ago at most; `None` before the first figures.
-    pub fn snapshot(&self) -> Option<Snapshot> {
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.threads.gauge.snapshot()
     }
 
