@@ -11,6 +11,7 @@
 
 mod entry;
 mod overlap;
+mod refusal;
 mod sweep;
 
 use keel_core::command::{Cancel, CancelAll, CancelCause, Command, Plain};
@@ -40,6 +41,7 @@ use crate::rate::{Budget, Class, Use};
 use crate::stamps::Stamps;
 use entry::{Orders, Way, covers};
 use overlap::Overlap;
+use refusal::Refusals;
 use sweep::Sweep;
 
 pub use entry::Choice;
@@ -422,6 +424,8 @@ impl Gateway {
             };
             payloads += 1;
             let sink = LinkSink { link: &mut self.to_engine, rx: now, stamp };
+            let mut refusals = Refusals::default();
+            let sink = refusals.sink(sink);
             let directory = &self.http.directory;
             let message = if self.turn == Turn::Steady {
                 let mut sink = sink;
@@ -429,6 +433,7 @@ impl Gateway {
             } else {
                 self.decoder.read(payload, directory, &mut self.overlap.sink(seat, sink))
             };
+            refusals.count(&message, &mut self.http.budget, now);
             match message {
                 Ok(Message::Control(control)) => match control {
                     Control::LoggedIn => login = Some(true),

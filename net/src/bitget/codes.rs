@@ -28,6 +28,12 @@ pub fn verdict_of_status(status: u16) -> (Outcome, RejectClass) {
     }
 }
 
+/// True when `code` says that too many requests were sent. Others of [`RejectClass::Rate`] say that
+/// too many orders rest, which no window of requests counts.
+pub fn is_too_many(code: u32) -> bool {
+    matches!(code, 429 | 30006 | 30007 | 25004)
+}
+
 /// What the venue says of a refusal; a success is said by its code.
 pub(super) fn words(code: u32, msg: Option<Item<'_>>) -> Words {
     let text = msg.and_then(|msg| msg.text().ok()).filter(|_| code != 0);

@@ -296,6 +296,46 @@ fn single_cancels_leave_half_of_their_window_while_the_other_has_room() {
     assert_eq!(least, [9, 8, 7, 6, 8, 6, 5], "tenths left of the window that each went by");
 }
 
+/// A refusal for rate on the socket taught nothing: the next creates went out as fast as before.
+/// The way over REST shares what it has taught.
+#[test]
+fn a_refusal_for_rate_on_the_socket_slows_creates_and_leaves_cancels_their_windows() {
+    let left = |budget: &mut Budget, class, now| {
+        let mut sent = 0;
+        while budget.allows(class, Use::Trade, now) {
+            budget.sent(class, now);
+            sent += 1;
+        }
+        sent
+    };
+    let error = |id: &str, code| format!(r#"{{"event":"error","id":"{id}","code":"{code}"}}"#);
+    let trade = |topic: &str, id: &str, args: &str| {
+        format!(r#"{{"event":"trade","topic":"{topic}","id":"{id}","code":"0","args":[{args}]}}"#)
+    };
+    let row = r#"{"code":"429","symbol":"BTCUSDT","clientOid":"keel-mm1-3-1"}"#;
+    for (said, creates, cancels, batches) in [
+        (error("p-1-3-1", 429), 4, 9, 4),
+        (error("p-1-3-1", 30006), 4, 9, 4),
+        (trade("place-order", "p-1-3-1", row), 4, 9, 4),
+        // It names no request.
+        (r#"{"event":"error","code":"30007","msg":"slow down"}"#.to_owned(), 4, 9, 4),
+        // Too many orders rest, which is another thing.
+        (error("p-1-3-1", 25211), 9, 9, 4),
+        (error("p-1-3-1", 25202), 9, 9, 4),
+        (error("c-1-3-1", 429), 9, 4, 4),
+        (error("d-1-7-0", 429), 9, 9, 2),
+        (trade("batch-cancel", "d-1-7-0", &[row, row, row].join(",")), 9, 9, 2),
+    ] {
+        let mut rig = Rig::subscribed(false);
+        rig.receive(&peer::text(&said));
+        rig.step();
+        let (budget, now) = (&mut rig.gateway.http.budget, rig.now);
+        let found =
+            [Class::Place, Class::Cancel, Class::CancelBatch].map(|class| left(budget, class, now));
+        assert_eq!(found, [creates, cancels, batches], "{said}");
+    }
+}
+
 /// How many messages there are in what a session has sent.
 fn frames(mut bytes: &[u8]) -> usize {
     let mut frames = 0;
