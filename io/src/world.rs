@@ -25,6 +25,7 @@ use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_sim::account::{AccountId, Fees};
 use keel_sim::bitget::{Exchange, ExchangeConfig};
+use keel_sim::fault::{Act, Fault};
 use keel_sim::paper::Terms;
 
 pub use chance::Chance;
@@ -102,6 +103,8 @@ pub struct World<'m> {
     /// The host's UTC less the venue's, and until when.
     host_offset_ns: i64,
     host_until: MonoNanos,
+    /// Until when the venue's clock is off.
+    skewed_until: MonoNanos,
     ended: bool,
 }
 
@@ -223,6 +226,7 @@ impl<'m> World<'m> {
             faults: 0,
             host_offset_ns: 0,
             host_until: MonoNanos::NEVER,
+            skewed_until: MonoNanos::ZERO,
             ended: false,
         };
         world.start_if_due();
@@ -535,13 +539,10 @@ impl World<'_> {
             }
             FaultKind::Kill => self.kill(true),
             FaultKind::KillUnsynced => self.kill(false),
-            FaultKind::ClockStep => {
-                let ms = chance.between(100, 1_800) as i64;
-                let sign = if chance.one_in(2) { 1 } else { -1 };
-                self.host_offset_ns = sign * ms * MILLIS as i64;
-                self.host_until = until;
-                true
-            }
+            FaultKind::Ban => self.shut(Act::Ban, until),
+            FaultKind::Maintenance => self.shut(Act::Maintenance, until),
+            FaultKind::Skew => self.skew(&mut chance, until),
+            FaultKind::ClockStep => self.step_clock(&mut chance, until),
             FaultKind::ForeignOrder => self.place_by_hand(&mut chance),
             FaultKind::UnaskedCancel => self.cancel_unasked(),
             FaultKind::PartFill => self.fill_partly(&mut chance),
@@ -563,11 +564,48 @@ impl World<'_> {
             | FaultKind::NoAnswer
             | FaultKind::TooManyRequests
             | FaultKind::CutAnswer
-            | FaultKind::FalsePosition => {
+            | FaultKind::FalsePosition
+            | FaultKind::UnavailableDone
+            | FaultKind::UnavailableLost
+            | FaultKind::GatewayTimeoutDone
+            | FaultKind::GatewayTimeoutLost
+            | FaultKind::ErrorDone
+            | FaultKind::ErrorLost
+            | FaultKind::TooManyOrders
+            | FaultKind::PartialBatch => {
                 self.net.tamper.arm(kind, chance);
                 false
             }
         }
+    }
+
+    /// Shuts the venue's door.
+    fn shut(&mut self, act: Act, until: MonoNanos) -> bool {
+        let until = until.min(self.now.after(SHUT_NS_MAX));
+        self.net.inject(Fault::always(act), until, self.now);
+        true
+    }
+
+    /// Sets the host's clock off the venue's, where that is right: both wrong at once would be more
+    /// than the product takes of either.
+    fn step_clock(&mut self, chance: &mut Chance, until: MonoNanos) -> bool {
+        if self.now < self.skewed_until {
+            return false;
+        }
+        self.host_offset_ns = off_by(chance, HOST_MS_MAX);
+        self.host_until = until;
+        true
+    }
+
+    /// Sets the venue's clock off, where the host's is right.
+    fn skew(&mut self, chance: &mut Chance, until: MonoNanos) -> bool {
+        if self.host_until != MonoNanos::NEVER {
+            return false;
+        }
+        let ns = off_by(chance, SKEW_MS_MAX);
+        self.net.inject(Fault::always(Act::Skew { ns }), until, self.now);
+        self.skewed_until = until;
+        true
     }
 
     fn spike(&mut self, routes: &[Route], chance: &mut Chance, until: MonoNanos) -> bool {
@@ -583,6 +621,13 @@ impl World<'_> {
         self.end_process(synced);
         alive
     }
+}
+
+/// How far a clock is off, nanoseconds: 100 ms at least, ahead or behind.
+fn off_by(chance: &mut Chance, ms_max: u64) -> i64 {
+    let ms = chance.between(100, ms_max) as i64;
+    let sign = if chance.one_in(2) { 1 } else { -1 };
+    sign * ms * MILLIS as i64
 }
 
 fn is_message_fault(noted: &Noted) -> bool {
@@ -640,5 +685,11 @@ impl Disk {
 
 /// How long records wait for others before they are made durable together.
 const COMMIT_NS: u64 = 100 * MILLIS;
+/// How long the venue's door is shut at most: a life must stay a part of a day, in which the
+/// market is seen.
+const SHUT_NS_MAX: u64 = 4 * SECONDS;
+/// How far the host's clock is off at most, in milliseconds, and the venue's.
+const HOST_MS_MAX: u64 = 1_800;
+const SKEW_MS_MAX: u64 = 900;
 /// Nanoseconds in a microsecond.
 const MICROS: u64 = 1_000;

@@ -249,7 +249,8 @@ impl<'w> Oracles<'w> {
         if self.guard == GuardState::HardStop {
             return;
         }
-        if now.since(self.quoted) > QUOTES_NS_MAX {
+        let free = self.quoted.max(self.rates.held_until());
+        if now.since(free) > QUOTES_NS_MAX {
             let since = self.quoted.since(self.healed) / MILLIS;
             let state = self.guard;
             let what = format!("no quote rests; {state}; last {since} ms after the last fault");
@@ -365,6 +366,7 @@ impl Oracles<'_> {
                 self.orphaned.clear();
                 self.whole.clear();
                 self.money.died();
+                self.rates.died();
                 Route::ALL.into_iter().for_each(|route| self.sync.reset(route));
                 self.guard = GuardState::SoftPause;
                 self.calm = [None; Route::ALL.len()];

@@ -133,6 +133,29 @@ kinds! {
     PartFill,
     /// One answer over REST tells of a position that is not: none, or one that is larger.
     FalsePosition,
+    /// A request is worked, and answered with 503.
+    UnavailableDone,
+    /// A request is not worked, and answered with 503.
+    UnavailableLost,
+    /// A request is worked, and answered with 504.
+    GatewayTimeoutDone,
+    /// A request is not worked, and answered with 504.
+    GatewayTimeoutLost,
+    /// A request on the private socket is worked, and answered with an error that says nothing.
+    ErrorDone,
+    /// A request on the private socket is not worked, and answered with such an error.
+    ErrorLost,
+    /// A request on the private socket is refused for its rate.
+    TooManyOrders,
+    /// A batch is worked, and only its first half is answered; on the socket or over REST.
+    PartialBatch,
+    /// The address is turned away for a while: HTTP gets 403, and every WebSocket ends.
+    Ban,
+    /// The venue is under maintenance for a while: HTTP gets 503, and every WebSocket ends.
+    Maintenance,
+    /// The venue's clock is off for a while, by less than the second that is allowed for clocks
+    /// where it is waited until an order can no longer appear.
+    Skew,
 }
 
 impl FaultKind {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use keel_core::units::{MILLIS, MonoNanos, SECONDS};
+use keel_sim::fault::Act;
 
 use super::chance::Chance;
 use super::fault::{FaultKind, Route};
@@ -71,8 +72,8 @@ pub(super) enum Fate {
     Gone(FaultKind),
     /// Others arrive in its place.
     Others(FaultKind, Vec<Other>),
-    /// It goes on; the venue answers it at once and does it later, by nanoseconds.
-    Late(FaultKind, u64),
+    /// It goes on; the venue does this with it, a request of this name.
+    Worked(FaultKind, Act, String),
     /// It does not arrive, and this answers it.
     Answered(FaultKind, Vec<u8>),
     /// Only this part of it arrives, and the connection ends.
@@ -85,7 +86,7 @@ impl Fate {
         match self {
             Self::Pass => None,
             Self::Gone(kind)
-            | Self::Late(kind, _)
+            | Self::Worked(kind, ..)
             | Self::Others(kind, _)
             | Self::Answered(kind, _)
             | Self::Broken(kind, _) => Some(*kind),
@@ -252,10 +253,30 @@ impl Tamper {
             }
             if let Some(mut chance) = self.take(FaultKind::LateCancel) {
                 let most_ns = chance.pick(&CANCEL_LATE_NS);
-                return Fate::Late(FaultKind::LateCancel, chance.between(20 * MILLIS, most_ns));
+                let ns = chance.between(20 * MILLIS, most_ns) as i64;
+                return worked(FaultKind::LateCancel, Act::CancelLate { ns }, text);
             }
         }
-        Fate::Pass
+        self.answered_otherwise(text).unwrap_or(Fate::Pass)
+    }
+
+    /// A request on the private socket to which the venue says something else than it would.
+    fn answered_otherwise(&mut self, text: &[u8]) -> Option<Fate> {
+        find(text, TRADE)?;
+        let fail = |accepted| Act::Fail { status: 500, accepted };
+        let kinds = [
+            (FaultKind::ErrorDone, fail(true)),
+            (FaultKind::ErrorLost, fail(false)),
+            (FaultKind::TooManyOrders, Act::TooMany),
+        ];
+        for (kind, act) in kinds {
+            if self.take(kind).is_some() {
+                return Some(worked(kind, act, text));
+            }
+        }
+        let is_batch = find(text, b"\"topic\":\"batch-").is_some() && find(text, b"},{").is_some();
+        let partly = is_batch && self.take(FaultKind::PartialBatch).is_some();
+        partly.then(|| worked(FaultKind::PartialBatch, Act::PartialBatch, text))
     }
 
     /// An order goes on later, as long as the venue takes it.
@@ -274,17 +295,24 @@ impl Tamper {
 
     fn http(&mut self, way: Way, bytes: &[u8]) -> Fate {
         if way == Way::Up {
-            if self.take(FaultKind::BadGatewayLost).is_some() {
-                return Fate::Answered(FaultKind::BadGatewayLost, BAD_GATEWAY.to_vec());
+            for (kind, answer) in INSTEAD {
+                if self.take(kind).is_some() {
+                    return Fate::Answered(kind, answer.to_vec());
+                }
             }
-            if self.take(FaultKind::TooManyRequests).is_some() {
-                return Fate::Answered(FaultKind::TooManyRequests, TOO_MANY.to_vec());
+            let name = BATCHES.into_iter().find(|name| bytes.starts_with(name.as_bytes()));
+            if let Some(path) = name.filter(|_| find(bytes, b"},{").is_some())
+                && self.take(FaultKind::PartialBatch).is_some()
+            {
+                let name = path.trim_start_matches("POST ").to_owned();
+                return Fate::Worked(FaultKind::PartialBatch, Act::PartialBatch, name);
             }
             return Fate::Pass;
         }
-        if self.take(FaultKind::BadGatewayDone).is_some() {
-            let answer = vec![(BAD_GATEWAY.to_vec(), None, false)];
-            return Fate::Others(FaultKind::BadGatewayDone, answer);
+        for (kind, answer) in AFTER {
+            if self.take(kind).is_some() {
+                return Fate::Others(kind, vec![(answer.to_vec(), None, false)]);
+            }
         }
         if self.take(FaultKind::NoAnswer).is_some() {
             return Fate::Gone(FaultKind::NoAnswer);
@@ -321,6 +349,13 @@ impl Tamper {
         let place = self.armed.iter().position(|&(armed, _)| armed == kind)?;
         Some(self.armed.remove(place).1)
     }
+}
+
+/// A request on the private socket goes on, and the venue does `act` with it.
+fn worked(kind: FaultKind, act: Act, text: &[u8]) -> Fate {
+    let topic = find(text, TOPIC).map_or(&[][..], |at| &text[at + TOPIC.len()..]);
+    let end = topic.iter().position(|&byte| byte == b'"').unwrap_or(0);
+    Fate::Worked(kind, act, String::from_utf8_lossy(&topic[..end]).into_owned())
 }
 
 fn same(bytes: &[u8], text: &[u8]) -> Other {
@@ -381,6 +416,25 @@ const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const ACTION: &[u8] = b"{\"action\"";
 const PLACE: &[u8] = b"\"topic\":\"place-order\"";
 const CANCEL: &[u8] = b"\"cancel";
+const TRADE: &[u8] = b"\"op\":\"trade\"";
+const TOPIC: &[u8] = b"\"topic\":\"";
+/// Requests over REST that speak of several orders.
+const BATCHES: [&str; 2] = ["POST /api/v3/trade/place-batch", "POST /api/v3/trade/cancel-batch"];
+/// What a request may be answered with instead of being worked.
+const INSTEAD: [(FaultKind, &[u8]); 4] = [
+    (FaultKind::BadGatewayLost, BAD_GATEWAY),
+    (FaultKind::UnavailableLost, UNAVAILABLE),
+    (FaultKind::GatewayTimeoutLost, GATEWAY_TIMEOUT),
+    (FaultKind::TooManyRequests, TOO_MANY),
+];
+/// What a request may be answered with though it was worked.
+const AFTER: [(FaultKind, &[u8]); 3] = [
+    (FaultKind::BadGatewayDone, BAD_GATEWAY),
+    (FaultKind::UnavailableDone, UNAVAILABLE),
+    (FaultKind::GatewayTimeoutDone, GATEWAY_TIMEOUT),
+];
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+const GATEWAY_TIMEOUT: &[u8] = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n";
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
 /// An order rests at most so long beyond the answer to its cancel: one of these.
@@ -425,6 +479,27 @@ mod tests {
         assert_eq!(digits.len(), 2 * 25 * 4, "three of a price and one of a size");
         let changed: String = digits.iter().map(|&at| char::from(text.as_bytes()[at])).collect();
         assert!(changed.starts_with("1007") && changed.ends_with("1247"), "{changed}");
+    }
+
+    #[test]
+    fn a_batch_is_answered_in_part_and_a_request_of_one_order_waits_for_none() {
+        let mut tamper = Tamper::new(false, SECONDS);
+        tamper.arm(FaultKind::PartialBatch, Chance::new(1, 1));
+        let mut on_socket = |topic: &str, orders: &str| {
+            let text = format!(r#"{{"op":"trade","topic":"{topic}","args":[{orders}]}}"#);
+            tamper.request(WireId(1), b"", text.as_bytes(), MonoNanos::ZERO)
+        };
+        assert!(matches!(on_socket("batch-place", "{}"), Fate::Pass), "a batch of one");
+        assert!(matches!(on_socket("place-order", "{},{}"), Fate::Pass), "no batch");
+        let fate = on_socket("batch-cancel", "{},{}");
+        let Fate::Worked(kind, act, name) = fate else { panic!("it goes on as it is") };
+        assert_eq!((kind, act), (FaultKind::PartialBatch, Act::PartialBatch));
+        assert_eq!(name, "batch-cancel");
+        assert!(matches!(on_socket("batch-place", "{},{}"), Fate::Pass), "once");
+        tamper.arm(FaultKind::PartialBatch, Chance::new(1, 1));
+        let request = b"POST /api/v3/trade/place-batch HTTP/1.1\r\n\r\n[{},{}]";
+        let Fate::Worked(_, _, name) = tamper.http(Way::Up, request) else { panic!("over REST") };
+        assert_eq!(name, "/api/v3/trade/place-batch");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
-use keel_core::units::{MILLIS, MonoNanos, UnixNanos};
+use keel_core::units::{MILLIS, MonoNanos, SECONDS, UnixNanos};
 use keel_net::proto::{self, Protocol};
 use keel_sim::bitget::{ConnId, ConnKind, Exchange};
-use keel_sim::fault::{Act, Fault};
+use keel_sim::fault::{Fault, Scope};
 
 use super::chance::Chance;
 use super::fault::{Counts, FaultKind, Route, Standings};
@@ -301,15 +301,18 @@ impl Net {
         std::mem::take(&mut self.touched)
     }
 
-    /// True while a connection of `route` is up and nothing holds it back.
+    /// True while a connection of `route` is up and nothing holds it back, nor the venue's door.
     pub(super) fn is_calm(&self, route: Route, now: MonoNanos) -> bool {
-        self.live(route).is_some_and(|id| {
-            let wire = &self.wires.at(id);
-            let flows = |pipe: &Pipe| {
-                pipe.stalled_until <= now && pipe.last <= now.after(LATE_NS) && !pipe.shut
-            };
-            wire.ended.is_none() && flows(&wire.up) && flows(&wire.down)
-        }) && self.slowness(route, now) == 0
+        let is_shut = self.exchange.faults().is_shut(self.utc(now));
+        !is_shut
+            && self.live(route).is_some_and(|id| {
+                let wire = &self.wires.at(id);
+                let flows = |pipe: &Pipe| {
+                    pipe.stalled_until <= now && pipe.last <= now.after(LATE_NS) && !pipe.shut
+                };
+                wire.ended.is_none() && flows(&wire.up) && flows(&wire.down)
+            })
+            && self.slowness(route, now) == 0
     }
 }
 
@@ -354,6 +357,12 @@ impl Net {
     /// Makes a route slow until then.
     pub(super) fn spike(&mut self, route: Route, by_ns: u64, until: MonoNanos) {
         self.spikes[route as usize] = (by_ns, until);
+    }
+
+    /// Puts a fault of the venue itself in force until then.
+    pub(super) fn inject(&mut self, fault: Fault, until: MonoNanos, now: MonoNanos) {
+        let [now, until] = [now, until].map(|at| self.utc(at));
+        self.exchange_mut().inject(Fault { until: Some(until), ..fault }, now);
     }
 
     fn live(&self, route: Route) -> Option<WireId> {
@@ -409,12 +418,11 @@ impl Net {
         }
         match fate {
             Fate::Pass => self.put(id, way, piece.bytes(), text.map(|text| (text, true)), now),
-            Fate::Late(_, ns) => {
+            Fate::Worked(_, act, name) => {
                 self.put(id, way, piece.bytes(), text.map(|text| (text, true)), now);
-                let utc = self.utc(now);
-                let until = Some(UnixNanos(utc.0 + CANCEL_ARRIVES_NS));
-                let late = Fault::always(Act::CancelLate { ns: ns as i64 });
-                self.exchange.inject(Fault { until, times: Some(1), ..late }, utc);
+                let on = Scope { name: Some(name), ..Scope::ALL };
+                let once = Fault { on, times: Some(1), ..Fault::always(act) };
+                self.inject(once, now.after(ARRIVES_NS), now);
             }
             Fate::Gone(_) => {}
             Fate::Others(_, others) => {
@@ -423,7 +431,8 @@ impl Net {
                 }
             }
             Fate::Answered(_, answer) => {
-                self.put(id, Way::Down, &answer, None, now.after(2 * MILLIS));
+                let text = Some((answer.clone(), false));
+                self.put(id, Way::Down, &answer, text, now.after(2 * MILLIS));
             }
             Fate::Broken(_, part) => {
                 self.put(id, way, &part, None, now);
@@ -593,7 +602,7 @@ impl Pipe {
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// What has longer on its way than this is late.
 const LATE_NS: u64 = 10 * MILLIS;
-/// Within this, nanoseconds, a cancel that the venue is to work late reaches it.
-const CANCEL_ARRIVES_NS: i64 = 2 * 1_000 * MILLIS as i64;
+/// Within this a request that the venue is to work otherwise reaches it.
+const ARRIVES_NS: u64 = 2 * SECONDS;
 /// The longest segment: a TLS record's worth.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;

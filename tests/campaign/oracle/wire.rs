@@ -105,10 +105,11 @@ impl Oracles<'_> {
     fn creates(&mut self, orders: &[Value], at: MonoNanos, world: &World) {
         let over = self.rates.created(orders.len(), at);
         self.limit(over, world);
+        self.limit(self.rates.too_soon(at), world);
         orders.iter().for_each(|order| self.create(order, at, world));
     }
 
-    /// I-24: a published limit was exceeded.
+    /// I-24: a published limit was exceeded, or a refusal not heeded.
     fn limit(&mut self, over: Option<String>, world: &World) {
         if let Some(what) = over {
             self.fail("I-24", what, world);
@@ -125,7 +126,10 @@ impl Oracles<'_> {
                 let over = self.rates.subscribed(route, args.len(), at);
                 self.limit(over, world);
             }
-            ("trade", "place-order" | "batch-place") => self.creates(args, at, world),
+            ("trade", "place-order" | "batch-place") => {
+                self.rates.asks(word("id"));
+                self.creates(args, at, world);
+            }
             _ => {}
         }
     }
@@ -240,6 +244,9 @@ impl Oracles<'_> {
                 self.fail("I-24", "the venue says 429".to_owned(), world);
             }
             if route == Route::Order && std::mem::take(&mut self.asks_order) {
+                if Answered::read(text).is_too_many() {
+                    self.rates.hold(world.now());
+                }
                 for row in refused(text) {
                     self.fail("I-15", format!("the venue refused an order: {row}"), world);
                 }
@@ -258,6 +265,10 @@ impl Oracles<'_> {
         };
         if self.is_calm_life && code == "429" {
             self.fail("I-24", "the venue says 429".to_owned(), world);
+        }
+        if code == "429" {
+            let id = answer.get("id").and_then(Value::as_str).unwrap_or_default();
+            self.rates.refused(id, world.now());
         }
         let topic = answer.get("topic").and_then(Value::as_str).unwrap_or_default();
         if matches!(topic, "place-order" | "batch-place") && !CODES_CALM.contains(&code.as_str()) {
