@@ -539,6 +539,7 @@ impl World<'_> {
             }
             FaultKind::Kill => self.kill(true),
             FaultKind::KillUnsynced => self.kill(false),
+            FaultKind::FalsePositions => self.net.tamper.speak_falsely(),
             FaultKind::Ban => self.shut(Act::Ban, until),
             FaultKind::Maintenance => self.shut(Act::Maintenance, until),
             FaultKind::Skew => self.skew(&mut chance, until),

@@ -153,8 +153,9 @@ impl Life {
         // In some lives one fault meets another, in others each meets a product at work.
         let most_ns = chance.pick(&[4 * SECONDS, 30 * SECONDS]);
         let every_ns = chance.between(500 * MILLIS, most_ns);
-        world.faults =
-            FaultPlan::drawn(&mut chance, FaultKind::ALL, every_ns, 8 * SECONDS, faults_ns);
+        let is_drawn = |kind: &FaultKind| *kind != FaultKind::FalsePositions;
+        let kinds: Vec<_> = FaultKind::ALL.iter().copied().filter(is_drawn).collect();
+        world.faults = FaultPlan::drawn(&mut chance, &kinds, every_ns, 8 * SECONDS, faults_ns);
         fill_parts(&mut world, seed);
         if Chance::new(seed, 103).one_in(16) {
             world.params.push((at::foreign_orders, FOREIGN_HALTS));
@@ -162,6 +163,7 @@ impl Life {
         if chance.one_in(32) {
             world.faults = FaultPlan::NONE;
         }
+        speak_falsely(&mut world.faults, seed);
         Self { world, tail_ns, trace: false }
     }
 
@@ -202,6 +204,17 @@ fn fill_parts(world: &mut WorldConfig, seed: u64) {
         }
     }
     faults.sort_by_key(|fault| fault.at_ns);
+}
+
+/// In one of 24 lives, by the seed, positions are told falsely from a moment on.
+fn speak_falsely(plan: &mut FaultPlan, seed: u64) {
+    let mut chance = Chance::new(seed, 104);
+    if chance.one_in(24) && !plan.faults.is_empty() {
+        let at_ns = chance.between(20 * SECONDS, plan.until_ns);
+        let kind = FaultKind::FalsePositions;
+        plan.faults.push(PlannedFault { at_ns, kind, seed: chance.draw() });
+        plan.faults.sort_by_key(|fault| fault.at_ns);
+    }
 }
 
 /// Lets the profile `wide`, with its levels and sizes, quote where it is filled within minutes: as

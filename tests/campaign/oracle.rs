@@ -227,6 +227,7 @@ impl<'w> Oracles<'w> {
         self.belief(&resting, world);
         self.ended(&resting, world);
         self.positions(&resting, world);
+        self.contradicted(world);
         self.losses(world);
         self.count_fills(world);
         if resting.iter().any(|order| order.own && order.epoch == self.epoch) {
@@ -356,6 +357,9 @@ impl Oracles<'_> {
             Note::Fault { kind, route, standings } => {
                 self.coverage.count(*kind, *standings);
                 self.foreign_seen |= *kind == FaultKind::ForeignOrder;
+                if *kind == FaultKind::FalsePositions {
+                    self.money.tell_falsely();
+                }
                 self.tell(world, || format!("fault {kind:?} {route:?}"));
                 self.disturbed(*route, *kind);
             }

@@ -156,6 +156,9 @@ kinds! {
     /// The venue's clock is off for a while, by less than the second that is allowed for clocks
     /// where it is waited until an order can no longer appear.
     Skew,
+    /// From then on each answer over REST that tells of a position tells of one that is larger, to
+    /// the end of the world.
+    FalsePositions,
 }
 
 impl FaultKind {

@@ -25,6 +25,8 @@ pub(super) struct Tamper {
     asks_positions: bool,
     /// The last answer to that was false: two in a row would be no error of one read.
     spoke_falsely: bool,
+    /// Each answer to that is false.
+    speaks_falsely: bool,
     /// How late an order may come on the socket: its receive window ends then.
     late_ns_max: u64,
 }
@@ -72,6 +74,8 @@ pub(super) enum Fate {
     Gone(FaultKind),
     /// Others arrive in its place.
     Others(FaultKind, Vec<Other>),
+    /// Another arrives in its place, by a fault that was put in before.
+    Otherwise(Other),
     /// It goes on; the venue does this with it, a request of this name.
     Worked(FaultKind, Act, String),
     /// It does not arrive, and this answers it.
@@ -84,7 +88,7 @@ impl Fate {
     /// The fault that this is; `None` for none.
     pub(super) fn kind(&self) -> Option<FaultKind> {
         match self {
-            Self::Pass => None,
+            Self::Pass | Self::Otherwise(_) => None,
             Self::Gone(kind)
             | Self::Worked(kind, ..)
             | Self::Others(kind, _)
@@ -105,6 +109,7 @@ impl Tamper {
             checksum,
             asks_positions: false,
             spoke_falsely: false,
+            speaks_falsely: false,
             late_ns_max,
         }
     }
@@ -119,6 +124,11 @@ impl Tamper {
     /// Nothing more befalls anything.
     pub(super) fn disarm(&mut self) {
         self.armed.clear();
+    }
+
+    /// From now on each answer that tells of a position is false; false when it was so before.
+    pub(super) fn speak_falsely(&mut self) -> bool {
+        !std::mem::replace(&mut self.speaks_falsely, true)
     }
 
     /// When a message that is held back goes on.
@@ -164,7 +174,7 @@ impl Tamper {
                 if route == Route::Rest
                     && let Some(other) = self.position(way, bytes)
                 {
-                    return Fate::Others(FaultKind::FalsePosition, vec![other]);
+                    return other;
                 }
                 self.http(way, bytes)
             }
@@ -326,19 +336,26 @@ impl Tamper {
 
     /// Another answer to the question which positions there are; `None` for any other, and where
     /// there are none to speak falsely of.
-    fn position(&mut self, way: Way, bytes: &[u8]) -> Option<Other> {
+    fn position(&mut self, way: Way, bytes: &[u8]) -> Option<Fate> {
         if way == Way::Up {
             self.asks_positions = bytes.starts_with(POSITIONS);
             return None;
         }
-        if !self.asks_positions || std::mem::take(&mut self.spoke_falsely) {
+        if !self.asks_positions {
             return None;
         }
         let larger = with_larger_position(bytes)?;
+        let other = |text: Vec<u8>| (text.clone(), Some(text), false);
+        if self.speaks_falsely {
+            return Some(Fate::Otherwise(other(larger)));
+        }
+        if std::mem::take(&mut self.spoke_falsely) {
+            return None;
+        }
         let mut chance = self.take(FaultKind::FalsePosition)?;
         self.spoke_falsely = true;
         let text = if chance.one_in(2) { with_no_position(bytes)? } else { larger };
-        Some((text.clone(), Some(text), false))
+        Some(Fate::Others(FaultKind::FalsePosition, vec![other(text)]))
     }
 
     fn is_armed(&self, kind: FaultKind) -> bool {

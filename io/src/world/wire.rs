@@ -430,6 +430,9 @@ impl Net {
                     self.put(id, way, &bytes, text.map(|text| (text, sound)), now);
                 }
             }
+            Fate::Otherwise((bytes, text, sound)) => {
+                self.put(id, way, &bytes, text.map(|text| (text, sound)), now);
+            }
             Fate::Answered(_, answer) => {
                 let text = Some((answer.clone(), false));
                 self.put(id, Way::Down, &answer, text, now.after(2 * MILLIS));

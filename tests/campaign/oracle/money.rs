@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keel_core::command::Booked;
-use keel_core::guard::{Reason, Reasons};
+use keel_core::guard::{GuardState, Reason, Reasons};
 use keel_core::instrument::InstrumentId;
 use keel_core::units::{E8, MILLIS, MonoNanos, Quote, SECONDS};
 use keel_io::world::{Route, World};
@@ -29,6 +29,12 @@ pub(super) struct Money {
     /// How many had.
     pub(super) hard_stops: u64,
     looked: MonoNanos,
+    /// Positions are told falsely from now on.
+    told_falsely: bool,
+    /// What is asked for over REST is which positions there are.
+    asks_positions: bool,
+    /// Since when each answer to that has been false, for this process.
+    false_since: Option<MonoNanos>,
 }
 
 /// A UTC day at the venue.
@@ -44,6 +50,24 @@ impl Money {
     pub(super) fn died(&mut self) {
         self.booked.clear();
         self.apart.clear();
+        self.false_since = None;
+    }
+
+    /// From now on positions are told falsely.
+    pub(super) fn tell_falsely(&mut self) {
+        self.told_falsely = true;
+    }
+
+    /// A question goes up over REST.
+    pub(super) fn asks(&mut self, path: &str) {
+        self.asks_positions = path.ends_with("/current-position");
+    }
+
+    /// An answer over REST has come; `sound` when it is as the venue said it.
+    pub(super) fn told(&mut self, sound: bool, now: MonoNanos) {
+        if std::mem::take(&mut self.asks_positions) && self.told_falsely {
+            self.false_since = (!sound).then(|| self.false_since.unwrap_or(now));
+        }
     }
 }
 
@@ -148,6 +172,9 @@ impl Oracles<'_> {
                 self.money.apart.remove(&index);
                 continue;
             }
+            if self.money.told_falsely && (ours - theirs).abs() >= FALSE_LOTS_MIN {
+                wrong.push(format!("{symbol}: {ours} adopted, {theirs} held"));
+            }
             let since = *self.money.apart.entry(index).or_insert(now);
             let quotes = resting
                 .iter()
@@ -158,6 +185,17 @@ impl Oracles<'_> {
             }
         }
         wrong.into_iter().for_each(|what| self.fail("I-11", what, world));
+    }
+
+    /// I-10: a position that is told otherwise than executions say, each time, stops for good.
+    pub(super) fn contradicted(&mut self, world: &World) {
+        let (now, stopped) = (world.now(), self.guard == GuardState::HardStop);
+        let since = self.money.false_since.filter(|_| !stopped && world.engine().is_some());
+        let for_ns = since.map_or(0, |since| now.since(since));
+        let reachable = self.calm_for(&[Route::Private, Route::Rest], now);
+        if for_ns.min(reachable) > EXPLAINED_NS_MAX {
+            self.fail("I-10", format!("told of a false position for {for_ns} ns"), world);
+        }
     }
 
     /// I-19: what is lost at the venue beyond a limit stops everything.
@@ -208,7 +246,9 @@ impl Oracles<'_> {
         let is_foreign = hard == Reasons::NONE.with(Reason::ForeignOrder);
         // Maybe gone by now: the list that told of it was on its way.
         let true_foreign = self.foreign_halts(world) && self.foreign_seen;
-        if (is_loss && true_loss) || (is_foreign && true_foreign) {
+        let is_drift = hard == Reasons::NONE.with(Reason::PositionDrift);
+        let true_drift = self.money.told_falsely && self.money.false_since.is_some();
+        if (is_drift && true_drift) || (is_loss && true_loss) || (is_foreign && true_foreign) {
             self.money.latched = true;
             self.money.hard_stops += 1;
         } else {
@@ -260,6 +300,10 @@ fn lost(day: Day, world: &World) -> (i128, i128) {
 
 /// The position reaches us with the private push, or with the next light reconciliation (5 s).
 const APART_NS_MAX: u64 = 8 * SECONDS;
+/// A false position is off by so many lots at least: ten coins, in steps of a hundredth at most.
+const FALSE_LOTS_MIN: i64 = 1_000;
+/// Two reads that differ alike, two passes over the executions, and a read once more.
+const EXPLAINED_NS_MAX: u64 = 30 * SECONDS;
 /// Bills are looked for each minute, and then once more where the venue failed to answer.
 const BILLS_NS: i64 = 130 * SECONDS as i64;
 /// An execution is told of within this time where nothing goes wrong.

@@ -65,6 +65,7 @@ impl Oracles<'_> {
                 let path = text.split([' ', '?']).nth(1).unwrap_or_default();
                 if route == Route::Rest {
                     self.sync.asks(path);
+                    self.money.asks(path);
                     self.asks_touch(&text, at);
                 }
                 self.rates.called(path, at)
@@ -231,7 +232,10 @@ impl Oracles<'_> {
         match route {
             Route::Public => self.book(text, sound, at),
             Route::Private => self.sync.private(head(text)),
-            Route::Rest => self.sync.answer(&Answered::read(text)),
+            Route::Rest => {
+                self.sync.answer(&Answered::read(text));
+                self.money.told(sound, at);
+            }
             Route::Cancel | Route::Order => {}
         }
     }
