@@ -71,6 +71,24 @@ fn a_killed_run_is_cleaned_up_after_and_no_execution_is_lost_or_doubled() {
     }
 }
 
+/// A copy of the state was restored whose next boot's order number 1 the venue does not know.
+#[test]
+fn an_order_of_a_later_boot_at_the_venue_refuses_the_start() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    venue.configure(dir.path(), venue.authority(), "");
+    let first = ["run", "--state-dir", "s", "--run-dir", "a", "--for", "1s"];
+    ended(dir.path(), &first).done();
+    let name = "keel-main-4-7";
+    let order = json!({
+        "account": "keel", "category": "USDT-FUTURES", "symbol": "BTCUSDT", "side": "buy",
+        "orderType": "market", "qty": "0.01", "clientOid": name,
+    });
+    assert_eq!(venue.admin("POST", "/admin/order", &order)["clientOid"], name);
+    let second = ["run", "--state-dir", "s", "--run-dir", "b", "--for", "1s"];
+    ended(dir.path(), &second).refused(3, &["an order of boot epoch 4", "restored from a copy"]);
+}
+
 #[test]
 fn two_engines_do_not_trade_one_instrument_of_one_account() {
     let venue = Venue::start(&["--plaintext"]);

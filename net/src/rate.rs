@@ -72,6 +72,8 @@ classes! {
     Candles: 20;
     /// `orderbook`.
     OrderBook: 20;
+    /// `history-orders`.
+    EndedOrders: 20;
 }
 
 /// What a request is for.

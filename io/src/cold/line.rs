@@ -75,6 +75,7 @@ impl Line<Rest> {
     /// Why the venue could not be reached or understood.
     pub fn begin(&mut self, poller: &mut Poller, epoch: u32) -> Result<Vec<Instrument>, String> {
         self.asks.begin(epoch);
+        self.asks.look_ahead(epoch);
         let until = self.clock.now().after(BEGIN_NS_MAX);
         loop {
             let now = self.clock.now();

@@ -54,8 +54,10 @@ pub struct Rest {
     pause_until: MonoNanos,
     /// Whose key it is, as the venue says; 0 when it does not say.
     uid: Option<u64>,
-    /// Whether the venue knows the first order of this boot, which has not been sent.
-    behind: Option<bool>,
+    /// Questions whether the venue knows an order of this boot, or of a later one, that are open.
+    looks: usize,
+    /// The highest epoch of such an order.
+    later_epoch: Option<u32>,
     /// The venue's last refusal of the key, in its words.
     refused: Option<String>,
     counters: Counters,
@@ -102,8 +104,21 @@ enum Ask {
     Key,
     /// The first order that a boot gives an id to, in this epoch.
     FirstOrder(u32),
+    /// Which ids of ours a list names, for the boot of this epoch.
+    OwnIds(List, u32),
     Candles(InstrumentId),
     Evidence(Query),
+}
+
+/// A list that names orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    /// Those that rest, on the whole account.
+    Open,
+    /// The newest that are over, of one contract or of all.
+    Ended(InstrumentId),
+    /// The newest executions, of the whole account.
+    Fills,
 }
 
 impl Ask {
@@ -129,6 +144,9 @@ impl Ask {
                 Topic::Rules => Class::Instruments,
             },
             Self::FirstOrder(_) => Class::Order,
+            Self::OwnIds(List::Open, _) => Class::OpenOrders,
+            Self::OwnIds(List::Ended(_), _) => Class::EndedOrders,
+            Self::OwnIds(List::Fills, _) => Class::Fills,
         }
     }
 }
@@ -152,6 +170,9 @@ const FEES_NS: u64 = 300 * SECONDS;
 const SETTINGS_NS: u64 = 600 * SECONDS;
 /// Bars that seed the signals of each instrument.
 const CANDLES: u16 = 100;
+/// Contracts whose ended orders are looked through one by one at a start; with more, those of all
+/// together: the venue takes nine such questions a second.
+const LOOKS_MAX: usize = 32;
 /// How often a question that brought nothing is asked again before it fails.
 const TRIES_MAX: u32 = 3;
 /// Pause after a refusal for rate: the venue counts by the second.
@@ -192,7 +213,8 @@ impl Rest {
             headroom_at: MonoNanos::ZERO,
             pause_until: MonoNanos::ZERO,
             uid: None,
-            behind: None,
+            looks: 0,
+            later_epoch: None,
             refused: None,
             counters: Counters::default(),
             planted: Planted::NONE,
@@ -218,20 +240,42 @@ impl Rest {
         self.ask(Ask::Time);
         self.ask(Ask::Instruments);
         if self.credentials.is_some() {
-            self.ask(Ask::FirstOrder(epoch));
+            self.look(Ask::FirstOrder(epoch));
         }
+    }
+
+    /// Asks which orders of boot `epoch`, which has sent none, or of a later one the venue names:
+    /// the first may have been refused, or be older than what is kept.
+    pub fn look_ahead(&mut self, epoch: u32) {
+        if self.credentials.is_none() {
+            return;
+        }
+        self.look(Ask::OwnIds(List::Open, epoch));
+        self.look(Ask::OwnIds(List::Fills, epoch));
+        match self.symbols.len() {
+            few if few <= LOOKS_MAX => {
+                let ids = (0..few).map(|index| InstrumentId(index as u16));
+                ids.for_each(|id| self.look(Ask::OwnIds(List::Ended(id), epoch)));
+            }
+            _ => self.look(Ask::OwnIds(List::Ended(InstrumentId::ALL), epoch)),
+        }
+    }
+
+    fn look(&mut self, ask: Ask) {
+        self.looks += 1;
+        self.reference.push_back(Job::new(ask));
     }
 
     /// True once everything has been answered that [`Rest::begin`] asked.
     pub fn has_begun(&self) -> bool {
-        let account = self.uid.is_some() && self.behind.is_some();
+        let account = self.uid.is_some() && self.looks == 0;
         self.rules().is_some() && (account || self.credentials.is_none())
     }
 
-    /// True when the venue knows an order of this boot, which has sent none: the state is a copy
-    /// from before it.
-    pub fn is_behind(&self) -> bool {
-        self.behind == Some(true)
+    /// The highest epoch of an order that the venue knows of this boot, which has sent none, or of
+    /// a later one: the state is a copy from before it.
+    pub fn later_epoch(&self) -> Option<u32> {
+        self.later_epoch
     }
 
     /// Whose key it is, as the venue says; 0 when it does not say, `None` before its answer.
@@ -430,6 +474,13 @@ impl Rest {
             Ask::Holdings => Call::assets(),
             Ask::Key => Call::key(),
             Ask::FirstOrder(epoch) => Call::order(&self.instance, ClientId { epoch, number: 1 }),
+            Ask::OwnIds(List::Open, _) => Call::open_orders(None, cursor),
+            Ask::OwnIds(List::Fills, _) => {
+                Call::fills(None, Window { from: None, to: None }, cursor)
+            }
+            Ask::OwnIds(List::Ended(id), _) => {
+                Call::ended_orders(symbol(id), Window { from: None, to: None }, cursor)
+            }
             Ask::Candles(id) => {
                 let window = Window { from: None, to: None };
                 Call::candles(self.symbols[id.index()], Bars::Recent, window, CANDLES)
@@ -527,9 +578,10 @@ impl Rest {
                 self.out.extend(events);
                 next
             }
-            Answer::FirstOrder(known) => {
-                self.behind = Some(known);
-                None
+            Answer::OwnIds { newest, next } => {
+                self.looks -= usize::from(next.is_none());
+                self.later_epoch = self.later_epoch.max(newest);
+                next
             }
             Answer::Key(rights) => {
                 if let Some(settings) = self.settings.take() {
@@ -581,9 +633,9 @@ impl Rest {
         let rate = error.verdict().1 == RejectClass::Rate || matches!(error, RestError::Http(429));
         self.pause_until = now.after(if rate { RATE_PAUSE_NS } else { FAILURE_PAUSE_NS });
         let not_found = error.verdict().1 == RejectClass::NotFound;
-        if let (Ask::FirstOrder(_), true) = (job.ask, not_found) {
+        if (matches!(job.ask, Ask::FirstOrder(_)) && not_found) || job.asks_in_vain(error) {
             self.pause_until = MonoNanos::ZERO;
-            self.behind = Some(false);
+            self.looks -= 1;
             return;
         }
         if let Ask::Evidence(query) = job.ask
@@ -629,8 +681,10 @@ impl Rest {
             | Ask::Holdings
             | Ask::Key
             | Ask::FirstOrder(_)
+            | Ask::OwnIds(..)
             | Ask::Candles(_) => {
                 (job.tries, job.begun, job.cursor) = (0, false, None);
+                job.pager = Pager::default();
                 self.pause_until = now.after(SECONDS);
                 self.reference.push_back(job);
             }
@@ -646,6 +700,12 @@ impl Rest {
 }
 
 impl Job {
+    /// A list of ended orders that a demo does not have (bitget reference §1) can tell nothing.
+    fn asks_in_vain(&self, error: &RestError) -> bool {
+        matches!(self.ask, Ask::OwnIds(List::Ended(_), _))
+            && matches!(error, RestError::Venue { code: 22030 | 40081, .. })
+    }
+
     fn is_of_bills(&self) -> bool {
         matches!(self.ask, Ask::Evidence(query) if query.topic == Topic::Bills)
     }
@@ -679,8 +739,15 @@ enum Answer {
     Deduction(bool),
     Holdings(Holdings),
     Key(keel_net::bitget::rest::KeyRights),
-    FirstOrder(bool),
-    Events { events: Vec<Event>, next: Option<String> },
+    /// The highest epoch of an order that this boot cannot have made.
+    OwnIds {
+        newest: Option<u32>,
+        next: Option<String>,
+    },
+    Events {
+        events: Vec<Event>,
+        next: Option<String>,
+    },
 }
 
 struct Context<'a> {
@@ -717,7 +784,10 @@ fn understand(
         },
         Ask::Holdings => Answer::Holdings(answers.holdings(status, body)?),
         Ask::Key => Answer::Key(answers.key(status, body)?),
-        Ask::FirstOrder(_) => Answer::FirstOrder(answers.order(status, body, directory)?.is_some()),
+        Ask::FirstOrder(epoch) => answers
+            .order(status, body, directory)
+            .map(|_| Answer::OwnIds { newest: Some(epoch), next: None })?,
+        Ask::OwnIds(list, epoch) => own_ids(job, (list, epoch), answers.own_ids(status, body)?)?,
         Ask::Candles(id) => {
             let mut bars = answers.candles(status, body, id)?;
             bars.sort_by_key(|bar| bar.start);
@@ -756,6 +826,22 @@ fn understand(
     })
 }
 
+/// What a page of a list says of boots from `epoch` on.
+fn own_ids(
+    job: &mut Job,
+    (list, epoch): (List, u32),
+    page: Page<ClientId>,
+) -> Result<Answer, RestError> {
+    let ahead = page.items.iter().filter(|id| is_ahead(**id, epoch));
+    let newest = ahead.map(|id| id.epoch).max();
+    let next = match job.pager.turn(&page).map_err(|_| RestError::Http(200))? {
+        Turn::Next(cursor) if list == List::Open => Some(cursor),
+        // The newest page has the newest epoch.
+        Turn::Next(_) | Turn::End => None,
+    };
+    Ok(Answer::OwnIds { newest, next })
+}
+
 /// A page's events, and where the next page begins. A list without an end proves nothing.
 fn paged<T>(job: &mut Job, page: Page<T>, event: fn(T) -> Event) -> Result<Answer, RestError> {
     let turn = job.pager.turn(&page).map_err(|_| RestError::Http(200))?;
@@ -764,6 +850,12 @@ fn paged<T>(job: &mut Job, page: Page<T>, event: fn(T) -> Event) -> Result<Answe
         Turn::End => None,
     };
     Ok(Answer::Events { events: page.items.into_iter().map(event).collect(), next })
+}
+
+/// True for an order that the boot of `epoch`, which has sent none, or a later one has made. What
+/// closes positions beside the engine may come before its first boot, with ids of its own.
+fn is_ahead(client: ClientId, epoch: u32) -> bool {
+    client.epoch > epoch || (client.epoch == epoch && !client.is_closing())
 }
 
 /// The venue lists the newest execution first. What a position realizes when it crosses zero
@@ -849,6 +941,48 @@ mod tests {
             ask(last, Topic::Fills, 0),
         ];
         assert_eq!(waiting.collect::<Vec<_>>(), expected.map(Ask::Evidence));
+    }
+
+    /// The venue was asked for order number 1 of the boot alone. Where it had refused that one, or
+    /// keeps it no longer, a restored copy was not noticed, and ids would have been given twice.
+    #[test]
+    fn a_restored_copy_shows_in_any_list_that_names_an_order_of_this_boot_or_a_later_one() {
+        let ended = Ask::OwnIds(List::Ended(InstrumentId(0)), 3);
+        let (open, fills) = (Ask::OwnIds(List::Open, 3), Ask::OwnIds(List::Fills, 3));
+        let closing = format!("keel-mm1-3-{}", "1000000000");
+        for (named, ask, found) in [
+            ("keel-mm1-3-7", open, Some(3)),
+            ("keel-mm1-3-7", fills, Some(3)),
+            ("keel-mm1-3-7", ended, Some(3)),
+            ("keel-mm1-5-2", ended, Some(5)),
+            ("keel-mm1-2-7", ended, None),
+            ("keel-mm2-5-7", ended, None),
+            ("", ended, None),
+            // It closed positions before the first boot.
+            (&closing, ended, None),
+        ] {
+            let symbol = Symbol::parse(b"BTCUSDT").expect("a name");
+            let instance = Instance::parse("mm1").expect("a name");
+            let secret = || keel_net::bitget::sign::Secret::new("secret".to_owned());
+            let keys = Credentials::live("key".to_owned(), secret(), secret());
+            let venue = VenueClock::default();
+            let mut rest = Rest::new(instance, "localhost", Some(keys), &[symbol], venue);
+            rest.look_ahead(3);
+            assert_eq!(rest.looks, 3);
+            let row = format!(r#"{{"symbol":"XYZUSDT","clientOid":"{named}"}}"#);
+            while let Some(mut job) = rest.reference.pop_front() {
+                let list = if job.ask == ask { &row[..] } else { "" };
+                let body = format!(
+                    r#"{{"code":"00000","msg":"","data":{{"list":[{list}],"cursor":null}}}}"#
+                );
+                let context = Context { directory: &rest.directory, symbols: &rest.symbols };
+                let answer =
+                    understand(&mut rest.answers, &context, &mut job, 200, body.as_bytes());
+                let answer = answer.expect("understood");
+                rest.take(job, answer, &|| UnixNanos(0), MonoNanos(1));
+            }
+            assert_eq!((rest.looks, rest.later_epoch()), (0, found), "{named} in {ask:?}");
+        }
     }
 
     #[test]

@@ -262,7 +262,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
     let epoch = recovered.epoch;
     let (mut line, rules) = open_line(&setup, &side, (&mut cold, epoch), &clock, &venue)?;
-    if line.rest().is_behind() {
+    if let Some(epoch) = line.rest().later_epoch() {
         return Err(StateError::Behind { path: setup.state_dir, epoch }.into());
     }
     // With the account known to answer to the key: what is wrong with it is said by the run itself.

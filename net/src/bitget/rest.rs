@@ -486,6 +486,25 @@ impl Answers {
         })
     }
 
+    /// Whose ids of ours a page of orders or of executions names, of whatever instrument; nothing
+    /// else of it is read, so that rows on grids of long ago are no obstacle.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn own_ids(&mut self, status: u16, body: &[u8]) -> Result<Page<ClientId>, RestError> {
+        let instance = self.instance;
+        self.read(status, body, |answer| {
+            let list = answer.list()?;
+            let mut page = Page { items: Vec::new(), rows: list.len(), cursor: answer.cursor()? };
+            for row in list {
+                let [client] = row.fields(["clientOid"])?;
+                let client = client.and_then(Item::filled).map_or(Ok(&b""[..]), Item::text)?;
+                page.items.extend(Some(instance.read(client)).filter(|client| client.is_own()));
+            }
+            Ok(page)
+        })
+    }
+
     /// True when the answer about one order says that it is over.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use keel_core::event::Mode;
 use keel_core::param::{Params, Row, Unit};
 use keel_core::regime::Regime;
-use keel_core::units::{E8, Rate};
+use keel_core::units::{E8, MILLIS, Rate, SECONDS};
 use keel_io::setup::Latency;
 
 use super::keys::{self, KEYS};
@@ -19,6 +19,7 @@ pub(super) fn all(config: &Config, sources: &Sources, issues: &mut Issues) {
     check.levels();
     check.venue();
     check.fees();
+    check.signature();
 }
 
 /// Keys whose first may not exceed the second, regime by regime where they have regimes.
@@ -42,6 +43,9 @@ const ORDERED: &[(&str, &str)] = &[
     ("order.reconcile_light_s", "risk.reconcile_light_age_max_s"),
     ("order.reconcile_full_s", "risk.reconcile_full_age_max_s"),
 ];
+
+/// How long the venue accepts a signed request (bitget reference §3).
+const SIGNATURE_NS: u64 = 30 * SECONDS;
 
 struct Check<'c> {
     config: &'c Config,
@@ -127,6 +131,22 @@ impl Check<'_> {
             _ if venue.urls.is_some() => self.remote(venue),
             _ => self.embedded(venue),
         }
+    }
+
+    /// Where a create was really signed, it may be accepted as long as its signature holds: one
+    /// that is taken for absent before may rest at the venue with nobody to tend it.
+    fn signature(&mut self) {
+        let (mode, path) = (self.config.mode, "order.zombie_window_rest_ms");
+        let window_ns = self.config.params.zombie_window_rest_ms();
+        if !matches!(mode, Mode::Demo | Mode::Live) || window_ns >= SIGNATURE_NS {
+            return;
+        }
+        let (window_ms, life_ms) = (window_ns / MILLIS, SIGNATURE_NS / MILLIS);
+        let what = format!(
+            "{path} is {window_ms} ms, less than the {life_ms} ms for which the venue accepts a \
+             signed create"
+        );
+        self.say(&[path], None, what, format!("{path} ≥ {life_ms} in demo and live"));
     }
 
     /// Demo trading, or the venue, at `own` addresses, or rehearsed on this machine.

@@ -210,6 +210,24 @@ fn values_that_are_wrong_together_are_refused_where_they_were_set() {
     assert!(said.to_string().starts_with("environment variable KEEL_RISK_MAX_BASE_PCT"), "{said}");
 }
 
+/// Over REST an order may be accepted for 30 s. A live engine that was told to wait less took one
+/// for absent that could still come to rest.
+#[test]
+fn demo_and_live_wait_for_a_create_over_rest_as_long_as_its_signature_holds() {
+    let text = |mode: &str, ms: u32| {
+        let uid = if mode == "sim" { "" } else { "[venue]\nuid = 7\n" };
+        format!("[run]\nmode = \"{mode}\"\n{uid}[order]\nzombie_window_rest_ms = {ms}\n")
+    };
+    for mode in ["demo", "live"] {
+        let said = bad(&text(mode, 29_999));
+        for part in ["zombie_window_rest_ms is 29999 ms", "30000 ms", "keel.toml:6"] {
+            assert!(said.contains(part), "{mode} lacks {part}: {said}");
+        }
+        good(&text(mode, 30_000));
+    }
+    good(&text("sim", 500));
+}
+
 #[test]
 fn paper_has_a_public_market_and_no_key() {
     let paper = |more: &str| format!("[run]\nmode = \"paper\"\n{more}");
