@@ -245,6 +245,7 @@ impl Bench {
                 }
             }
             Topic::Rules => self.step(Event::Rules(Rules { id: BTC, instrument: btcusdt() })),
+            Topic::FeeRates => self.fees(),
             Topic::Bills => {
                 let of = |bill: &&Bill| bill.ts >= query.since;
                 let told: Vec<Bill> = self.bills.iter().filter(of).copied().collect();
@@ -1217,6 +1218,64 @@ fn a_cancel_that_was_not_sent_is_looked_after_before_the_next_round() {
         message: Words::NONE,
     }));
     assert!(bench.engine.deadline() <= bench.now.after(200 * MILLIS));
+}
+
+/// What executions were charged was never looked at: a tier that ends mid-run showed only when the
+/// rate was read next, and a rate that was misread never.
+#[test]
+fn executions_that_are_charged_otherwise_pause_until_a_rate_explains_them() {
+    let mut bench = Bench::running();
+    bench.mute = Some(Topic::FeeRates);
+    let charged = |bench: &mut Bench, trade: u64| {
+        let worth = btcusdt().notional(Ticks(MID), Lots(1));
+        let fee = worth.times_truncated(Rate(-4_000));
+        let side = if trade.is_multiple_of(2) { Side::Buy } else { Side::Sell };
+        let (client, trade_id) = (ClientId { epoch: 2, number: 900 }, 9_000 + trade);
+        let fill = Fill { client, trade_id, fee, side, lots: Lots(1), ..by_hand(bench) };
+        bench.fills.push(Fill { source: Source::Query, ..fill });
+        bench.held = Lots(bench.held.0 + side.sign());
+        bench.step(Event::Fill(fill));
+        bench.equity = bench.engine.ledger().balance().expect("a balance");
+        bench.quiet_seconds(11);
+    };
+    for trade in 0..19 {
+        charged(&mut bench, trade);
+        assert_eq!(bench.engine.state(), GuardState::Running, "after execution {trade}");
+    }
+    bench.said.clear();
+    charged(&mut bench, 19);
+    assert_eq!(bench.engine.state(), GuardState::SoftPause);
+    let soft = bench.given.iter().rev().find_map(|view| match view {
+        CommandView::GuardChanged(change) => Some(Reasons(change.soft)),
+        _ => None,
+    });
+    assert_eq!(soft, Some(Reasons::NONE.with(Reason::FeeUnresolved)));
+    assert_eq!(bench.asked(Topic::FeeRates), 1, "at once");
+    bench.quiet_seconds(30);
+    assert_eq!(bench.asked(Topic::FeeRates), 2, "and again");
+    bench.fees();
+    bench.quiet_seconds(60);
+    assert_eq!(bench.engine.state(), GuardState::SoftPause, "the old rate explains nothing");
+    let (maker, taker, source) = (Rate(-4_000), Rate::bps(5), FeeSource::Venue);
+    bench.step(Event::FeeRate(FeeRate { instrument: BTC, maker, taker, source }));
+    bench.quiet_seconds(60);
+    assert_eq!(bench.engine.state(), GuardState::Running);
+    bench.replay();
+}
+
+#[test]
+fn a_rate_that_leaps_is_asked_for_again_before_anything_is_traded_by_it() {
+    let mut bench = Bench::running();
+    bench.mute = Some(Topic::FeeRates);
+    bench.said.clear();
+    let (maker, taker, source) = (Rate(2_000), Rate::bps(6), FeeSource::Venue);
+    let leap = Event::FeeRate(FeeRate { instrument: BTC, maker, taker, source });
+    bench.step(leap);
+    bench.quiet_seconds(5);
+    assert_eq!((bench.engine.state(), bench.asked(Topic::FeeRates)), (GuardState::SoftPause, 1));
+    bench.step(leap);
+    bench.quiet_seconds(60);
+    assert_eq!(bench.engine.state(), GuardState::Running, "the venue means it");
 }
 
 /// A rule changed between two readings, which are a minute apart: 24 orders were refused until

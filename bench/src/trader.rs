@@ -237,7 +237,7 @@ impl Cold {
                 items += 1;
             }
             Topic::Positions | Topic::Fills | Topic::Bills => {}
-            Topic::Order | Topic::Touch | Topic::Rules => {
+            Topic::Order | Topic::Touch | Topic::Rules | Topic::FeeRates => {
                 panic!("nothing is lost or quiet here: {query:?}")
             }
         }

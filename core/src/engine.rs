@@ -103,6 +103,8 @@ pub struct Engine<'m, G> {
     dirty_since: Option<MonoNanos>,
     /// When the engine was last run again after it had not been run for a while.
     woken: Option<MonoNanos>,
+    /// When fee rates that are doubtful are asked for again.
+    fees_at: MonoNanos,
     /// The public stream is live.
     public_live: bool,
     /// When the venue's own switch is wound next.
@@ -204,6 +206,7 @@ impl<'m, G: Gate> Engine<'m, G> {
             off_since_pass: None,
             dirty_since: None,
             woken: None,
+            fees_at: MonoNanos::ZERO,
             public_live: false,
             winds_at: MonoNanos::ZERO,
             quiet_at: MonoNanos::ZERO,
@@ -325,6 +328,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         digest.fold_signed(self.above.0);
         digest.fold(self.above_since.0);
         digest.fold(self.bills_at.0);
+        digest.fold(self.fees_at.0);
         digest.fold(self.off_since_pass.map_or(u64::MAX, u64::from));
         digest.fold(u64::from(self.account.balance_unexplained) << 1 | u64::from(self.balance_off));
         self.desks[..self.instruments].iter().for_each(|desk| desk.fold(&mut digest));
@@ -544,6 +548,7 @@ impl<'m, G: Gate> Engine<'m, G> {
         self.cancel_orphans(now, out);
         self.compare_balance(now);
         self.poll_reconcile(now, out);
+        self.ask_fee_rates(now, out);
         self.begin_ledger(now);
         self.turn_day(now, out);
         self.wind_countdown(now, out);

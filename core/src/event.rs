@@ -655,6 +655,8 @@ slot_enum! {
         Bills = 6 "bills",
         /// The rules of every contract; they come as `Rules`, without a pass around them.
         Rules = 7 "rules",
+        /// The fee rates of one contract; they come as `FeeRate`, without a pass around them.
+        FeeRates = 8 "fee_rates",
     }
 }
 

@@ -226,6 +226,8 @@ pub struct AccountView {
     pub balance_unexplained: bool,
     /// Money has moved by a bill of a kind that is not known.
     pub bill_unknown: bool,
+    /// Executions are charged otherwise than by the rates in force, or a rate was read that leaps.
+    pub fees_doubtful: bool,
     /// Orders that may be live or in flight, all instruments.
     pub open_orders: u32,
     /// How many of them are of unknown outcome.
@@ -372,6 +374,7 @@ impl AccountView {
         settings_at: MonoNanos::ZERO,
         balance_unexplained: false,
         bill_unknown: false,
+        fees_doubtful: false,
         open_orders: 0,
         unknown_orders: 0,
         journal_lag_ns: 0,

@@ -266,7 +266,7 @@ slot_enum! {
         PrivateLost = 3 "private_lost",
         /// UTC is not known well enough.
         Clock = 4 "clock",
-        /// No fee rate from the venue.
+        /// No fee rate from the venue, or one that executions do not bear.
         FeeUnresolved = 5 "fee_unresolved",
         /// Loss since the UTC day began.
         DailyLoss = 6 "daily_loss",

@@ -36,6 +36,7 @@ pub mod quote;
 pub mod reconcile;
 pub mod regime;
 pub mod status;
+pub mod tariff;
 pub mod trades;
 pub mod units;
 pub mod words;

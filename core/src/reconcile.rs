@@ -242,6 +242,11 @@ impl<'m> Reconcile<'m> {
         self.ask_about(Topic::Rules, InstrumentId::ALL)
     }
 
+    /// A question for the fee rates of one contract.
+    pub fn ask_fee_rates(&mut self, instrument: InstrumentId) -> Query {
+        self.ask_about(Topic::FeeRates, instrument)
+    }
+
     fn ask_about(&mut self, topic: Topic, instrument: InstrumentId) -> Query {
         let (pass, client) = (self.number(), ClientId::FOREIGN);
         Query { pass, topic, instrument, client, since: UnixNanos(0) }
@@ -811,7 +816,7 @@ const fn place_of(topic: Topic) -> Option<usize> {
         Topic::Fills => Some(FILLS),
         Topic::Account => Some(ACCOUNT),
         Topic::Bills => Some(BILLS),
-        Topic::Order | Topic::Touch | Topic::Rules => None,
+        Topic::Order | Topic::Touch | Topic::Rules | Topic::FeeRates => None,
     }
 }
 

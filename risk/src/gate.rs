@@ -76,6 +76,9 @@ impl<'m> RiskGate<'m> {
         if view.params.require_fee_resolution() == 0 {
             return opinion;
         }
+        if view.account.fees_doubtful {
+            opinion.soft = opinion.soft.with(Reason::FeeUnresolved);
+        }
         if self.fee_missing_since != MonoNanos::NEVER {
             opinion.soft = opinion.soft.with(Reason::FeeUnresolved);
             if now.since(self.fee_missing_since) > view.params.fee_unresolved_hard_s() {

@@ -357,9 +357,12 @@ impl Life<'_> {
     fn items(&self, query: &Query) -> Vec<Event> {
         let (venue, ts) = (&self.story.venue, self.story.utc());
         match query.topic {
-            Topic::OpenOrders | Topic::Order | Topic::Touch | Topic::Bills | Topic::Rules => {
-                Vec::new()
-            }
+            Topic::OpenOrders
+            | Topic::Order
+            | Topic::Touch
+            | Topic::Bills
+            | Topic::Rules
+            | Topic::FeeRates => Vec::new(),
             Topic::Account => vec![Event::AccountReport(AccountReport {
                 equity: Quote::usdt(10_000),
                 balance: Quote::usdt(10_000),

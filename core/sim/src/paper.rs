@@ -562,6 +562,8 @@ impl Paper<'_> {
                 self.out.push_back(order);
             }
             Topic::Bills => self.out.extend(self.account.bills().map(Event::Bill)),
+            // The configuration says them.
+            Topic::FeeRates => {}
             Topic::Touch | Topic::Rules => unreachable!("not taken in"),
         }
         let items = u32::try_from(self.out.len() - before).expect("fewer than 2^32");

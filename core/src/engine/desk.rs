@@ -9,6 +9,7 @@ use crate::markout::Markout;
 use crate::plan::Pace;
 use crate::quote::Desired;
 use crate::regime::Signals;
+use crate::tariff::Tariff;
 use crate::units::{MonoNanos, Quote, SECONDS};
 
 /// Everything that is kept of one instrument besides what the gate sees.
@@ -33,6 +34,7 @@ pub struct Desk<'m> {
     /// The gate's last refusal here and when it was told, so that it is not told a thousand times.
     pub(super) refusal_told: MonoNanos,
     pub(super) quiet: Quiet,
+    pub(super) tariff: Tariff,
 }
 
 impl<'m> Desk<'m> {
@@ -53,6 +55,7 @@ impl<'m> Desk<'m> {
             waits_since: MonoNanos::ZERO,
             refusal_told: MonoNanos::ZERO,
             quiet: Quiet::NONE,
+            tariff: Tariff::UNREAD,
         }
     }
 
@@ -69,6 +72,7 @@ impl<'m> Desk<'m> {
         digest.fold(self.swept.0);
         digest.fold(self.waits_since.0);
         self.quiet.fold(digest);
+        self.tariff.fold(digest);
     }
 }
 

@@ -4,7 +4,8 @@ use super::{Engine, Touched};
 use crate::book::{Applied, Fault};
 use crate::command::{NoticeKind, Outbox, Plain, Resync};
 use crate::event::{
-    BookPage, Candle, Coefficients, FeeRate, Feed, FeedState, Rules, Stream, Ticker,
+    BookPage, Candle, Coefficients, FeeRate, FeeSource, Feed, FeedState, Fill, Rules, Stream,
+    Ticker,
 };
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
@@ -13,6 +14,9 @@ use crate::units::{MonoNanos, SECONDS, UnixNanos};
 
 /// How long updates may come before the snapshot that they change is asked for again.
 const SNAPSHOT_NS_MAX: u64 = 2 * SECONDS;
+
+/// Fee rates that are doubtful are asked for again this much later.
+const FEES_AGAIN_NS: u64 = 30 * SECONDS;
 
 impl<G: Gate> Engine<'_, G> {
     pub(super) fn book_page(
@@ -152,16 +156,50 @@ impl<G: Gate> Engine<'_, G> {
     }
 
     pub(super) fn fee_rate(&mut self, rate: &FeeRate, now: MonoNanos) {
-        let n = self.instruments;
+        // A refresh that failed leaves the last rates in force; their age decides.
+        if rate.source == FeeSource::Unresolved {
+            return;
+        }
         let all = rate.instrument == InstrumentId::ALL;
-        for (index, view) in self.views[..n].iter_mut().enumerate() {
+        for index in 0..self.instruments {
             if !all && index != rate.instrument.index() {
                 continue;
             }
-            // A refresh that failed leaves the last rates in force; their age decides.
-            if rate.source != crate::event::FeeSource::Unresolved {
+            if self.desks[index].tariff.read(rate, now) {
+                let view = &mut self.views[index];
                 (view.maker, view.taker) = (rate.maker, rate.taker);
                 (view.fee_source, view.fee_at) = (rate.source, now);
+            }
+        }
+        self.look_at_fees();
+    }
+
+    /// Takes in what one of our executions was charged.
+    pub(super) fn charge(&mut self, fill: &Fill, now: MonoNanos) {
+        let index = fill.instrument.index();
+        if let (Some(rules), true) = (self.views[index].rules, fill.client.is_own()) {
+            let worth = rules.notional(fill.price, fill.lots);
+            self.desks[index].tariff.charge(fill, worth, now);
+            self.look_at_fees();
+        }
+    }
+
+    fn look_at_fees(&mut self) {
+        let mut desks = self.desks[..self.instruments].iter();
+        self.account.fees_doubtful = desks.any(|desk| desk.tariff.is_doubtful());
+    }
+
+    /// Asks for rates that are doubtful, at once and then again and again: they may have changed.
+    pub(super) fn ask_fee_rates(&mut self, now: MonoNanos, out: &mut Outbox<'_>) {
+        let needed = self.params.require_fee_resolution() == 1;
+        if !needed || !self.account.fees_doubtful || now < self.fees_at {
+            return;
+        }
+        self.fees_at = now.after(FEES_AGAIN_NS);
+        for index in 0..self.instruments {
+            if self.desks[index].tariff.is_doubtful() && Self::has_room(out) {
+                let query = self.reconcile.ask_fee_rates(InstrumentId(index as u16));
+                out.plain(Plain::Query(query));
             }
         }
     }

@@ -149,7 +149,7 @@ impl World {
                 self.reconcile.on_account(&report);
                 1
             }
-            Topic::Order | Topic::Touch | Topic::Bills | Topic::Rules => 0,
+            Topic::Order | Topic::Touch | Topic::Bills | Topic::Rules | Topic::FeeRates => 0,
         }
     }
 

@@ -142,6 +142,7 @@ impl Ask {
                 Topic::Touch => Class::OrderBook,
                 Topic::Bills => Class::Bills,
                 Topic::Rules => Class::Instruments,
+                Topic::FeeRates => Class::FeeRate,
             },
             Self::FirstOrder(_) => Class::Order,
             Self::OwnIds(List::Open, _) => Class::OpenOrders,
@@ -318,6 +319,7 @@ impl Rest {
         match query.topic {
             // Not before the next minute's, but asked as those are: until they are known.
             Topic::Rules => self.ask(Ask::Instruments),
+            Topic::FeeRates => self.ask(Ask::FeeRate(query.instrument)),
             _ => {
                 let about = |query: &Query| (query.topic, query.instrument, query.client);
                 let same = |job: &&mut Job| {
@@ -497,6 +499,7 @@ impl Rest {
                     Call::bills(job.records, Window { to, ..from(query.since) }, cursor)
                 }
                 Topic::Rules => Call::instruments(),
+                Topic::FeeRates => Call::fee_rate(self.symbols[query.instrument.index()]),
             },
         }
     }
@@ -821,7 +824,7 @@ fn understand(
                 whole(vec![Event::TouchReport(touch)])
             }
             Topic::Bills => paged(job, answers.bills(status, body, directory)?, Event::Bill)?,
-            Topic::Rules => whole(Vec::new()),
+            Topic::Rules | Topic::FeeRates => whole(Vec::new()),
         },
     })
 }
