@@ -146,6 +146,30 @@ fn a_state_directory_restored_from_a_copy_is_noticed_at_the_venue() {
     run("c", "1s").refused(3, &["knows an order of boot epoch 2", "Restore the newest state"]);
 }
 
+/// The copy was from before the stop, and the latch was put away with what it replaced.
+#[test]
+fn a_state_directory_that_is_restored_from_before_a_stop_is_stopped_until_it_is_rearmed() {
+    let venue = Venue::start(&["--plaintext"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    venue.configure(dir.path(), venue.authority(), "");
+    let run = |n: &str| ended(dir.path(), &["--run-dir", n, "--state-dir", "s", "--for", "1s"]);
+    run("a").done();
+    let (state, copy) = (dir.path().join("s"), dir.path().join("copy"));
+    let copied = std::process::Command::new("cp").args(["-r"]).arg(&state).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+    let killed = ended(dir.path(), &["kill"]);
+    let latch = fs::read(state.join("latch.json")).unwrap_or_else(|_| panic!("{}", killed.said()));
+    let latch: serde_json::Value = serde_json::from_slice(&latch).expect("JSON");
+    let incident = latch["incident_id"].as_str().expect("an incident").to_owned();
+    fs::remove_dir_all(&state).expect("removed");
+    fs::rename(&copy, &state).expect("restored");
+    let stopped = run("b");
+    assert_eq!(stopped.code, Some(5), "stopped for good: {}", stopped.said());
+    ended(dir.path(), &["rearm", "--incident", "7"]).refused(2, &[&incident]);
+    ended(dir.path(), &["rearm", "--incident", &incident]).done();
+    run("c").done();
+}
+
 /// A directory configured for `venue`, whose file is then changed.
 fn configured(venue: &Venue, change: impl Fn(&Path, String) -> String) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");

@@ -90,19 +90,23 @@ fn an_order_of_a_later_boot_at_the_venue_refuses_the_start() {
 }
 
 #[test]
-fn two_engines_do_not_trade_one_instrument_of_one_account() {
+fn two_engines_do_not_trade_on_one_account_whatever_their_contracts() {
     let venue = Venue::start(&["--plaintext"]);
     let dir = tempfile::tempdir().expect("a directory");
-    venue.configure(dir.path(), venue.authority(), "");
+    let trading = |symbol: &str| {
+        let kill = "[kill]\nguardian = \"off\"\nhang_ms = 5000\n\n";
+        let before = format!("[run]\ninstruments = [\"{symbol}\"]\n{kill}");
+        venue.configure_with(dir.path(), venue.authority(), &before, "");
+    };
+    trading("BTCUSDT");
     let first = Working::start(dir.path(), &["run", "--state-dir", "s", "--run-dir", "a"]);
     wait(Duration::from_secs(10), "the first engine runs", || {
         dir.path().join("a/journal/00000001.journal").exists()
     });
+    trading("ETHUSDT");
     let args = ["run", "--state-dir", "t", "--run-dir", "b", "--for", "1s"];
-    ended(dir.path(), &args).refused(
-        3,
-        &["BTCUSDT on this account is traded by another engine", "claims/BTCUSDT is locked"],
-    );
+    ended(dir.path(), &args).refused(3, &["this account is traded on by instance ", "is locked"]);
+    trading("BTCUSDT");
     first.signal("TERM");
     first.end(Duration::from_secs(10)).done();
     ended(dir.path(), &["run", "--state-dir", "s", "--run-dir", "c", "--for", "1s"]).done();

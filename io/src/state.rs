@@ -7,6 +7,7 @@
 //! | `epoch.a`, `epoch.b` | the boot epoch, in turn | before the first order of a boot |
 //! | `clean` | the last stop verified zero open orders | removed at start |
 //! | `latch.json` | the guard stopped for good | after the cancels, before any exit |
+//! | `mark` | where the latch's second mark is, outside of the directory | at the first start |
 //! | `ledger` | executions, bills, days, stops: what a restart goes by | before what tells of it |
 //! | `daily_state.json` | the UTC day, positions, guard, for people | after the rows it covers |
 //!
@@ -14,6 +15,7 @@
 //! carries a CRC-32; one that does not fit is never guessed at.
 
 pub mod ledger;
+mod mark;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,11 +123,14 @@ pub enum StateError {
     /// A run has written there.
     #[error("{0} holds an earlier run, which is not written over; name a new directory")]
     Used(PathBuf),
-    /// Another engine of this account trades the instrument.
-    #[error("{symbol} on this account is traded by another engine ({path} is locked)")]
+    /// Another engine trades on the account.
+    #[error(
+        "this account is traded on by {holder} ({path} is locked); one account is one engine's, \
+         whatever its contracts: stop that one, or give this one an account of its own"
+    )]
     Claimed {
-        /// Which instrument.
-        symbol: Symbol,
+        /// Who.
+        holder: String,
         /// The lock.
         path: PathBuf,
     },
@@ -220,10 +225,24 @@ impl StateDir {
         identity: &Identity,
         now: UnixNanos,
     ) -> Result<(Self, Recovered), StateError> {
-        Self::open_on(disk::os(), path, identity, now)
+        Self::open_at(disk::os(), path, None, identity, now)
     }
 
-    /// The same on another disk than the system's.
+    /// The same, with a second mark of a stop for good in `marks`, outside of `path`: a copy of the
+    /// directory from before the stop that is put back is stopped all the same.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`].
+    pub fn open_marked(
+        path: &Path,
+        marks: &Path,
+        identity: &Identity,
+        now: UnixNanos,
+    ) -> Result<(Self, Recovered), StateError> {
+        Self::open_at(disk::os(), path, Some(marks), identity, now)
+    }
+
+    /// As [`StateDir::open`], on another disk than the system's.
     ///
     /// # Errors
     /// As [`StateDir::open`].
@@ -233,11 +252,22 @@ impl StateDir {
         identity: &Identity,
         now: UnixNanos,
     ) -> Result<(Self, Recovered), StateError> {
+        Self::open_at(fs, path, None, identity, now)
+    }
+
+    fn open_at(
+        fs: Fs,
+        path: &Path,
+        marks: Option<&Path>,
+        identity: &Identity,
+        now: UnixNanos,
+    ) -> Result<(Self, Recovered), StateError> {
         disk::make_dirs(&*fs, path)?;
         let lock = lock_file(&*fs, &path.join("lock"))?
             .ok_or_else(|| StateError::Locked(path.to_owned()))?;
         let known = check_identity(&*fs, path, identity)?;
-        let latch = read_latch(&*fs, path)?;
+        let marked = marks.map(|marks| mark::place(marks, &identity.instance));
+        let latch = in_force(&*fs, path, marked.as_deref())?;
         let vouched = read_daily(&*fs, path)?.map_or(0, |(_, records)| records);
         let last = last_epoch(&*fs, path)?;
         let ledger_path = path.join(LEDGER);
@@ -260,13 +290,19 @@ impl StateDir {
             }
         };
         let ledger = LedgerFile::open(&*fs, &ledger_path, &found)?;
+        if let Some(marked) = &marked {
+            mark::keep(&*fs, path, marked)?;
+        }
+        let latch = latch.or(found.kept.stop(last.epoch));
+        if let Some(latch) = &latch {
+            write_latch(&*fs, path, latch)?;
+        }
         let epoch = last.next(path)?;
         write_epoch(&*fs, path, epoch, identity.uid)?;
         disk::remove(&*fs, &path.join(CLEAN))?;
         let (path, identity) = (path.to_owned(), identity.clone());
         let (kept, unwritten) = (found.kept, found.unwritten);
         let state = Self { fs, path, identity, epoch, ledger, unwritten, _lock: lock };
-        let latch = latch.or(kept.stopped);
         Ok((state, Recovered { epoch, dirty, latch, kept, known }))
     }
 
@@ -326,9 +362,9 @@ impl StateDir {
     /// # Errors
     /// As [`StateError`] says.
     pub fn latch(&self, latch: &Latch) -> Result<(), StateError> {
-        match read_latch(&*self.fs, &self.path)? {
+        match in_force(&*self.fs, &self.path, None)? {
             Some(_) => Ok(()),
-            None => write_object(&*self.fs, &self.path.join(LATCH), latch_object(latch)),
+            None => write_latch(&*self.fs, &self.path, latch),
         }
     }
 
@@ -337,7 +373,7 @@ impl StateDir {
     /// # Errors
     /// [`StateError::OtherIncident`] when that one is not latched.
     pub fn rearm(&mut self, incident: u64, now: UnixNanos) -> Result<(), StateError> {
-        let latched = read_latch(&*self.fs, &self.path)?.map_or(0, |latch| latch.incident);
+        let latched = in_force(&*self.fs, &self.path, None)?.map_or(0, |latch| latch.incident);
         if latched != incident || latched == 0 {
             return Err(StateError::OtherIncident { latched, named: incident });
         }
@@ -353,7 +389,7 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Io`]; the stop is in force then.
     pub fn unlatch(&self) -> Result<(), StateError> {
-        Ok(disk::remove(&*self.fs, &self.path.join(LATCH))?)
+        remove_latch(&*self.fs, &self.path)
     }
 
     /// Marks that this run has verified zero open orders at the venue. The last thing that a run
@@ -491,6 +527,8 @@ pub enum Beside {
     Person,
     /// The run's own process, when its engine cannot.
     Process,
+    /// A start that finds what a run before should have stopped for.
+    Start,
 }
 
 /// The number of an incident that no engine has counted: above all that the engine of `epoch` can.
@@ -499,6 +537,7 @@ pub fn incident_beside(epoch: u32, who: Beside) -> u64 {
         Beside::Guardian => 0xffff_0001,
         Beside::Person => 0xffff_0002,
         Beside::Process => 0xffff_0003,
+        Beside::Start => 0xffff_0004,
     };
     u64::from(epoch) << 32 | u64::from(number)
 }
@@ -517,6 +556,7 @@ pub fn latch_beside(dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
     // Guardian, person and process may do so at the same moment: the first one's incident counts.
     let path = dir.join(LATCH);
     if disk::create(&path, sealed(latch_object(latch)).as_bytes())? {
+        mark::write(&*disk::os(), dir, latch)?;
         return Ok(*latch);
     }
     latched(dir)?.ok_or_else(|| corrupt(&path, "was there and is gone"))
@@ -527,7 +567,7 @@ pub fn latch_beside(dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
 /// # Errors
 /// As [`StateError`] says.
 pub fn latched(dir: &Path) -> Result<Option<Latch>, StateError> {
-    read_latch(&*disk::os(), dir)
+    in_force(&*disk::os(), dir, None)
 }
 
 /// The newest boot epoch of a state directory; 0 for one that was never started.
@@ -574,7 +614,7 @@ pub fn rearm_at_rest(
     utc: UnixNanos,
 ) -> Result<(), StateError> {
     let fs = disk::os();
-    let latched = read_latch(&*fs, dir)?.map_or(0, |latch| latch.incident);
+    let latched = in_force(&*fs, dir, None)?.map_or(0, |latch| latch.incident);
     let right = latched == incident && latched != 0;
     let result = if right { "asked" } else { "wrong incident" };
     let time = crate::cold::daily::utc_text(utc);
@@ -591,7 +631,7 @@ pub fn rearm_at_rest(
     let Some(identity) = read_identity(&*fs, dir)? else {
         // No run has begun here: the latch is all there is.
         never_began(&*fs, dir)?;
-        return Ok(disk::remove(&*fs, &dir.join(LATCH))?);
+        return remove_latch(&*fs, dir);
     };
     drop(lock);
     let (mut state, recovered) = StateDir::open(dir, &identity, utc)?;
@@ -618,20 +658,26 @@ impl std::fmt::Display for Identity {
     }
 }
 
-/// Claims instruments of one account for this process: a lock for each in `dir`, held until the
-/// locks are dropped. Two engines that trade one instrument of one account would fight over its
-/// orders.
+/// Claims the account that `dir` belongs to for `instance` of this process, held until the lock is
+/// dropped. Two engines on one account would fight: each takes the other's orders and executions
+/// for a stranger's, and both measure their losses by one equity.
 ///
 /// # Errors
 /// [`StateError::Claimed`], [`StateError::Io`].
-pub fn claim(dir: &Path, symbols: &[Symbol]) -> Result<Vec<Lock>, StateError> {
+pub fn claim(dir: &Path, instance: &str) -> Result<Lock, StateError> {
     disk::make_dirs(&OsFiles, dir)?;
-    let mut locks = Vec::with_capacity(symbols.len());
-    for &symbol in symbols {
-        let path = dir.join(symbol.as_str());
-        locks.push(lock_file(&OsFiles, &path)?.ok_or(StateError::Claimed { symbol, path })?);
-    }
-    Ok(locks)
+    let (path, held_by) = (dir.join("account"), dir.join("holder"));
+    let Some(lock) = lock_file(&OsFiles, &path)? else {
+        let holder = read_if_there(&OsFiles, &held_by)?.unwrap_or_default();
+        let holder = match String::from_utf8_lossy(&holder).trim_end() {
+            "" => "another engine".to_owned(),
+            name => format!("instance {name}"),
+        };
+        return Err(StateError::Claimed { holder, path });
+    };
+    let text = format!("{instance}, process {}\n", std::process::id());
+    disk::replace(&OsFiles, &held_by, text.as_bytes())?;
+    Ok(lock)
 }
 
 /// The lock; `None` when another process, or another open of this one, holds it.
@@ -690,9 +736,38 @@ fn write_identity(fs: &dyn FileSystem, dir: &Path, identity: &Identity) -> Resul
     write_object(fs, &dir.join(IDENTITY), object)
 }
 
-fn read_latch(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Latch>, StateError> {
+/// The latch in force: its mark outside of the directory before what stands inside, which may be
+/// a copy that was put back. `marked` is where the mark is; `None` for where the directory says.
+fn in_force(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    marked: Option<&Path>,
+) -> Result<Option<Latch>, StateError> {
+    let marked = match marked {
+        Some(marked) => Some(marked.to_owned()),
+        None => mark::of(fs, dir)?,
+    };
+    let outside = marked.map(|path| read_latch(fs, &path)).transpose()?.flatten();
+    Ok(outside.or(read_latch(fs, &dir.join(LATCH))?))
+}
+
+/// Makes a latch durable inside of the directory, then outside.
+fn write_latch(fs: &dyn FileSystem, dir: &Path, latch: &Latch) -> Result<(), StateError> {
     let path = dir.join(LATCH);
-    let Some(object) = read_object(fs, &path)? else { return Ok(None) };
+    if read_latch(fs, &path)? != Some(*latch) {
+        write_object(fs, &path, latch_object(latch))?;
+    }
+    mark::write(fs, dir, latch)
+}
+
+/// Removes a latch outside of the directory, then inside: while one is left, the stop is in force.
+fn remove_latch(fs: &dyn FileSystem, dir: &Path) -> Result<(), StateError> {
+    mark::remove(fs, dir)?;
+    Ok(disk::remove(fs, &dir.join(LATCH))?)
+}
+
+fn read_latch(fs: &dyn FileSystem, path: &Path) -> Result<Option<Latch>, StateError> {
+    let Some(object) = read_object(fs, path)? else { return Ok(None) };
     let number = |key: &str| object.get(key).and_then(Value::as_str);
     let latch = (|| {
         Some(Latch {
@@ -701,7 +776,7 @@ fn read_latch(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Latch>, StateErr
             since: UnixNanos(number("since_ns")?.parse().ok()?),
         })
     })();
-    latch.map(Some).ok_or_else(|| corrupt(&path, "incident, reasons or time is missing"))
+    latch.map(Some).ok_or_else(|| corrupt(path, "incident, reasons or time is missing"))
 }
 
 /// The day for people, and how many records of the ledger it vouches for.
@@ -943,14 +1018,70 @@ mod tests {
     }
 
     #[test]
-    fn an_instrument_of_an_account_is_traded_once() {
+    fn an_account_is_one_instances_and_the_other_is_told_whose() {
         let dir = tempfile::tempdir().expect("a directory");
-        let symbols = [b"BTCUSDT", b"ETHUSDT"].map(|name| Symbol::parse(name).expect("a name"));
-        let held = claim(dir.path(), &symbols[..1]).expect("claimed");
-        assert!(matches!(claim(dir.path(), &symbols), Err(StateError::Claimed { .. })));
-        assert!(claim(dir.path(), &symbols[1..]).is_ok());
+        let held = claim(dir.path(), "main").expect("claimed");
+        let refused = claim(dir.path(), "other").expect_err("it is taken").to_string();
+        assert!(refused.contains("by instance main, process "), "{refused}");
         drop(held);
-        assert!(claim(dir.path(), &symbols).is_ok());
+        assert!(claim(dir.path(), "other").is_ok());
+    }
+
+    /// The bill was known as booked after the crash, and nothing stopped.
+    #[test]
+    fn a_crash_between_a_bill_that_is_not_known_and_its_stop_is_stopped_by_the_next_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (kind, stops) in [(BillKind::Funding, false), (BillKind::Unknown, true)] {
+            let (mut state, _) = open(dir.path()).expect("opened");
+            state.record(&Record::Bill(bill(kind as u64, kind, 5, 1)), UnixNanos(8));
+            state.commit_records().expect("durable");
+            drop(state);
+            let latch = open(dir.path()).expect("opened").1.latch;
+            assert_eq!(latch.is_some(), stops, "{kind:?}");
+            let again = open(dir.path()).expect("opened").1.latch;
+            assert_eq!(again, latch, "one incident, however often it starts");
+        }
+        let latch = latched(dir.path()).expect("read").expect("durable");
+        assert!(latch.reasons.contains(Reason::BillUnknown));
+        rearm_at_rest(dir.path(), latch.incident, 0, UnixNanos(20_415 * UnixNanos::DAY))
+            .expect("rearmed");
+        assert_eq!(open(dir.path()).expect("opened").1.latch, None, "a person has looked");
+    }
+
+    #[test]
+    fn a_copy_from_before_a_stop_is_stopped_and_one_rearm_ends_both_marks() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (at, marks) = (dir.path().join("state"), dir.path().join("claims"));
+        let now = UnixNanos(20_415 * UnixNanos::DAY);
+        let start = |at: &Path| StateDir::open_marked(at, &marks, &identity(), now);
+        let copy = |to: &str| {
+            let to = dir.path().join(to);
+            fs::create_dir(&to).expect("a directory");
+            for entry in fs::read_dir(&at).expect("listed") {
+                let from = entry.expect("an entry").path();
+                fs::copy(&from, to.join(from.file_name().expect("a name"))).expect("copied");
+            }
+            to
+        };
+        let (state, _) = start(&at).expect("opened");
+        let before = copy("before");
+        state.latch(&latch()).expect("latched");
+        drop(state);
+        assert_eq!(start(&before).expect("opened").1.latch, Some(latch()));
+        assert_eq!(latched(&before).expect("read"), Some(latch()));
+        let wrong = rearm_at_rest(&before, 78, 0, now);
+        assert!(matches!(wrong, Err(StateError::OtherIncident { latched: 77, named: 78 })));
+        rearm_at_rest(&before, 77, 0, now).expect("rearmed");
+        assert_eq!(start(&before).expect("opened").1.latch, None);
+        // One that is latched from beside has both marks too.
+        let later = copy("later");
+        remove_latch(&OsFiles, &later).expect("removed");
+        latch_beside(&later, &latch()).expect("latched");
+        fs::remove_file(later.join(LATCH)).expect("removed");
+        assert_eq!(latched(&later).expect("read"), Some(latch()));
+        let other = Identity { instance: "other".into(), ..identity() };
+        let other = StateDir::open_marked(&dir.path().join("o"), &marks, &other, now);
+        assert_eq!(other.expect("opened").1.latch, None, "another instance is not stopped");
     }
 
     #[test]
@@ -1294,7 +1425,7 @@ mod tests {
             let content = || -> Result<_, StateError> {
                 Ok((
                     read_daily(&OsFiles, dir.path())?,
-                    read_latch(&OsFiles, dir.path())?,
+                    in_force(&OsFiles, dir.path(), None)?,
                     check_identity(&OsFiles, dir.path(), &identity())?,
                 ))
             };

@@ -45,7 +45,7 @@ pub struct Running {
     threads: Threads,
     exchange: Option<ExchangeHandle>,
     /// Locks that keep other engines off this account's instruments until the run is over.
-    _claims: Vec<Lock>,
+    _claim: Option<Lock>,
     guardian: Option<Guardian>,
     vitals: Vitals,
     board: Arc<KillBoard>,
@@ -237,6 +237,19 @@ impl Running {
     }
 }
 
+/// Claims the account, where others could trade on it, and then opens the state.
+fn own(
+    setup: &Setup,
+    identity: &Identity,
+    utc: UnixNanos,
+) -> Result<(Option<Lock>, (StateDir, Recovered)), StateError> {
+    let Some(dir) = &setup.claims_dir else {
+        return Ok((None, StateDir::open(&setup.state_dir, identity, utc)?));
+    };
+    let claim = state::claim(dir, &identity.instance)?;
+    Ok((Some(claim), StateDir::open_marked(&setup.state_dir, dir, identity, utc)?))
+}
+
 /// Starts a run: venue, state, the line to the venue, threads.
 ///
 /// # Errors
@@ -251,12 +264,8 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         uid: side.uid(),
         instance: String::from_utf8_lossy(setup.instance.as_bytes()).into_owned(),
     };
-    let claims = match &setup.claims_dir {
-        Some(dir) => state::claim(dir, &setup.instruments)?,
-        None => Vec::new(),
-    };
     let anchor = clock.anchor();
-    let (state, recovered) = StateDir::open(&setup.state_dir, &identity, anchor.utc)?;
+    let (claim, (state, recovered)) = own(&setup, &identity, anchor.utc)?;
     let venue = VenueClock::default();
     venue.set(anchor.utc, anchor.mono);
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
@@ -300,7 +309,7 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
     Ok(Running {
         threads,
         exchange,
-        _claims: claims,
+        _claim: claim,
         guardian,
         vitals,
         board,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use keel_core::command::{Booked, CommandView, Day, GuardChanged};
 use keel_core::event::{Bill, BillKind, BillsRead, Event, FeeSource, Rules};
-use keel_core::guard::{GuardState, Reasons};
+use keel_core::guard::{GuardState, Reason, Reasons};
 use keel_core::instrument::{Instrument, InstrumentId};
 use keel_core::layout::{SLOT_BYTES, Slot};
 use keel_core::ledger::marks::{self, Ahead};
@@ -20,7 +20,7 @@ use keel_core::position::Position;
 use keel_core::reconcile;
 use keel_core::units::{Quote, UnixNanos};
 
-use super::{Latch, StateError, corrupt};
+use super::{Beside, Latch, StateError, corrupt, incident_beside};
 use crate::cold::csv::FillContext;
 use crate::disk::{self, DiskFile, Entry as Stands, FileSystem, Opening, Refused, refused};
 
@@ -60,6 +60,9 @@ pub struct Kept {
     pub earned: Quote,
     /// The stop that is in force.
     pub stopped: Option<Latch>,
+    /// When a bill of a kind that is not known was booked that no person has looked at since: it
+    /// stops for good, and the record of that may not have become durable with it.
+    pub bill_unknown: Option<UnixNanos>,
     /// Positions by the name of the instrument.
     pub positions: BTreeMap<String, KeptPosition>,
     /// Executions as far back as the venue will be asked for them again, and a few more.
@@ -116,7 +119,12 @@ impl Kept {
                 }
                 self.day_changed(day)?;
             }
-            Record::Bill(bill) => self.billed(bill).ok_or("a bill is out of range")?,
+            Record::Bill(bill) => {
+                self.billed(bill).ok_or("a bill is out of range")?;
+                if bill.kind == BillKind::Unknown {
+                    self.bill_unknown.get_or_insert(at);
+                }
+            }
             Record::BillsRead(BillsRead { until }) => {
                 self.bills_recorded = true;
                 self.bills_until = *until;
@@ -132,12 +140,23 @@ impl Kept {
             // is up says in its next record of the day which that is.
             Record::Guard(_) => {
                 self.stopped = None;
+                self.bill_unknown = None;
                 if let Some(day) = &mut self.day {
                     day.high_water = Quote::ZERO;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The stop that is in force after the boots up to `epoch`: as it was recorded, or as it is
+    /// owed for a bill that is not known.
+    pub fn stop(&self, epoch: u32) -> Option<Latch> {
+        let owed = self.bill_unknown.map(|since| {
+            let reasons = Reasons::NONE.with(Reason::BillUnknown);
+            Latch { incident: incident_beside(epoch, Beside::Start), reasons, since }
+        });
+        self.stopped.or(owed)
     }
 
     /// Takes the day in. In a ledger without bills it alone tells what funding has cost since the

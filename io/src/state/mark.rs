@@ -1,0 +1,54 @@
+//! The second mark of a stop for good, outside of the state directory.
+//!
+//! Who puts back a copy of the directory from before the stop puts the latch away with it. So the
+//! latch stands once more beside the account's claim, and the directory says where.
+
+use std::path::{Path, PathBuf};
+
+use super::{Latch, StateError, corrupt, latch_object, read_if_there, write_object};
+use crate::disk::{self, FileSystem};
+
+/// Where the mark of an instance is, in a directory of marks.
+pub(super) fn place(marks: &Path, instance: &str) -> PathBuf {
+    marks.join(format!("{instance}.latch"))
+}
+
+/// Where the mark of a state directory is; `None` where it has none.
+pub(super) fn of(fs: &dyn FileSystem, dir: &Path) -> Result<Option<PathBuf>, StateError> {
+    let path = dir.join(POINTER);
+    let Some(bytes) = read_if_there(fs, &path)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).ok();
+    let named = text.and_then(|text| text.strip_suffix('\n').map(PathBuf::from));
+    let named = named.filter(|named| named.is_absolute());
+    named.map(Some).ok_or_else(|| corrupt(&path, "does not name a file"))
+}
+
+/// Has a state directory say that its mark is at `place`.
+pub(super) fn keep(fs: &dyn FileSystem, dir: &Path, place: &Path) -> Result<(), StateError> {
+    let path = dir.join(POINTER);
+    let text = format!("{}\n", place.display());
+    if read_if_there(fs, &path)?.as_deref() != Some(text.as_bytes()) {
+        disk::replace(fs, &path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes the mark, if the directory has one.
+pub(super) fn write(fs: &dyn FileSystem, dir: &Path, latch: &Latch) -> Result<(), StateError> {
+    let Some(path) = of(fs, dir)? else { return Ok(()) };
+    if let Some(marks) = path.parent() {
+        disk::make_dirs(fs, marks)?;
+    }
+    write_object(fs, &path, latch_object(latch))
+}
+
+/// Removes the mark.
+pub(super) fn remove(fs: &dyn FileSystem, dir: &Path) -> Result<(), StateError> {
+    match of(fs, dir)? {
+        Some(path) => Ok(disk::remove(fs, &path)?),
+        None => Ok(()),
+    }
+}
+
+/// The file that names the mark.
+const POINTER: &str = "mark";
