@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use super::{Latch, StateError, corrupt, latch_object, read_if_there, write_object};
 use crate::disk::{self, FileSystem};
 
-/// Where the mark of an instance is, in a directory of marks.
+/// Where the mark of an instance is, in a directory of marks; from wherever it is asked.
 pub(super) fn place(marks: &Path, instance: &str) -> PathBuf {
-    marks.join(format!("{instance}.latch"))
+    let place = marks.join(format!("{instance}.latch"));
+    std::path::absolute(&place).unwrap_or(place)
 }
 
 /// Where the mark of a state directory is; `None` where it has none.
