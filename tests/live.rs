@@ -79,8 +79,8 @@ impl Rehearsal {
         self.path().join(told["bundle"].as_str().expect("a directory"))
     }
 
-    /// Part A, as it would be with every drill passed: one of its items has no drill in this
-    /// build, and a soak takes two days. `change` is made to it before it is sealed.
+    /// Part A, as it would be with every drill passed: all of them take a quarter of an hour, and a
+    /// soak two days. `change` is made to it before it is sealed.
     fn drills(&self, account: &Path, change: impl FnOnce(&mut Value)) -> Bundle {
         let account = Bundle::open(account).expect("whole").json;
         let item = |number: u8| {

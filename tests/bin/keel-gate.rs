@@ -4,13 +4,16 @@
 //!
 //! Each item that has a drill is shown one whose control is broken: either nothing is done to the
 //! system of what its drill would do, so that a control that never acted must not pass; or the
-//! engines commit a planted defect, in a build that carries them. Exit code 1 when the gate passes
-//! any.
+//! engines commit a planted defect, in a build that carries them. The gate must name the claim that
+//! the control is there for: an item that fails for another reason has not noticed. Exit code 1
+//! when the gate passes any, or fails one for another reason; 3 when this build can break none
+//! of those that are asked for.
 
 #[path = "../program/mod.rs"]
 mod program;
 
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -31,37 +34,41 @@ enum Broken {
 
 use Broken::{By, SlowPaper, Withheld};
 
-/// Each drilled item, and what its gate is shown.
-const CONTROLS: &[(u8, Broken)] = &[
-    (1, Withheld),
-    (2, By(Defect::TouchIsLocked)),
-    (2, Withheld),
-    (3, Withheld),
-    (4, By(Defect::OrphansNotScanned)),
-    (5, By(Defect::PositionIsAdopted)),
-    (5, Withheld),
-    (6, By(Defect::StaleBookQuoted)),
-    (6, Withheld),
-    (7, By(Defect::UnknownIsForgotten)),
-    (7, Withheld),
-    (8, Withheld),
-    (9, By(Defect::LossWithoutMarks)),
-    (9, Withheld),
-    (10, By(Defect::FundingNotBooked)),
-    (11, SlowPaper),
-    (12, Withheld),
-    (14, Withheld),
-    (15, Withheld),
-    (16, Withheld),
-    (17, Withheld),
-    (18, Withheld),
-    (19, By(Defect::FailureIsEmpty)),
-    (19, Withheld),
-    (20, By(Defect::FillIsInferred)),
-    (21, By(Defect::RebateIsFee)),
-    (22, Withheld),
-    (23, Withheld),
-    (24, Withheld),
+/// An item, what is broken, and words of what the gate must say.
+type Control = (u8, Broken, &'static str);
+
+/// Each drilled item, what its gate is shown, and what it must say: the claim that does not hold, or
+/// what it waited for in vain.
+const CONTROLS: &[Control] = &[
+    (1, Withheld, "the stop for want of a rate"),
+    (2, By(Defect::TouchIsLocked), "finer tick"),
+    (2, Withheld, "another least value is followed while it quotes"),
+    (3, Withheld, "the report of the kill is finished"),
+    (4, By(Defect::OrphansNotScanned), "orphan"),
+    (5, By(Defect::PositionIsAdopted), "stop"),
+    (5, Withheld, "no order rests"),
+    (6, By(Defect::StaleBookQuoted), "gone in time"),
+    (6, Withheld, "one topic silent: what rested is gone in time"),
+    (7, By(Defect::UnknownIsForgotten), "no level ever has two orders at the venue"),
+    (7, Withheld, "no level ever has two orders at the venue"),
+    (8, Withheld, "an episode"),
+    (9, By(Defect::LossWithoutMarks), "HARD_STOP"),
+    (9, Withheld, "the log says \"-> HARD_STOP\""),
+    (10, By(Defect::FundingNotBooked), "funding"),
+    (11, SlowPaper, "fills on paper and at the venue agree"),
+    (12, Withheld, "the engine ends"),
+    (14, Withheld, "the log says \"-> HARD_STOP\""),
+    (15, Withheld, "in live mode its private stream is open"),
+    (16, Withheld, "the book silent: not ready"),
+    (17, Withheld, "the clock is read"),
+    (18, Withheld, "the engine ends"),
+    (19, By(Defect::FailureIsEmpty), "nothing is quoted"),
+    (19, Withheld, "without clock nothing is quoted"),
+    (20, By(Defect::FillIsInferred), "positions"),
+    (21, By(Defect::RebateIsFee), "balance"),
+    (22, Withheld, "the parting is noticed"),
+    (23, Withheld, "no order rests after 2 s"),
+    (24, Withheld, "single cancels were asked for and failed"),
 ];
 
 /// Drills that go on at the same time: they wait, most of the time.
@@ -80,28 +87,40 @@ fn main() -> ExitCode {
             }
         }
     }
-    let asked = |(item, _): &&(u8, Broken)| only.is_empty() || only.contains(item);
+    let asked = |(item, ..): &&Control| only.is_empty() || only.contains(item);
     let controls: Vec<_> = CONTROLS.iter().filter(asked).copied().collect();
     println!("{:>4}  {:<20} {:<8} {:>6}  what the gate said", "item", "broken by", "verdict", "s");
-    let (next, fooled) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let next = AtomicUsize::new(0);
+    let seen = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 // Nothing but the count itself is handed over.
                 while let Some(&control) = controls.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    fooled.fetch_add(usize::from(!is_noticed(control)), Ordering::Relaxed);
+                    let noticed = is_noticed(control);
+                    seen.lock().expect("no drill panics here").push(noticed);
                 }
             });
         }
     });
-    let fooled = fooled.into_inner();
-    println!("{fooled} broken systems have passed the gate");
-    ExitCode::from(u8::from(fooled > 0))
+    let seen = seen.into_inner().expect("no drill panics here");
+    let count = |wanted| seen.iter().filter(|&&noticed| noticed == wanted).count();
+    let [noticed, fooled, not_shown] = [Some(true), Some(false), None].map(count);
+    println!(
+        "{noticed} broken systems failed for what is broken, {fooled} did not, {not_shown} are not \
+         in this build"
+    );
+    let whole = seen.len() == controls.len() && fooled == 0;
+    ExitCode::from(match (whole, noticed) {
+        (false, _) => 1,
+        (true, 0) => 3,
+        (true, _) => 0,
+    })
 }
 
-/// Shows the gate one and prints a row; true when it says FAIL, or when this build cannot break the
-/// system so.
-fn is_noticed((item, broken): (u8, Broken)) -> bool {
+/// Shows the gate one and prints a row; true when it says FAIL for what is broken, `None` when this
+/// build cannot break the system so.
+fn is_noticed((item, broken, expected): Control) -> Option<bool> {
     let name = match broken {
         By(defect) => defect.name(),
         Withheld => "nothing is done",
@@ -109,13 +128,19 @@ fn is_noticed((item, broken): (u8, Broken)) -> bool {
     };
     if matches!(broken, By(defect) if Planted::named(defect.name()).is_none()) {
         println!("{item:>4}  {name:<20} {:<8} {:>6}  not in this build", "-", "-");
-        return true;
+        return None;
     }
     let began = Instant::now();
     let (verdict, said) = judged(item, broken);
     let took = began.elapsed().as_secs_f64();
-    println!("{item:>4}  {name:<20} {verdict:<8} {took:>6.1}  {said}");
-    verdict == "FAIL"
+    let named = said.iter().find(|said| said.contains(expected));
+    let shown = match (named, verdict.as_str()) {
+        (Some(said), _) => said.clone(),
+        (None, "FAIL") => format!("NOT for {expected:?}: {}", said.join("; ")),
+        (None, _) => format!("nothing of {expected:?}"),
+    };
+    println!("{item:>4}  {name:<20} {verdict:<8} {took:>6.1}  {shown}");
+    Some(verdict == "FAIL" && named.is_some())
 }
 
 /// Makes a report of an hour in which paper takes a second and a half for what the venue does in
@@ -131,8 +156,9 @@ fn compare_slowly(dir: &std::path::Path) {
 /// The configuration of a paper that is slow.
 const SLOW: &str = "slow.toml";
 
-/// The gate's verdict on an item of a system that is broken so, and the first claim that fails.
-fn judged(item: u8, broken: Broken) -> (String, String) {
+/// The gate's verdict on an item of a system that is broken so, and what it has against it:
+/// claims that do not hold, and what kept the drill from its end.
+fn judged(item: u8, broken: Broken) -> (String, Vec<String>) {
     let dir = tempfile::tempdir().expect("a directory");
     let number = item.to_string();
     let mut args = vec!["golive", "check", "--item", &number];
@@ -154,8 +180,8 @@ fn judged(item: u8, broken: Broken) -> (String, String) {
     let bundle = read(&dir.path().join(bundle).join("bundle.json"));
     let judged = &bundle["items"][usize::from(item) - 1];
     let verdict = judged["verdict"].as_str().expect("a verdict").to_owned();
-    let mut findings = judged["findings"].as_array().into_iter().flatten();
-    let failed = findings.find(|finding| finding["holds"] == false);
-    let said = judged["trouble"].as_str().or(failed.and_then(|f| f["claim"].as_str()));
-    (verdict, said.unwrap_or_default().to_owned())
+    let findings = judged["findings"].as_array().into_iter().flatten();
+    let failed = findings.filter(|finding| finding["holds"] == false);
+    let claims = failed.filter_map(|finding| finding["claim"].as_str());
+    (verdict, claims.chain(judged["trouble"].as_str()).map(str::to_owned).collect())
 }
