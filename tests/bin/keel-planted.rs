@@ -1,10 +1,11 @@
 //! Hunts for planted defects: `keel-planted [--seeds 0..64] [--threads 2] [--only NAME] [--what]
 //! [--enough N]`.
 //!
-//! Prints a row a defect: what found it, in the life of which seed, how many lives that took, and
-//! the seconds; with `--what`, also what was seen. With `--enough` the hunt ends once that many are
-//! found. Exit code 1 when fewer are (when not all are, without it), or when the product itself
-//! violates anything. `--list` tells what the defects are.
+//! Prints a row a defect: what class of test found it, which invariant or test saw it, in the life
+//! of which seed, how many lives that took, and the seconds; with `--what`, also what was seen. With
+//! `--enough` the hunt ends once lives and crash states have found that many, and each that is
+//! required. Exit code 1 when they have not (when not all are found, without it), or when the
+//! product itself violates anything. `--list` tells what the defects are.
 
 use std::process::ExitCode;
 
@@ -25,7 +26,9 @@ fn main() -> ExitCode {
     }
     std::panic::set_hook(Box::new(|_| {}));
     let tell = words.iter().any(|word| word == "--what");
-    println!("{:<24} {:<12} {:>5} {:>6} {:>7}", "defect", "found by", "seed", "lives", "s");
+    let words = ["defect", "class", "found by", "seed", "lives", "s"];
+    let [defect, class, by, seed, lives, s] = words;
+    println!("{defect:<24} {class:<13} {by:<13} {seed:>5} {lives:>6} {s:>7}");
     let trails = hunt.run(&quarries, |trail| {
         let what = trail.found.as_ref().filter(|_| tell).map(|(_, what)| format!("\n    {what}"));
         println!("{trail}{}", what.unwrap_or_default());
@@ -40,7 +43,14 @@ fn main() -> ExitCode {
     println!(
         "{found} of {hunted} found within {lives} lives each; {violated} violations without any"
     );
-    let is_enough = found >= hunt.enough.min(hunted);
+    let by_worlds = trails.iter().filter(|trail| trail.is_prey()).count();
+    let missed: Vec<String> =
+        trails.iter().filter(|trail| trail.is_missed()).map(|trail| trail.quarry.name()).collect();
+    println!("{by_worlds} of them by simulation or crash states; required and missed: {missed:?}");
+    let is_enough = match hunt.enough {
+        usize::MAX => found == hunted,
+        _ => hunt.has_enough(&trails),
+    };
     if is_enough && violated == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

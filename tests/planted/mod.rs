@@ -26,8 +26,19 @@ pub struct Hunt {
     pub seeds: Range<u64>,
     /// Threads, each with a quarry of its own.
     pub threads: usize,
-    /// Defects that are enough.
+    /// Defects found by lives or crash states that are enough, once each required one is found.
     pub enough: usize,
+}
+
+/// What kind of test finds a defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A life under all oracles.
+    Simulation,
+    /// The states of the disk that a crash may leave.
+    CrashStates,
+    /// A test made for the one function that it is in.
+    SmallTest,
 }
 
 /// What is hunted for.
@@ -60,7 +71,7 @@ impl Hunt {
     pub fn run(&self, quarries: &[Quarry], told: impl Fn(&Trail) + Sync) -> Vec<Trail> {
         let mut trails: Vec<Trail> = quarries.iter().map(|&quarry| Trail::new(quarry)).collect();
         let mut from = self.seeds.start;
-        while from < self.seeds.end && trails.iter().filter(|t| t.is_prey()).count() < self.enough {
+        while from < self.seeds.end && !self.has_enough(&trails) {
             let seeds = from..self.seeds.end.min(from + SEEDS_A_ROUND);
             from = seeds.end;
             let open = Mutex::new(trails.iter_mut().filter(|trail| trail.found.is_none()));
@@ -83,6 +94,16 @@ impl Hunt {
     }
 }
 
+impl Hunt {
+    /// True when as many as are enough were found by lives or crash states, and all that are
+    /// required.
+    pub fn has_enough(&self, trails: &[Trail]) -> bool {
+        let hunted = trails.iter().filter(|trail| trail.quarry != Quarry::Nothing).count();
+        let found = trails.iter().filter(|trail| trail.is_prey()).count();
+        found >= self.enough.min(hunted) && !trails.iter().any(Trail::is_missed)
+    }
+}
+
 impl Trail {
     fn new(quarry: Quarry) -> Self {
         Self { quarry, found: None, lives: 0, took: Duration::ZERO }
@@ -92,7 +113,7 @@ impl Trail {
     fn follow(&mut self, seeds: Range<u64>) {
         let began = Instant::now();
         if self.lives == 0 {
-            let small = small::finds(self.quarry).map(|what| seen("small test", what));
+            let small = small::finds(self.quarry).map(|what| seen(SMALL_TEST, what));
             self.found = small.or_else(|| crash(self.quarry)).map(|violation| (0, violation));
         }
         for seed in seeds {
@@ -105,13 +126,26 @@ impl Trail {
         self.took += began.elapsed();
     }
 
-    /// True when it is of a defect, and that has been found.
-    fn is_prey(&self) -> bool {
-        self.found.is_some() && self.quarry != Quarry::Nothing
+    /// What kind of test has found it.
+    pub fn class(&self) -> Option<Class> {
+        self.found.as_ref().map(|(_, violation)| match violation.invariant {
+            SMALL_TEST => Class::SmallTest,
+            CRASH_STATES => Class::CrashStates,
+            _ => Class::Simulation,
+        })
     }
-}
 
-impl Trail {
+    /// True when it is of a defect that a life or crash states have found.
+    pub fn is_prey(&self) -> bool {
+        let class = self.class().filter(|_| self.quarry != Quarry::Nothing);
+        class.is_some_and(|class| class != Class::SmallTest)
+    }
+
+    /// True when it is of a defect that must be found, and was not.
+    pub fn is_missed(&self) -> bool {
+        REQUIRED.contains(&self.quarry) && !self.is_prey()
+    }
+
     /// True when a defect was not found, or the product as it is violates something.
     pub fn is_amiss(&self) -> bool {
         self.found.is_some() == (self.quarry == Quarry::Nothing)
@@ -158,8 +192,8 @@ fn violation(seed: u64, quarry: Quarry) -> Option<Violation> {
 /// What the states that a crash may leave show of a disk.
 fn crash(quarry: Quarry) -> Option<Violation> {
     let Quarry::Disk(sabotage) = quarry else { return None };
-    let report = explore(sabotage, 4, CRASH_STATES, 1);
-    report.violations.into_iter().next().map(|(_, what)| seen("crash states", what))
+    let report = explore(sabotage, 4, STATES_MAX, 1);
+    report.violations.into_iter().next().map(|(_, what)| seen(CRASH_STATES, what))
 }
 
 fn seen(invariant: &'static str, what: String) -> Violation {
@@ -172,12 +206,39 @@ impl fmt::Display for Trail {
             Some((seed, violation)) => (violation.invariant, seed.to_string()),
             None => ("-", "-".to_owned()),
         };
+        let class = self.class().map_or("-", Class::name);
         let (name, took) = (self.quarry.name(), self.took.as_secs_f64());
-        write!(f, "{name:<24} {by:<12} {seed:>5} {:>6} {took:>7.1}", self.lives)
+        write!(f, "{name:<24} {class:<13} {by:<13} {seed:>5} {:>6} {took:>7.1}", self.lives)
     }
 }
 
+impl Class {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Simulation => "simulation",
+            Self::CrashStates => CRASH_STATES,
+            Self::SmallTest => SMALL_TEST,
+        }
+    }
+}
+
+/// Defects that are to be found by lives or crash states, whatever else is found.
+pub const REQUIRED: [Quarry; 9] = [
+    Quarry::Planted(Defect::CreateResentOnTimeout),
+    Quarry::Planted(Defect::CancelAckIsFinal),
+    Quarry::Planted(Defect::TradeIdsInShortList),
+    Quarry::Planted(Defect::NotFoundIsGone),
+    Quarry::Planted(Defect::OrphansNotScanned),
+    Quarry::Disk(Sabotage::RenameFirst),
+    Quarry::Planted(Defect::PositionIsAdopted),
+    Quarry::Planted(Defect::LateFillDropped),
+    Quarry::Planted(Defect::SequenceGapIgnored),
+];
+/// Who has seen what no oracle of a life has.
+const SMALL_TEST: &str = "small test";
+const CRASH_STATES: &str = "crash states";
 /// Seeds that are lived with every defect before the next are.
 const SEEDS_A_ROUND: u64 = 4;
 /// States of the disk that are judged for one that leaves something out.
-const CRASH_STATES: u64 = 10_000;
+const STATES_MAX: u64 = 10_000;
