@@ -37,8 +37,8 @@ use Broken::{By, SlowPaper, Withheld};
 /// An item, what is broken, and words of what the gate must say.
 type Control = (u8, Broken, &'static str);
 
-/// Each drilled item, what its gate is shown, and what it must say: the claim that does not hold, or
-/// what it waited for in vain.
+/// Each drilled item, what its gate is shown, and what it must say: the claim that does not hold,
+/// or what it waited for in vain.
 const CONTROLS: &[Control] = &[
     (1, Withheld, "the stop for want of a rate"),
     (2, By(Defect::TouchIsLocked), "finer tick"),

@@ -2,8 +2,8 @@
 //! [--enough N]`.
 //!
 //! Prints a row a defect: what class of test found it, which invariant or test saw it, in the life
-//! of which seed, how many lives that took, and the seconds; with `--what`, also what was seen. With
-//! `--enough` the hunt ends once lives and crash states have found that many, and each that is
+//! of which seed, how many lives that took, and the seconds; with `--what`, also what was seen.
+//! With `--enough` the hunt ends once lives and crash states have found that many, and each that is
 //! required. Exit code 1 when they have not (when not all are found, without it), or when the
 //! product itself violates anything. `--list` tells what the defects are.
 
