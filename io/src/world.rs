@@ -408,7 +408,7 @@ impl<'m> World<'m> {
         let chance = Chance::new(self.chance.draw(), 0);
         let host = self.host_utc();
         let remembered = !self.start.planted.has(Defect::LatchForgotten);
-        let latch = self.disk.kept.stopped.filter(|_| remembered);
+        let latch = self.disk.kept.stop(self.start.epoch - 1).filter(|_| remembered);
         self.start.restored = (!first).then(|| (self.disk.kept.clone(), latch));
         if first {
             self.disk.kept = Kept::begun(host);
