@@ -1274,6 +1274,9 @@ fn a_rate_that_leaps_is_asked_for_again_before_anything_is_traded_by_it() {
     bench.quiet_seconds(5);
     assert_eq!((bench.engine.state(), bench.asked(Topic::FeeRates)), (GuardState::SoftPause, 1));
     bench.step(leap);
+    bench.quiet_seconds(26);
+    assert_eq!((bench.engine.state(), bench.asked(Topic::FeeRates)), (GuardState::SoftPause, 2));
+    bench.step(leap);
     bench.quiet_seconds(60);
     assert_eq!(bench.engine.state(), GuardState::Running, "the venue means it");
 }

@@ -12,12 +12,15 @@ pub struct Tariff {
     /// In force before, for executions that come late, and until when that counts.
     before: Option<Rates>,
     before_until: MonoNanos,
-    /// Read once, and too far from what is in force to be believed after one reading.
+    /// Read once, and too far from what is in force to be believed after one reading; and when.
     doubted: Option<Rates>,
+    doubted_at: MonoNanos,
     /// The newest executions; the oldest of them is written over next.
     charges: [Charge; CHARGES],
     count: usize,
     next: usize,
+    /// When the newest of them was told.
+    charged_at: MonoNanos,
     /// What they were charged is not what the rates make of them.
     disagrees: bool,
 }
@@ -50,8 +53,15 @@ const ROUNDED: i64 = 2;
 /// A rate that changes by more than this factor, or its sign, is read twice before it is believed.
 const LEAP: u64 = 3;
 
+/// The second reading counts this much later: two answers of one moment are one.
+pub const AGAIN_NS: u64 = 30 * SECONDS;
+
+/// Executions that disagree are forgotten when a reading this much later gives the same rates:
+/// without new ones nothing else could end the pause. The next twenty judge anew.
+const FORGOTTEN_NS: u64 = 900 * SECONDS;
+
 /// An execution may be told this much later than the look that read the next rate.
-const LATE_NS: u64 = 600 * SECONDS;
+pub const LATE_NS: u64 = 600 * SECONDS;
 
 impl Tariff {
     /// Nothing read and nothing executed.
@@ -60,9 +70,11 @@ impl Tariff {
         before: None,
         before_until: MonoNanos::ZERO,
         doubted: None,
+        doubted_at: MonoNanos::ZERO,
         charges: [Charge::NONE; CHARGES],
         count: 0,
         next: 0,
+        charged_at: MonoNanos::ZERO,
         disagrees: false,
     };
 
@@ -71,7 +83,9 @@ impl Tariff {
         let read = Rates { maker: told.maker, taker: told.taker };
         let leaps = self.rates.is_some_and(|rates| rates.leaps_to(read));
         if leaps && self.doubted != Some(read) {
-            self.doubted = Some(read);
+            (self.doubted, self.doubted_at) = (Some(read), now);
+        }
+        if leaps && now < self.doubted_at.after(AGAIN_NS) {
             return false;
         }
         self.doubted = None;
@@ -79,6 +93,8 @@ impl Tariff {
             (self.before, self.before_until) = (self.rates, now.after(LATE_NS));
             self.rates = Some(read);
             self.compare();
+        } else if self.disagrees && now > self.charged_at.after(FORGOTTEN_NS) {
+            (self.count, self.next, self.disagrees) = (0, 0, false);
         }
         true
     }
@@ -91,6 +107,7 @@ impl Tariff {
         self.charges[self.next] = Charge { worth, fee: fill.fee, maker: fill.maker, then };
         self.next = (self.next + 1) % CHARGES;
         self.count = CHARGES.min(self.count + 1);
+        self.charged_at = now;
         self.compare();
     }
 
@@ -107,6 +124,8 @@ impl Tariff {
             digest.fold_signed(taker.0);
         }
         digest.fold(self.before_until.0);
+        digest.fold(self.doubted_at.0);
+        digest.fold(self.charged_at.0);
         for charge in &self.charges[..self.count] {
             let Charge { worth, fee, maker, then } = charge;
             for money in [worth.0, fee.0, then[0].0, then[1].0] {
@@ -219,6 +238,12 @@ mod tests {
         assert!(tariff.is_doubtful(), "the newest count");
         tariff.read(&told(-5_000, 60_000), NOW);
         assert!(tariff.is_doubtful(), "the same reading explains nothing");
+        tariff.read(&told(-5_000, 60_000), NOW.after(FORGOTTEN_NS));
+        assert!(tariff.is_doubtful(), "nor does it a quarter of an hour later");
+        tariff.read(&told(-5_000, 60_000), NOW.after(FORGOTTEN_NS + 1));
+        assert!(!tariff.is_doubtful(), "nothing else would ever end the pause");
+        (0..CHARGES).for_each(|_| execute(&mut tariff, 2_000_000, NOW.after(FORGOTTEN_NS + 2)));
+        assert!(tariff.is_doubtful(), "the next twenty judge anew");
     }
 
     #[test]
@@ -240,8 +265,12 @@ mod tests {
             let mut tariff = read();
             assert!(!tariff.read(&told(maker, taker), NOW), "{maker} {taker}");
             assert!(tariff.is_doubtful());
-            assert!(!tariff.read(&told(maker, taker + 300_000), NOW), "another one");
-            assert!(tariff.read(&told(maker, taker + 300_000), NOW), "twice the same");
+            let at = |ns| NOW.after(SECONDS + ns);
+            assert!(!tariff.read(&told(maker, taker + 300_000), at(0)), "another one");
+            let again = told(maker, taker + 300_000);
+            assert!(!tariff.read(&again, at(AGAIN_NS - 1)), "it may be the same answer");
+            assert!(tariff.is_doubtful());
+            assert!(tariff.read(&again, at(AGAIN_NS)), "twice the same");
             assert!(!tariff.is_doubtful());
         }
         let mut tariff = read();

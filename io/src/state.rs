@@ -267,7 +267,9 @@ impl StateDir {
             .ok_or_else(|| StateError::Locked(path.to_owned()))?;
         let known = check_identity(&*fs, path, identity)?;
         let marked = marks.map(|marks| mark::place(marks, &identity.instance));
+        let left = marked.as_deref().and_then(|marked| mark::left(&*fs, path, marked));
         let latch = in_force(&*fs, path, marked.as_deref())?;
+        let latch = latch.or_else(|| read_latch(&*fs, left.as_deref()?).ok()?);
         let vouched = read_daily(&*fs, path)?.map_or(0, |(_, records)| records);
         let last = last_epoch(&*fs, path)?;
         let ledger_path = path.join(LEDGER);
@@ -296,6 +298,10 @@ impl StateDir {
         let latch = latch.or(found.kept.stop(last.epoch));
         if let Some(latch) = &latch {
             write_latch(&*fs, path, latch)?;
+        }
+        if let Some(left) = &left {
+            // One that cannot be removed stops a start that goes by it: on the safe side.
+            disk::remove(&*fs, left).ok();
         }
         let epoch = last.next(path)?;
         write_epoch(&*fs, path, epoch, identity.uid)?;
@@ -362,10 +368,13 @@ impl StateDir {
     /// # Errors
     /// As [`StateError`] says.
     pub fn latch(&self, latch: &Latch) -> Result<(), StateError> {
-        match in_force(&*self.fs, &self.path, None)? {
-            Some(_) => Ok(()),
-            None => write_latch(&*self.fs, &self.path, latch),
+        let path = self.path.join(LATCH);
+        let earlier = read_latch(&*self.fs, &path)?;
+        if earlier.is_none() {
+            write_object(&*self.fs, &path, latch_object(latch))?;
         }
+        mark::try_write(&*self.fs, &self.path, &earlier.unwrap_or(*latch));
+        Ok(())
     }
 
     /// Ends the stop of `incident` while no engine runs. `now` is UTC.
@@ -548,18 +557,17 @@ pub fn incident_beside(epoch: u32, who: Beside) -> u64 {
 /// # Errors
 /// As [`StateError`] says.
 pub fn latch_beside(dir: &Path, latch: &Latch) -> Result<Latch, StateError> {
-    if let Some(earlier) = latched(dir)? {
-        return Ok(earlier);
-    }
     // A person may act from a host on which no engine has run.
     disk::make_dirs(&*disk::os(), dir)?;
     // Guardian, person and process may do so at the same moment: the first one's incident counts.
     let path = dir.join(LATCH);
-    if disk::create(&path, sealed(latch_object(latch)).as_bytes())? {
-        mark::write(&*disk::os(), dir, latch)?;
-        return Ok(*latch);
-    }
-    latched(dir)?.ok_or_else(|| corrupt(&path, "was there and is gone"))
+    let fs = disk::os();
+    let latch = match disk::create(&path, sealed(latch_object(latch)).as_bytes())? {
+        true => *latch,
+        false => read_latch(&*fs, &path)?.ok_or_else(|| corrupt(&path, "was there and is gone"))?,
+    };
+    mark::try_write(&*fs, dir, &latch);
+    Ok(latch)
 }
 
 /// What is latched in a state directory.
@@ -1046,6 +1054,44 @@ mod tests {
         rearm_at_rest(dir.path(), latch.incident, 0, UnixNanos(20_415 * UnixNanos::DAY))
             .expect("rearmed");
         assert_eq!(open(dir.path()).expect("opened").1.latch, None, "a person has looked");
+    }
+
+    /// Another home, as a unit file and a shell may have: the mark of the first was not looked at,
+    /// or stopped again what had been rearmed.
+    #[test]
+    fn a_mark_goes_with_the_directory_of_marks() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = dir.path().join("state");
+        let now = UnixNanos(20_415 * UnixNanos::DAY);
+        let start = |marks: &str| {
+            let marks = dir.path().join(marks);
+            StateDir::open_marked(&at, &marks, &identity(), now).expect("opened")
+        };
+        start("a").0.latch(&latch()).expect("latched");
+        fs::remove_file(at.join(LATCH)).expect("as in a copy from before");
+        assert_eq!(start("b").1.latch, Some(latch()));
+        rearm_at_rest(&at, 77, 0, now).expect("rearmed");
+        assert_eq!(start("a").1.latch, None, "a person has looked");
+    }
+
+    /// The guardian and a kill wrote no latch where the mark could not be read.
+    #[test]
+    fn a_stop_does_not_wait_for_its_second_mark() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (at, marks) = (dir.path().join("state"), dir.path().join("claims"));
+        let now = UnixNanos(20_415 * UnixNanos::DAY);
+        let (state, _) = StateDir::open_marked(&at, &marks, &identity(), now).expect("opened");
+        fs::remove_dir_all(&marks).ok();
+        fs::write(&marks, "no directory").expect("written");
+        assert_eq!(latch_beside(&at, &latch()).expect("latched"), latch());
+        fs::remove_file(at.join(LATCH)).expect("removed");
+        state.latch(&latch()).expect("latched");
+        drop(state);
+        fs::remove_file(&marks).expect("removed");
+        let (_, recovered) = StateDir::open_marked(&at, &marks, &identity(), now).expect("opened");
+        assert_eq!(recovered.latch, Some(latch()));
+        fs::remove_file(at.join(LATCH)).expect("removed");
+        assert_eq!(latched(&at).expect("read"), Some(latch()), "the start made up for the mark");
     }
 
     #[test]

@@ -10,13 +10,11 @@ use crate::event::{
 use crate::gate::Gate;
 use crate::instrument::InstrumentId;
 use crate::planted::Defect;
+use crate::tariff;
 use crate::units::{MonoNanos, SECONDS, UnixNanos};
 
 /// How long updates may come before the snapshot that they change is asked for again.
 const SNAPSHOT_NS_MAX: u64 = 2 * SECONDS;
-
-/// Fee rates that are doubtful are asked for again this much later.
-const FEES_AGAIN_NS: u64 = 30 * SECONDS;
 
 impl<G: Gate> Engine<'_, G> {
     pub(super) fn book_page(
@@ -174,10 +172,12 @@ impl<G: Gate> Engine<'_, G> {
         self.look_at_fees();
     }
 
-    /// Takes in what one of our executions was charged.
-    pub(super) fn charge(&mut self, fill: &Fill, now: MonoNanos) {
+    /// Takes in what one of our executions was charged, unless it comes so late that other rates
+    /// may have been in force than any that are known.
+    pub(super) fn charge(&mut self, fill: &Fill, now: MonoNanos, utc: UnixNanos) {
         let index = fill.instrument.index();
-        if let (Some(rules), true) = (self.views[index].rules, fill.client.is_own()) {
+        let is_late = utc.0.saturating_sub(fill.ts.0) > tariff::LATE_NS as i64;
+        if let (Some(rules), true) = (self.views[index].rules, fill.client.is_own() && !is_late) {
             let worth = rules.notional(fill.price, fill.lots);
             self.desks[index].tariff.charge(fill, worth, now);
             self.look_at_fees();
@@ -195,7 +195,7 @@ impl<G: Gate> Engine<'_, G> {
         if !needed || !self.account.fees_doubtful || now < self.fees_at {
             return;
         }
-        self.fees_at = now.after(FEES_AGAIN_NS);
+        self.fees_at = now.after(tariff::AGAIN_NS);
         for index in 0..self.instruments {
             if self.desks[index].tariff.is_doubtful() && Self::has_room(out) {
                 let query = self.reconcile.ask_fee_rates(InstrumentId(index as u16));

@@ -130,7 +130,7 @@ impl<G: Gate> Engine<'_, G> {
         match self.trades.admit(fill) {
             Admission::New => match self.ledger.fill(fill) {
                 Ok(booking) => {
-                    self.charge(fill, now);
+                    self.charge(fill, now, utc);
                     self.reconcile.on_fill(fill, true, utc);
                     self.booked(fill, booking, now, out);
                 }
@@ -139,7 +139,7 @@ impl<G: Gate> Engine<'_, G> {
             Admission::Duplicate => self.reconcile.on_fill(fill, false, utc),
             Admission::Fee => {
                 self.ledger.late_fee(fill);
-                self.charge(fill, now);
+                self.charge(fill, now, utc);
                 self.reconcile.on_fill(fill, false, utc);
             }
             Admission::Contradiction => self.account.contradiction = true,

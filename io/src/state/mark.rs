@@ -37,10 +37,25 @@ pub(super) fn keep(fs: &dyn FileSystem, dir: &Path, place: &Path) -> Result<(), 
 /// Writes the mark, if the directory has one.
 pub(super) fn write(fs: &dyn FileSystem, dir: &Path, latch: &Latch) -> Result<(), StateError> {
     let Some(path) = of(fs, dir)? else { return Ok(()) };
+    if super::read_latch(fs, &path).is_ok_and(|marked| marked == Some(*latch)) {
+        return Ok(());
+    }
     if let Some(marks) = path.parent() {
         disk::make_dirs(fs, marks)?;
     }
     write_object(fs, &path, latch_object(latch))
+}
+
+/// The same where the stop itself must not wait for it, nor fail with it: the latch inside stands,
+/// and the next start makes up for a mark that is missing.
+pub(super) fn try_write(fs: &dyn FileSystem, dir: &Path, latch: &Latch) {
+    write(fs, dir, latch).ok();
+}
+
+/// Where the mark was while it was kept elsewhere than at `place`; `None` when it was not, or when
+/// nothing can be read of it.
+pub(super) fn left(fs: &dyn FileSystem, dir: &Path, place: &Path) -> Option<PathBuf> {
+    of(fs, dir).ok().flatten().filter(|before| before != place)
 }
 
 /// Removes the mark.
