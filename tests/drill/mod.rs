@@ -8,13 +8,12 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Venue, Working, keel, wait};
+use crate::program::{Venue, Working, wait};
 
 /// What happens to the engine.
 #[allow(dead_code, reason = "the long form drills all of them")]
@@ -99,7 +98,7 @@ pub(crate) fn run(orders: u32, case: Case, hang_ms: u32) -> Drilled {
         missing == 0
     });
 
-    let happened = happen(&venue, path, &tunnel, case, &engine);
+    let (happened, _kill) = happen(&venue, path, &tunnel, case, &engine);
     let zero = until_zero(&venue, happened);
     let report = report(path, case);
     let after = venue.open_orders();
@@ -143,8 +142,15 @@ fn fill_up(venue: &Venue, count: u64) {
     }
 }
 
-/// Lets it happen and gives when.
-fn happen(venue: &Venue, dir: &Path, tunnel: &Tunnel, case: Case, engine: &Working) -> Instant {
+/// Lets it happen and gives when, and a person's kill. That is not waited for, the venue's truth
+/// tells first; it ends with the round, for without a venue it would ask for ten minutes.
+fn happen(
+    venue: &Venue,
+    dir: &Path,
+    tunnel: &Tunnel,
+    case: Case,
+    engine: &Working,
+) -> (Instant, Option<Working>) {
     let fault = |fault: Value| {
         let answer = venue.admin("POST", "/admin/fault", &fault);
         assert!(answer["fault"].is_number(), "{answer}");
@@ -154,7 +160,7 @@ fn happen(venue: &Venue, dir: &Path, tunnel: &Tunnel, case: Case, engine: &Worki
         Case::Stopped | Case::Killed => {
             let now = Instant::now();
             engine.signal(if case == Case::Stopped { "STOP" } else { "KILL" });
-            return now;
+            return (now, None);
         }
         Case::Cut => tunnel.cut(),
         Case::Failing => {
@@ -166,12 +172,7 @@ fn happen(venue: &Venue, dir: &Path, tunnel: &Tunnel, case: Case, engine: &Worki
         Case::Banned => fault(json!({ "act": "ban", "forMs": 2_000 })),
     }
     let now = Instant::now();
-    let kill = ["kill", "--run-dir", "run"];
-    let killed = keel(dir).args(kill).stdout(Stdio::null()).spawn();
-    // Its end is not waited for here: the venue's truth tells first.
-    let mut killed = killed.expect("keel kill starts");
-    std::thread::spawn(move || killed.wait());
-    now
+    (now, Some(Working::start(dir, &["kill", "--run-dir", "run"])))
 }
 
 fn until_zero(venue: &Venue, happened: Instant) -> Duration {
