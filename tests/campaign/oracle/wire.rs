@@ -365,8 +365,9 @@ pub(super) fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'
 const UNIT: Grid = Grid { step: 1, scale: 0 };
 /// What the gateway may take from an intent to its bytes.
 const AGENT_NS: u64 = MILLIS;
-/// Codes that say nothing about an order's numbers: success, rate, a duplicate client id.
-const CODES_CALM: [&str; 4] = ["0", "00000", "429", "25212"];
+/// Codes that say nothing about an order's numbers: success, rate, a duplicate client id, and a
+/// failure of the venue's own, which it says of an order that it has or has not worked.
+const CODES_CALM: [&str; 5] = ["0", "00000", "429", "25212", "45001"];
 
 #[cfg(test)]
 mod tests {
@@ -379,6 +380,8 @@ mod tests {
         let bad = r#"{"orderId":"","clientOid":"b","code":"25206","msg":"no"}"#;
         assert_eq!(answer(&format!(r#"{{"code":"00000","data":{good}}}"#)).len(), 0);
         assert_eq!(answer(r#"{"code":"429","data":null}"#).len(), 0);
+        // Eight lives of 16,384 were held against the order once answers of 503 were drawn.
+        assert_eq!(answer(r#"{"code":"45001","data":null}"#).len(), 0);
         assert_eq!(answer(r#"{"code":"25206","data":null}"#).len(), 1);
         assert_eq!(answer(&format!(r#"{{"code":"00000","data":[{good},{bad}]}}"#)).len(), 1);
         assert_eq!(answer("<html>").len(), 0);
