@@ -8,7 +8,8 @@ mod program;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use program::{Venue, ended};
@@ -125,6 +126,27 @@ fn state_of_an_embedded_venue_that_has_gone_is_told_apart() {
     run("b").refused(3, &["an embedded venue that has ended with its run", "keel exchange"]);
 }
 
+/// A copy of the state directory `s`.
+struct Copied {
+    state: PathBuf,
+    copy: PathBuf,
+}
+
+impl Copied {
+    fn of(dir: &Path) -> Self {
+        let (state, copy) = (dir.join("s"), dir.join("copy"));
+        let copied = Command::new("cp").arg("-r").args([&state, &copy]).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+        Self { state, copy }
+    }
+
+    /// Restores the copy in the place of what has come since.
+    fn put_back(self) {
+        fs::remove_dir_all(&self.state).expect("removed");
+        fs::rename(&self.copy, &self.state).expect("restored");
+    }
+}
+
 #[test]
 fn a_state_directory_restored_from_a_copy_is_noticed_at_the_venue() {
     let venue = Venue::start(&["--plaintext"]);
@@ -134,15 +156,12 @@ fn a_state_directory_restored_from_a_copy_is_noticed_at_the_venue() {
         ended(dir.path(), &["--run-dir", n, "--state-dir", "s", "--for", length])
     };
     run("a", "1s").done();
-    let (state, copy) = (dir.path().join("s"), dir.path().join("copy"));
-    let copied = std::process::Command::new("cp").args(["-r"]).arg(&state).arg(&copy).status();
-    assert!(copied.is_ok_and(|status| status.success()));
+    let copy = Copied::of(dir.path());
     // It quotes, so that the venue knows orders of boot 2.
     run("b", "8s").done();
     let quoted = fs::read_to_string(dir.path().join("b/keel.log")).expect("a log");
     assert!(quoted.contains("-> RUNNING"), "{quoted}");
-    fs::remove_dir_all(&state).expect("removed");
-    fs::rename(&copy, &state).expect("restored");
+    copy.put_back();
     run("c", "1s").refused(3, &["knows an order of boot epoch 2", "Restore the newest state"]);
 }
 
@@ -154,15 +173,13 @@ fn a_state_directory_that_is_restored_from_before_a_stop_is_stopped_until_it_is_
     venue.configure(dir.path(), venue.authority(), "");
     let run = |n: &str| ended(dir.path(), &["--run-dir", n, "--state-dir", "s", "--for", "1s"]);
     run("a").done();
-    let (state, copy) = (dir.path().join("s"), dir.path().join("copy"));
-    let copied = std::process::Command::new("cp").args(["-r"]).arg(&state).arg(&copy).status();
-    assert!(copied.is_ok_and(|status| status.success()));
+    let copy = Copied::of(dir.path());
     let killed = ended(dir.path(), &["kill"]);
-    let latch = fs::read(state.join("latch.json")).unwrap_or_else(|_| panic!("{}", killed.said()));
+    let latch =
+        fs::read(dir.path().join("s/latch.json")).unwrap_or_else(|_| panic!("{}", killed.said()));
     let latch: serde_json::Value = serde_json::from_slice(&latch).expect("JSON");
     let incident = latch["incident_id"].as_str().expect("an incident").to_owned();
-    fs::remove_dir_all(&state).expect("removed");
-    fs::rename(&copy, &state).expect("restored");
+    copy.put_back();
     let stopped = run("b");
     assert_eq!(stopped.code, Some(5), "stopped for good: {}", stopped.said());
     ended(dir.path(), &["rearm", "--incident", "7"]).refused(2, &[&incident]);

@@ -92,9 +92,7 @@ impl Hunt {
         trails.iter().filter(|trail| trail.found.is_none()).for_each(told);
         trails
     }
-}
 
-impl Hunt {
     /// True when as many as are enough were found by lives or crash states, and all that are
     /// required.
     pub fn has_enough(&self, trails: &[Trail]) -> bool {

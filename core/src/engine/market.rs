@@ -179,8 +179,13 @@ impl<G: Gate> Engine<'_, G> {
         let is_late = utc.0.saturating_sub(fill.ts.0) > tariff::LATE_NS as i64;
         if let (Some(rules), true) = (self.views[index].rules, fill.client.is_own() && !is_late) {
             let worth = rules.notional(fill.price, fill.lots);
-            self.desks[index].tariff.charge(fill, worth, now);
-            self.look_at_fees();
+            let tariff = &mut self.desks[index].tariff;
+            let before = tariff.is_doubtful();
+            tariff.charge(fill, worth, now);
+            // Most executions change nothing, and a look goes over all contracts.
+            if tariff.is_doubtful() != before {
+                self.look_at_fees();
+            }
         }
     }
 
