@@ -5,6 +5,8 @@
 //! ready on the other seat and takes over, one instrument after the other.
 
 mod rotation;
+#[cfg(test)]
+mod tests;
 
 use keel_core::event::{self, Event, FeedState, Stream};
 use keel_core::instrument::InstrumentId;
@@ -35,6 +37,9 @@ pub struct Feed {
     owed: Option<FeedState>,
     /// The session in use came live while another was; the engine is to be told after `owed`.
     came_live: bool,
+    /// The engine has been shown something since it was last told of a loss. A session shows
+    /// books before the last of its subscriptions is answered.
+    shown: bool,
     /// Pongs that each seat's session has counted, and that the one in use has had one since the
     /// engine was told.
     pongs: [u64; 2],
@@ -102,6 +107,7 @@ impl Feed {
             rotation,
             owed: None,
             came_live: false,
+            shown: false,
             pongs: [0; 2],
             ponged: false,
             pings: false,
@@ -211,7 +217,11 @@ impl Feed {
                 // The one before has been closed.
                 Incoming::Lost(_) if seat != self.using => continue,
                 Incoming::Lost(_) => {
-                    (self.owed, self.came_live) = (Some(FeedState::Lost), false);
+                    self.lose();
+                    continue;
+                }
+                Incoming::Failed(_) if seat == self.using && self.shown => {
+                    self.lose();
                     continue;
                 }
                 Incoming::Opened | Incoming::Failed(_) => continue,
@@ -236,7 +246,8 @@ impl Feed {
                 Ok(Message::Control(Control::Subscribed(..) | Control::SubscribeFailed(_))) => {
                     topics_answered += 1;
                 }
-                Ok(Message::Events(_) | Message::Control(_) | Message::Unread) => {}
+                Ok(Message::Events(_)) => self.shown = true,
+                Ok(Message::Control(_) | Message::Unread) => {}
                 Err(DecodeError::Full) => self.owed = Some(FeedState::Gap),
                 // Counted by the decoder; a books frame that is missing breaks the chain.
                 Err(_) => {}
@@ -246,6 +257,11 @@ impl Feed {
             session.on_subscribed(topics_answered);
         }
         payloads
+    }
+
+    /// The session in use has ended, and what it has shown is worth nothing any more.
+    fn lose(&mut self) {
+        (self.owed, self.came_live, self.shown) = (Some(FeedState::Lost), false, false);
     }
 
     /// One of two sessions has ended before the next had taken over. What it had delivered is lost
