@@ -105,6 +105,8 @@ struct Window {
     sent: usize,
     /// Ordinary use waits until then.
     held_until: MonoNanos,
+    /// Refusals until then are of requests from before the last one that was learned from.
+    deaf_until: MonoNanos,
     /// When one more call is counted on again, and how far apart such steps are.
     eases_at: MonoNanos,
     ease_ns: u64,
@@ -124,6 +126,7 @@ impl Budget {
             sent_at: [MonoNanos::ZERO; CALLS_MAX],
             sent: 0,
             held_until: MonoNanos::ZERO,
+            deaf_until: MonoNanos::ZERO,
             eases_at: MonoNanos::NEVER,
             ease_ns: EASE_NS_MIN,
         };
@@ -169,10 +172,17 @@ impl Budget {
         self.in_minute += 1;
     }
 
-    /// Takes in what the venue said with its answer: its HTTP status, and how many calls of the
-    /// class remain in its second, where it said so.
-    pub fn answered(&mut self, class: Class, status: u16, remaining: Option<u32>, now: MonoNanos) {
-        if status == 429 {
+    /// Takes in what the venue said with its answer: whether it refused the request for its rate,
+    /// by its HTTP status or by its code, and how many calls of the class remain in its second,
+    /// where it said so.
+    pub fn answered(
+        &mut self,
+        class: Class,
+        refused: bool,
+        remaining: Option<u32>,
+        now: MonoNanos,
+    ) {
+        if refused {
             return self.refused(class, now);
         }
         let window = &mut self.windows[class as usize];
@@ -187,13 +197,18 @@ impl Budget {
         }
     }
 
-    /// Takes in that the venue has refused a request for its rate.
+    /// Takes in that the venue has refused a request for its rate. Those that were under way when
+    /// the first refusal was heard say nothing new.
     pub fn refused(&mut self, class: Class, now: MonoNanos) {
         self.refused += 1;
         self.low = Rate::ZERO;
         let window = &mut self.windows[class as usize];
-        window.allowed = (window.allowed / 2).max(1);
         window.held_until = window.held_until.max(now.after(REFUSED_NS));
+        if now < window.deaf_until {
+            return;
+        }
+        window.deaf_until = now.after(WINDOW_NS);
+        window.allowed = (window.allowed / 2).max(1);
         window.eases_at = now.after(window.ease_ns);
         window.ease_ns = (window.ease_ns * 2).min(EASE_NS_MAX);
     }
@@ -299,7 +314,7 @@ mod tests {
         let mut budget = Budget::new();
         for &class in Class::ALL.iter().filter(|class| class.per_s() == 1) {
             budget.sent(class, NOW);
-            budget.answered(class, 200, Some(0), NOW);
+            budget.answered(class, false, Some(0), NOW);
         }
         assert_eq!(budget.take_headroom(Rate(E8)), Rate(E8));
     }
@@ -324,9 +339,9 @@ mod tests {
     fn what_others_use_of_the_allowance_holds_ordinary_use_back_and_no_cancel() {
         let mut budget = Budget::new();
         budget.sent(Class::Place, NOW);
-        budget.answered(Class::Place, 200, Some(9), NOW);
+        budget.answered(Class::Place, false, Some(9), NOW);
         assert!(budget.allows(Class::Place, Use::Ordinary, NOW), "nobody else");
-        budget.answered(Class::Place, 200, Some(5), NOW);
+        budget.answered(Class::Place, false, Some(5), NOW);
         assert!(!budget.allows(Class::Place, Use::Ordinary, NOW.after(SECONDS - 1)));
         assert!(budget.allows(Class::Place, Use::Trade, NOW));
         assert!(budget.allows(Class::Place, Use::Ordinary, NOW.after(SECONDS)));
@@ -349,7 +364,7 @@ mod tests {
             let over = !counted.is_empty();
             counted.push(now);
             refused[tick as usize / 36_000] += u32::from(over);
-            budget.answered(Class::Order, if over { 429 } else { 200 }, None, now);
+            budget.answered(Class::Order, over, None, now);
         }
         assert!((1..=4).contains(&refused[0]), "the first hour learns: {refused:?}");
         assert!(refused[1] <= 2 && refused[2] <= 2, "in an hour: {refused:?}");
@@ -361,14 +376,32 @@ mod tests {
     #[test]
     fn what_a_refusal_has_taught_is_forgotten_by_time_and_cancels_keep_two() {
         let mut budget = Budget::new();
-        for _ in 0..4 {
-            budget.refused(Class::CancelAll, NOW);
+        let times: [MonoNanos; 4] = std::array::from_fn(|n| NOW.after(n as u64 * WINDOW_NS));
+        for now in times {
+            budget.refused(Class::CancelAll, now);
         }
-        assert_eq!(burst(&mut budget, Class::CancelAll, Use::Trade, NOW), 2);
+        let [.., last] = times;
+        assert_eq!(burst(&mut budget, Class::CancelAll, Use::Trade, last), 2);
         let quiet = (0..4).map(|step| EASE_NS_MIN << step).sum::<u64>() * 4;
-        let later = NOW.after(quiet);
+        let later = last.after(quiet);
         budget.sent(Class::CancelAll, later);
         assert_eq!(burst(&mut budget, Class::CancelAll, Use::Trade, later), 3);
+    }
+
+    /// Each of four creates in flight halved the window, and doubled the time until it eased: one
+    /// burst throttled creates for over an hour.
+    #[test]
+    fn refusals_of_requests_that_were_under_way_together_teach_once() {
+        let mut budget = Budget::new();
+        for place in 0..4 {
+            budget.refused(Class::Place, NOW.after(place * MILLIS));
+        }
+        assert_eq!(budget.refusals(), 4);
+        let held = NOW.after(3 * MILLIS + REFUSED_NS);
+        assert_eq!(budget.free_at(Class::Place, Use::Ordinary), held);
+        assert_eq!(burst(&mut budget, Class::Place, Use::Trade, NOW.after(WINDOW_NS)), 4);
+        budget.refused(Class::Place, NOW.after(WINDOW_NS));
+        assert_eq!(burst(&mut budget, Class::Place, Use::Trade, NOW.after(2 * WINDOW_NS)), 2);
     }
 
     #[test]

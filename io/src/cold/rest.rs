@@ -18,6 +18,7 @@ use keel_core::units::{E8, MILLIS, MonoNanos, Rate, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 use keel_net::bitget::rest::{
     AccountSettings, Answers, Bars, Call, Holdings, Page, Pager, Records, RestError, Turn, Window,
+    is_too_many,
 };
 use keel_net::bitget::sign::Credentials;
 use keel_net::bitget::topics::Directory;
@@ -522,13 +523,15 @@ impl Rest {
                     let least = self.counters.remaining_min.map_or(remaining, |m| m.min(remaining));
                     self.counters.remaining_min = Some(least);
                 }
-                let remaining = response.remaining_calls();
-                self.budget.answered(job.ask.class(), status, remaining, now);
-                self.counters.rate_refused = self.budget.refusals();
+                let (class, remaining) = (job.ask.class(), response.remaining_calls());
                 let body = response.body();
                 let reader = &mut self.answers;
                 let context = Context { directory: &self.directory, symbols: &self.symbols };
-                understand(reader, &context, &mut job, status, body)
+                let read = understand(reader, &context, &mut job, status, body);
+                let refused = is_too_many(status, read.as_ref().err());
+                self.budget.answered(class, refused, remaining, now);
+                self.counters.rate_refused = self.budget.refusals();
+                read
             }
             Err(_) => Err(RestError::Http(0)),
         };
@@ -633,7 +636,7 @@ impl Rest {
         if error.verdict().1 == RejectClass::Auth {
             self.refused = Some(error.to_string());
         }
-        let rate = error.verdict().1 == RejectClass::Rate || matches!(error, RestError::Http(429));
+        let rate = error.verdict().1 == RejectClass::Rate;
         self.pause_until = now.after(if rate { RATE_PAUSE_NS } else { FAILURE_PAUSE_NS });
         let not_found = error.verdict().1 == RejectClass::NotFound;
         if (matches!(job.ask, Ask::FirstOrder(_)) && not_found) || job.asks_in_vain(error) {

@@ -782,6 +782,21 @@ impl RestError {
     }
 }
 
+/// True when an answer says, by its HTTP status or by the code in its body, that too many requests
+/// were sent.
+pub fn is_too_many(status: u16, error: Option<&RestError>) -> bool {
+    let code = match error {
+        Some(RestError::Venue { code, .. }) => *code,
+        Some(RestError::Http(_) | RestError::Decode(_)) | None => 0,
+    };
+    status == 429 || codes::is_too_many(code)
+}
+
+/// As [`is_too_many`], of an answer about each of several orders.
+pub(crate) fn are_too_many(status: u16, replies: &[Reply]) -> bool {
+    status == 429 || replies.iter().any(|reply| codes::is_too_many(reply.code))
+}
+
 impl std::fmt::Display for RestError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -17,7 +17,7 @@ use super::Http;
 use crate::bitget::client::NUMBER_MAX;
 use crate::bitget::codes;
 use crate::bitget::encode::BATCH_MAX;
-use crate::bitget::rest::{Asked, Call};
+use crate::bitget::rest::{Asked, Call, are_too_many};
 use crate::dispatch::Sent;
 use crate::proto::http::Client;
 use crate::rate::{Class, Use};
@@ -173,8 +173,9 @@ impl Orders {
         match outcome {
             Ok(response) => {
                 let (status, body) = (response.status(), response.body());
-                http.budget.answered(class, status, response.remaining_calls(), now);
                 let replies = http.answers.replies(status, body, RequestKind::Place, &asked);
+                let refused = are_too_many(status, &replies);
+                http.budget.answered(class, refused, response.remaining_calls(), now);
                 http.replies.extend(replies);
             }
             Err(failure) => {

@@ -13,6 +13,8 @@ pub(super) struct Refusals {
     places: u32,
     cancels: u32,
     alls: u32,
+    /// Cancels that it answers, refused or not: more than one were asked for together.
+    answered: u32,
 }
 
 impl Refusals {
@@ -34,7 +36,7 @@ impl Refusals {
         let class = match *message {
             Ok(Message::Control(control)) => class_of(control),
             Ok(Message::Events(_)) if places > 0 => Some(Class::Place),
-            Ok(Message::Events(_)) if cancels > 1 => Some(Class::CancelBatch),
+            Ok(Message::Events(_)) if cancels > 0 && self.answered > 1 => Some(Class::CancelBatch),
             Ok(Message::Events(_)) if cancels > 0 => Some(Class::Cancel),
             Ok(Message::Events(_)) if self.alls > 0 => Some(Class::CancelAll),
             Ok(Message::Events(_) | Message::Unread) | Err(_) => None,
@@ -45,14 +47,15 @@ impl Refusals {
     }
 
     fn note(&mut self, event: &Event) {
-        if let Event::Reply(Reply { code, request, .. }) = event
-            && codes::is_too_many(*code)
-        {
-            match request {
-                RequestKind::Place => self.places += 1,
-                RequestKind::Cancel => self.cancels += 1,
-                RequestKind::CancelAll => self.alls += 1,
+        let Event::Reply(Reply { code, request, .. }) = event else { return };
+        let refused = u32::from(codes::is_too_many(*code));
+        match request {
+            RequestKind::Place => self.places += refused,
+            RequestKind::Cancel => {
+                self.answered += 1;
+                self.cancels += refused;
             }
+            RequestKind::CancelAll => self.alls += refused,
         }
     }
 }

@@ -12,7 +12,7 @@ use keel_core::planted::Defect;
 use keel_core::units::{MonoNanos, SECONDS};
 
 use super::Http;
-use crate::bitget::rest::{Asked, Call, RestError};
+use crate::bitget::rest::{Asked, Call, RestError, are_too_many, is_too_many};
 use crate::bitget::topics::Directory;
 use crate::proto::http::Client;
 use crate::rate::{Class, Use};
@@ -230,15 +230,17 @@ impl Sweep {
             (Flying::Nothing, _) => true,
             (Flying::List, Ok(response)) => {
                 let (status, body) = (response.status(), response.body());
-                http.budget.answered(Class::OpenOrders, status, response.remaining_calls(), now);
                 let page = http.answers.orders(status, body, &http.directory);
+                let refused = is_too_many(status, page.as_ref().err());
+                http.budget.answered(Class::OpenOrders, refused, response.remaining_calls(), now);
                 self.listed = page.ok().map(|page| page.rows == 0);
                 self.listed.is_some()
             }
             (Flying::All(instrument, _), Ok(response)) => {
                 let (status, remaining) = (response.status(), response.remaining_calls());
-                http.budget.answered(Class::CancelAll, status, remaining, now);
                 let answer = http.answers.canceled(status, response.body(), *instrument);
+                let too_many = is_too_many(status, answer.as_ref().err());
+                http.budget.answered(Class::CancelAll, too_many, remaining, now);
                 // One refused for its rate is no worse than another: it keeps its turn.
                 let class = answer.map_or_else(|error| error.verdict().1, |_| RejectClass::None);
                 refused = (class != RejectClass::Rate).then_some(*instrument);
@@ -246,13 +248,14 @@ impl Sweep {
             }
             (Flying::Single(cancels), Ok(response)) => {
                 let (status, remaining) = (response.status(), response.remaining_calls());
-                http.budget.answered(class_of(cancels.len()), status, remaining, now);
                 let asked: Vec<Asked> = cancels.iter().map(Asked::of_cancel).collect();
                 let body = response.body();
                 let replies = http.answers.replies(status, body, RequestKind::Cancel, &asked);
+                let refused = are_too_many(status, &replies);
+                http.budget.answered(class_of(cancels.len()), refused, remaining, now);
                 http.replies.extend(replies);
                 // Refused for its rate, or answered by nobody who knows: the other way is tried.
-                status != 429 && status < 500
+                !refused && status < 500
             }
             (Flying::Single(cancels), Err(_)) => {
                 for cancel in cancels {
@@ -262,8 +265,10 @@ impl Sweep {
             }
             (Flying::Countdown(seconds), Ok(response)) => {
                 let (status, body) = (response.status(), response.body());
-                http.budget.answered(Class::Countdown, status, response.remaining_calls(), now);
-                http.wound = match http.answers.done(status, body) {
+                let done = http.answers.done(status, body);
+                let refused = is_too_many(status, done.as_ref().err());
+                http.budget.answered(Class::Countdown, refused, response.remaining_calls(), now);
+                http.wound = match done {
                     Ok(()) => Some(i64::from(*seconds)),
                     Err(RestError::Venue { .. }) => Some(-1),
                     Err(RestError::Http(_) | RestError::Decode(_)) => None,

@@ -313,6 +313,7 @@ fn a_refusal_for_rate_on_the_socket_slows_creates_and_leaves_cancels_their_windo
         format!(r#"{{"event":"trade","topic":"{topic}","id":"{id}","code":"0","args":[{args}]}}"#)
     };
     let row = r#"{"code":"429","symbol":"BTCUSDT","clientOid":"keel-mm1-3-1"}"#;
+    let done = r#"{"code":"0","symbol":"BTCUSDT","clientOid":"keel-mm1-3-2"}"#;
     for (said, creates, cancels, batches) in [
         (error("p-1-3-1", 429), 4, 9, 4),
         (error("p-1-3-1", 30006), 4, 9, 4),
@@ -325,6 +326,8 @@ fn a_refusal_for_rate_on_the_socket_slows_creates_and_leaves_cancels_their_windo
         (error("c-1-3-1", 429), 9, 4, 4),
         (error("d-1-7-0", 429), 9, 9, 2),
         (trade("batch-cancel", "d-1-7-0", &[row, row, row].join(",")), 9, 9, 2),
+        // It was charged to the window of single cancels.
+        (trade("batch-cancel", "d-1-7-0", &[done, row].join(",")), 9, 9, 2),
     ] {
         let mut rig = Rig::subscribed(false);
         rig.receive(&peer::text(&said));
@@ -505,7 +508,9 @@ fn the_venues_own_switch_is_wound_when_nothing_is_to_be_canceled_and_its_word_is
         (r#"{"code":"00000","msg":"success","data":"success"}"#, Some(10)),
         (r#"{"code":"40014","msg":"no","data":null}"#, Some(-1)),
         ("<html>", None),
+        (r#"{"code":"30007","msg":"slow down","data":null}"#, Some(-1)),
     ] {
+        assert_eq!(rig.gateway.http.budget.refusals(), 0);
         rig.now = rig.now.after(2 * SECONDS);
         rig.command(Plain::Countdown(Countdown { seconds: 10 }));
         rig.step();
@@ -524,6 +529,7 @@ fn the_venues_own_switch_is_wound_when_nothing_is_to_be_canceled_and_its_word_is
         }
         assert_eq!(told, expected, "{body}");
     }
+    assert_eq!(rig.gateway.http.budget.refusals(), 1, "with HTTP 200 too, a code says it");
 }
 
 #[test]
