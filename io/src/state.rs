@@ -5,7 +5,7 @@
 //! | `lock` | held while an engine runs | – |
 //! | `identity.json` | venue, account, instance | at the first start |
 //! | `epoch.a`, `epoch.b` | the boot epoch, in turn | before the first order of a boot |
-//! | `clean` | the last stop verified zero open orders | removed at start |
+//! | `clean` | the last stop verified zero open orders | removed when a boot begins |
 //! | `latch.json` | the guard stopped for good | after the cancels, before any exit |
 //! | `mark` | where the latch's second mark is, outside of the directory | at the first start |
 //! | `ledger` | executions, bills, days, stops: what a restart goes by | before what tells of it |
@@ -32,7 +32,7 @@ use crate::cold::csv::FillContext;
 use crate::cold::daily::{DailyState, date_of};
 use crate::disk::{self, Entry, FileSystem, Fs, Lock, Opening, OsFiles, Refused, refused};
 use crate::os;
-use ledger::{Kept, LedgerFile, Record};
+use ledger::{Found, Kept, LedgerFile, Record};
 
 /// A state directory, locked until it is dropped.
 #[derive(Debug)]
@@ -44,6 +44,33 @@ pub struct StateDir {
     ledger: LedgerFile,
     unwritten: Vec<(Booked, FillContext)>,
     _lock: Lock,
+}
+
+/// A state directory that has been read, locked, before its boot begins: the venue is asked first
+/// whether it knows the epoch, and a start that is refused leaves the directory no further on than
+/// it was.
+#[derive(Debug)]
+pub struct Opened {
+    state: StateDir,
+}
+
+impl Opened {
+    /// Begins the boot: makes its epoch durable and removes the mark of a clean stop. To be done
+    /// before the first order, and once the venue is known to have none of this epoch.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn begin(self) -> Result<StateDir, StateError> {
+        let StateDir { fs, path, identity, epoch, .. } = &self.state;
+        write_epoch(&**fs, path, *epoch, identity.uid)?;
+        disk::remove(&**fs, &path.join(CLEAN))?;
+        Ok(self.state)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.state.path()
+    }
 }
 
 /// Whose state it is.
@@ -89,7 +116,7 @@ impl RunDir {
 /// What the last run left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// The epoch of this boot; durable, never used before.
+    /// The epoch of this boot, never used before; durable once the boot begins.
     pub epoch: u32,
     /// An earlier run ended without verifying that nothing rests at the venue.
     pub dirty: bool,
@@ -214,8 +241,8 @@ pub enum StateError {
 }
 
 impl StateDir {
-    /// Locks `path`, reads what the last run left, makes this boot's epoch durable and removes the
-    /// mark of a clean stop. A directory that is not there is made.
+    /// Locks `path` and reads what the last run left, for a boot that is to [begin](Opened::begin).
+    /// A directory that is not there is made.
     ///
     /// # Errors
     /// As [`StateError`] says. Nothing has been changed then, but for the lock file, or with
@@ -224,7 +251,7 @@ impl StateDir {
         path: &Path,
         identity: &Identity,
         now: UnixNanos,
-    ) -> Result<(Self, Recovered), StateError> {
+    ) -> Result<(Opened, Recovered), StateError> {
         Self::open_at(disk::os(), path, None, identity, now)
     }
 
@@ -238,7 +265,7 @@ impl StateDir {
         marks: &Path,
         identity: &Identity,
         now: UnixNanos,
-    ) -> Result<(Self, Recovered), StateError> {
+    ) -> Result<(Opened, Recovered), StateError> {
         Self::open_at(disk::os(), path, Some(marks), identity, now)
     }
 
@@ -251,7 +278,7 @@ impl StateDir {
         path: &Path,
         identity: &Identity,
         now: UnixNanos,
-    ) -> Result<(Self, Recovered), StateError> {
+    ) -> Result<(Opened, Recovered), StateError> {
         Self::open_at(fs, path, None, identity, now)
     }
 
@@ -261,11 +288,11 @@ impl StateDir {
         marks: Option<&Path>,
         identity: &Identity,
         now: UnixNanos,
-    ) -> Result<(Self, Recovered), StateError> {
+    ) -> Result<(Opened, Recovered), StateError> {
         disk::make_dirs(&*fs, path)?;
         let lock = lock_file(&*fs, &path.join("lock"))?
             .ok_or_else(|| StateError::Locked(path.to_owned()))?;
-        let known = check_identity(&*fs, path, identity)?;
+        let named = check_identity(&*fs, path, identity)?;
         let marked = marks.map(|marks| mark::place(marks, &identity.instance));
         let left = marked.as_deref().and_then(|marked| mark::left(&*fs, path, marked));
         let latch = in_force(&*fs, path, marked.as_deref())?;
@@ -278,14 +305,17 @@ impl StateDir {
         if found.is_none() && (last.epoch > 0 || vouched > 0) {
             return Err(corrupt(&ledger_path, "is missing, while other state is there"));
         }
+        let recorded = found.as_ref().is_some_and(Found::has_records);
+        let known = named && (last.epoch > 0 || recorded);
         let clean_of = read_clean(&*fs, path)?;
         let dirty = known && clean_of != Some(last.epoch) || last.damaged;
-        if !known {
+        if !named {
             write_identity(&*fs, path, identity)?;
         }
         let found = match found {
-            Some(found) => found,
-            None => {
+            Some(found) if known => found,
+            // One that a start without a boot has made speaks for nothing: this one begins now.
+            _ => {
                 LedgerFile::create(&*fs, &ledger_path, identity.uid, now)?;
                 LedgerFile::read(&*fs, &ledger_path, identity.uid, 0)?
                     .ok_or_else(|| corrupt(&ledger_path, "is gone as soon as it is made"))?
@@ -304,12 +334,10 @@ impl StateDir {
             disk::remove(&*fs, left).ok();
         }
         let epoch = last.next(path)?;
-        write_epoch(&*fs, path, epoch, identity.uid)?;
-        disk::remove(&*fs, &path.join(CLEAN))?;
         let (path, identity) = (path.to_owned(), identity.clone());
         let (kept, unwritten) = (found.kept, found.unwritten);
         let state = Self { fs, path, identity, epoch, ledger, unwritten, _lock: lock };
-        Ok((state, Recovered { epoch, dirty, latch, kept, known }))
+        Ok((Opened { state }, Recovered { epoch, dirty, latch, kept, known }))
     }
 
     /// The disk that it is on.
@@ -414,13 +442,13 @@ impl StateDir {
 
 impl Recovered {
     /// The events that give the engine back what it had, for instruments with `rules`, in the order
-    /// of their ids. `now` is UTC.
+    /// of their ids. `dir` is where it was read, `now` is UTC.
     ///
     /// # Errors
     /// [`StateError::Future`] for a day that has not come, [`StateError::Grid`].
     pub fn events(
         &self,
-        dir: &StateDir,
+        dir: &Path,
         rules: &[Instrument],
         now: UnixNanos,
     ) -> Result<Vec<Event>, StateError> {
@@ -428,7 +456,7 @@ impl Recovered {
             && day.day > now.day() + 1
         {
             let day = date_of(day.day);
-            return Err(StateError::Future { path: dir.path.join(LEDGER), day });
+            return Err(StateError::Future { path: dir.join(LEDGER), day });
         }
         // Before the first run only a latch can be there, which somebody has put up from outside:
         // the account is taken as it is found then, and nothing is said of positions.
@@ -642,9 +670,9 @@ pub fn rearm_at_rest(
         return remove_latch(&*fs, dir);
     };
     drop(lock);
-    let (mut state, recovered) = StateDir::open(dir, &identity, utc)?;
-    state.rearm(incident, utc)?;
-    if recovered.dirty { Ok(()) } else { state.mark_clean() }
+    let (Opened { mut state }, recovered) = StateDir::open(dir, &identity, utc)?;
+    // No boot begins: of a copy that was put back, the next start asks for the same epoch.
+    if recovered.known { state.rearm(incident, utc) } else { state.unlatch() }
 }
 
 fn latch_object(latch: &Latch) -> Map<String, Value> {
@@ -955,7 +983,14 @@ mod tests {
     }
 
     fn open(path: &Path) -> Result<(StateDir, Recovered), StateError> {
-        StateDir::open(path, &identity(), UnixNanos(20_415 * UnixNanos::DAY))
+        begun(StateDir::open(path, &identity(), UnixNanos(20_415 * UnixNanos::DAY)))
+    }
+
+    fn begun(
+        opened: Result<(Opened, Recovered), StateError>,
+    ) -> Result<(StateDir, Recovered), StateError> {
+        let (opened, recovered) = opened?;
+        Ok((opened.begin()?, recovered))
     }
 
     fn day() -> DailyState {
@@ -1065,7 +1100,7 @@ mod tests {
         let now = UnixNanos(20_415 * UnixNanos::DAY);
         let start = |marks: &str| {
             let marks = dir.path().join(marks);
-            StateDir::open_marked(&at, &marks, &identity(), now).expect("opened")
+            begun(StateDir::open_marked(&at, &marks, &identity(), now)).expect("opened")
         };
         start("a").0.latch(&latch()).expect("latched");
         fs::remove_file(at.join(LATCH)).expect("as in a copy from before");
@@ -1080,7 +1115,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (at, marks) = (dir.path().join("state"), dir.path().join("claims"));
         let now = UnixNanos(20_415 * UnixNanos::DAY);
-        let (state, _) = StateDir::open_marked(&at, &marks, &identity(), now).expect("opened");
+        let open = || begun(StateDir::open_marked(&at, &marks, &identity(), now));
+        let (state, _) = open().expect("opened");
         fs::remove_dir_all(&marks).ok();
         fs::write(&marks, "no directory").expect("written");
         assert_eq!(latch_beside(&at, &latch()).expect("latched"), latch());
@@ -1088,7 +1124,7 @@ mod tests {
         state.latch(&latch()).expect("latched");
         drop(state);
         fs::remove_file(&marks).expect("removed");
-        let (_, recovered) = StateDir::open_marked(&at, &marks, &identity(), now).expect("opened");
+        let (_, recovered) = open().expect("opened");
         assert_eq!(recovered.latch, Some(latch()));
         fs::remove_file(at.join(LATCH)).expect("removed");
         assert_eq!(latched(&at).expect("read"), Some(latch()), "the start made up for the mark");
@@ -1099,7 +1135,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (at, marks) = (dir.path().join("state"), dir.path().join("claims"));
         let now = UnixNanos(20_415 * UnixNanos::DAY);
-        let start = |at: &Path| StateDir::open_marked(at, &marks, &identity(), now);
+        let start = |at: &Path| begun(StateDir::open_marked(at, &marks, &identity(), now));
         let copy = |to: &str| {
             let to = dir.path().join(to);
             fs::create_dir(&to).expect("a directory");
@@ -1128,6 +1164,34 @@ mod tests {
         let other = Identity { instance: "other".into(), ..identity() };
         let other = StateDir::open_marked(&dir.path().join("o"), &marks, &other, now);
         assert_eq!(other.expect("opened").1.latch, None, "another instance is not stopped");
+    }
+
+    /// Each start used an epoch up and took the mark of the clean stop away before the venue was
+    /// asked: after a few that failed, a copy from before was behind the venue's ids no more.
+    #[test]
+    fn a_start_that_does_not_begin_leaves_epoch_and_clean_mark_as_they_were() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let open_only = || StateDir::open(dir.path(), &identity(), UnixNanos(5)).expect("opened");
+        for _ in 0..3 {
+            let (_, found) = open_only();
+            assert_eq!((found.epoch, found.dirty, found.known), (1, false, false), "the first");
+            assert_eq!(found.kept.began, UnixNanos(5));
+        }
+        let (state, found) = open(dir.path()).expect("opened");
+        let now = UnixNanos(20_415 * UnixNanos::DAY);
+        assert_eq!((found.epoch, found.known, found.kept.began), (1, false, now));
+        state.mark_clean().expect("marked");
+        for _ in 0..3 {
+            let (_, found) = open_only();
+            assert_eq!((found.epoch, found.dirty, found.known), (2, false, true));
+        }
+        let person = Latch { incident: incident_beside(1, Beside::Person), ..latch() };
+        latch_beside(dir.path(), &person).expect("latched");
+        rearm_at_rest(dir.path(), person.incident, 0, now).expect("rearmed");
+        let (_, found) = open(dir.path()).expect("opened");
+        assert_eq!((found.epoch, found.dirty, found.kept.began), (2, false, now));
+        let (_, found) = open_only();
+        assert_eq!((found.epoch, found.dirty), (3, true), "that one began");
     }
 
     #[test]
@@ -1231,7 +1295,7 @@ mod tests {
         let (mut state, first) = open(dir.path()).expect("opened");
         let rules = [rules(b"ETHUSDT", 2), rules(b"BTCUSDT", 1)];
         let now = UnixNanos(DAY_BEGAN + 60 * MINUTE);
-        assert_eq!(first.events(&state, &rules, now).expect("none"), [], "nothing was before");
+        assert_eq!(first.events(dir.path(), &rules, now).expect("none"), [], "nothing was before");
         for record in [booked(1, 2, DAY_BEGAN), turned(), booked(2, 3, DAY_BEGAN + 20 * MINUTE)] {
             state.record(&record, now);
         }
@@ -1242,7 +1306,7 @@ mod tests {
         drop(state);
         let (mut state, found) = open(dir.path()).expect("opened");
         assert_eq!(found.latch, Some(latch()));
-        let events = found.events(&state, &rules, now).expect("events");
+        let events = found.events(dir.path(), &rules, now).expect("events");
         let [
             Event::RestoreWeek(week),
             Event::RestoreDay(day),
@@ -1261,7 +1325,10 @@ mod tests {
         assert_eq!((btc.lots, btc.entry_value, btc.last_trade_id), (Lots(5), 5 * 772_000, 2));
         assert_eq!((fill.trade_id, fill.instrument), (2, InstrumentId(1)), "the first one is old");
         let yesterday = UnixNanos(DAY_BEGAN - 2 * UnixNanos::DAY);
-        assert!(matches!(found.events(&state, &rules, yesterday), Err(StateError::Future { .. })));
+        assert!(matches!(
+            found.events(dir.path(), &rules, yesterday),
+            Err(StateError::Future { .. })
+        ));
         state.rearm(77, now).expect("rearmed");
         assert!(matches!(state.rearm(77, now), Err(StateError::OtherIncident { latched: 0, .. })));
         drop(state);
@@ -1413,15 +1480,15 @@ mod tests {
         state.record(&booked(1, 3, DAY_BEGAN), UnixNanos(DAY_BEGAN));
         state.commit_records().expect("durable");
         drop(state);
-        let (state, found) = open(dir.path()).expect("opened");
+        let (_, found) = open(dir.path()).expect("opened");
         let now = UnixNanos(DAY_BEGAN + MINUTE);
-        let fine = found.events(&state, &[rules(b"BTCUSDT", 2)], now).expect("events");
+        let fine = found.events(dir.path(), &[rules(b"BTCUSDT", 2)], now).expect("events");
         let [Event::RestorePosition(held), Event::RestoreFill(fill), _] = fine[..] else {
             panic!("a position and its execution: {fine:?}");
         };
         assert_eq!((held.entry_value, fill.price), (3 * 7_720_000, Ticks(7_720_000)));
         let coarse = Instrument { lot: Grid { step: 2, scale: 4 }, ..rules(b"BTCUSDT", 1) };
-        assert!(matches!(found.events(&state, &[coarse], now), Err(StateError::Grid(_))));
+        assert!(matches!(found.events(dir.path(), &[coarse], now), Err(StateError::Grid(_))));
     }
 
     #[test]
@@ -1522,10 +1589,10 @@ mod tests {
         let reasons = Reasons::NONE.with(Reason::Operator);
         let latch = Latch { incident, reasons, since: UnixNanos(5) };
         assert_eq!(latch_beside(&dir, &latch).expect("written"), latch);
-        let (state, recovered) = open(&dir).expect("a first start");
+        let (_, recovered) = open(&dir).expect("a first start");
         assert_eq!(recovered.latch, Some(latch));
         // It was read and told to nobody: the first run traded.
-        let told = recovered.events(&state, &[rules(b"BTCUSDT", 1)], UnixNanos(6)).expect("told");
+        let told = recovered.events(&dir, &[rules(b"BTCUSDT", 1)], UnixNanos(6)).expect("told");
         let [Event::RestoreDay(day)] = told[..] else { panic!("the stop, and no more: {told:?}") };
         assert_eq!((day.latched, day.incident, day.reasons), (true, incident, reasons.0));
     }

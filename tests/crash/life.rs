@@ -132,9 +132,10 @@ impl Story {
     fn start(&mut self) -> Result<Life<'_>, RecordError> {
         let fs = Arc::new(Sabotaged { disk: self.disk.clone(), how: self.how });
         let utc = self.utc();
-        let (state, recovered) = StateDir::open_on(fs, Path::new(STATE), &identity(), utc)?;
+        let (opened, recovered) = StateDir::open_on(fs, Path::new(STATE), &identity(), utc)?;
+        let restored = recovered.events(opened.path(), &rules(), utc)?;
+        let state = opened.begin()?;
         self.note(Note::Epoch(state.epoch()));
-        let restored = recovered.events(&state, &rules(), utc)?;
         self.runs += 1;
         let anchor = Anchor { mono: self.now, utc, uncertainty_ns: 0 };
         let recorder = Recorder::open(run(format!("/runs/{}", self.runs).into()), state, anchor)?;

@@ -262,7 +262,8 @@ impl Judge {
 fn recovers(disk: &SimulatedDisk, run_dir: &str) -> Result<Recovered, String> {
     let opened =
         StateDir::open_on(Arc::new(disk.clone()), Path::new(STATE), &life::identity(), UTC);
-    let (state, recovered) = opened.map_err(|error| format!("the state is refused: {error}"))?;
+    let (opened, recovered) = opened.map_err(|error| format!("the state is refused: {error}"))?;
+    let state = opened.begin().map_err(|error| format!("the boot does not begin: {error}"))?;
     let anchor = Anchor { mono: MonoNanos(1), utc: UTC, uncertainty_ns: 0 };
     Recorder::open(life::run(run_dir.into()), state, anchor)
         .map_err(|error| format!("the files are refused: {error}"))?;

@@ -144,16 +144,17 @@ pub(crate) fn state(bytes: &[u8]) -> bool {
     let dir = tempfile::tempdir().expect("a directory");
     let (venue, instance) = ("embedded".into(), "main".into());
     let identity = Identity { venue, uid: 8_000_000_001, instance };
-    drop(StateDir::open(dir.path(), &identity, NOW).expect("a new directory"));
+    let (opened, _) = StateDir::open(dir.path(), &identity, NOW).expect("a new directory");
+    drop(opened.begin().expect("begun"));
     fs::write(dir.path().join(name), content).expect("written");
-    let Ok((state, recovered)) = StateDir::open(dir.path(), &identity, NOW) else {
+    let Ok((_, recovered)) = StateDir::open(dir.path(), &identity, NOW) else {
         let kept = fs::read(dir.path().join(name)).expect("still there");
         assert_eq!(kept, content, "what is refused is not changed");
         return false;
     };
     assert!(recovered.epoch > 1, "an epoch is never given twice");
     let rules: Vec<Instrument> = directory().iter().map(|(_, rules)| *rules).collect();
-    recovered.events(&state, &rules, NOW).is_ok()
+    recovered.events(dir.path(), &rules, NOW).is_ok()
 }
 
 /// A configuration file. Taken when it is good; else what is said cannot command a terminal.

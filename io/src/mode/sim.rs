@@ -34,7 +34,7 @@ use crate::kill::hand::Hand;
 use crate::kill::report::{self, Report};
 use crate::setup::{Adjustable, Setup, Venue};
 use crate::snapshot::Snapshot;
-use crate::state::{self, Beside, Identity, Latch, Recovered, StateDir, StateError};
+use crate::state::{self, Beside, Identity, Latch, Opened, Recovered, StateDir, StateError};
 use crate::topology::{
     self, EntryPlan, KILL_KEY, LINE_KEY, Orders, Parts, Targets, Threads, VenueOrders,
 };
@@ -242,7 +242,7 @@ fn own(
     setup: &Setup,
     identity: &Identity,
     utc: UnixNanos,
-) -> Result<(Option<Lock>, (StateDir, Recovered)), StateError> {
+) -> Result<(Option<Lock>, (Opened, Recovered)), StateError> {
     let Some(dir) = &setup.claims_dir else {
         return Ok((None, StateDir::open(&setup.state_dir, identity, utc)?));
     };
@@ -265,19 +265,16 @@ pub fn start(setup: Setup) -> Result<Running, StartError> {
         instance: String::from_utf8_lossy(setup.instance.as_bytes()).into_owned(),
     };
     let anchor = clock.anchor();
-    let (claim, (state, recovered)) = own(&setup, &identity, anchor.utc)?;
+    let (claim, (opened, recovered)) = own(&setup, &identity, anchor.utc)?;
     let venue = VenueClock::default();
     venue.set(anchor.utc, anchor.mono);
     let mut cold = Duty::new(clock.clone(), Idle::Park)?;
     let epoch = recovered.epoch;
-    let (mut line, rules) = open_line(&setup, &side, (&mut cold, epoch), &clock, &venue)?;
-    if let Some(epoch) = line.rest().later_epoch() {
-        return Err(StateError::Behind { path: setup.state_dir, epoch }.into());
-    }
+    let (line, rules) = open_line(&setup, &side, (&mut cold, epoch), &clock, &venue)?;
+    let restored = recovered.events(opened.path(), &rules, venue.utc(clock.now()))?;
+    let state = opened.begin()?;
     // With the account known to answer to the key: what is wrong with it is said by the run itself.
     let (vitals, guardian) = guard(&setup)?;
-    let restored = recovered.events(&state, &rules, venue.utc(clock.now()))?;
-
     let kill = kill_parts(&setup, &side, &rules, epoch, &clock, &venue, vitals)?;
     let (orders, targets, exchange) = side.orders(&rules, &recovered, &restored, clock.now());
     let boot = first_events(boot(&setup, &rules, &recovered), &setup.params, &rules, restored);
@@ -381,7 +378,8 @@ fn kill_parts(
     })
 }
 
-/// Opens the line to the venue, reads clock, account and rules, and asks for all the rest.
+/// Opens the line to the venue, looks whether the state is a copy that was put back, reads clock,
+/// account and rules, and asks for all the rest.
 fn open_line(
     setup: &Setup,
     side: &Side,
@@ -392,6 +390,9 @@ fn open_line(
     let rest = side.rest(setup, venue.clone()).with_planted(setup.params.planted());
     let mut line = Line::new(rest, side.targets().rest.clone(), clock.clone(), LINE_KEY);
     let rules = line.begin(cold.poller(), epoch).map_err(StartError::Venue)?;
+    if let Some(epoch) = line.rest().later_epoch() {
+        return Err(StateError::Behind { path: setup.state_dir.clone(), epoch }.into());
+    }
     if let Side::Account(access) = side {
         check_account(line.rest().uid(), access.uid)?;
     }

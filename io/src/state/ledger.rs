@@ -247,6 +247,13 @@ impl KeptPosition {
     }
 }
 
+impl Found {
+    /// Something has been recorded.
+    pub(super) fn has_records(&self) -> bool {
+        self.records > 0
+    }
+}
+
 impl LedgerFile {
     /// Makes an empty ledger for what begins now.
     pub(super) fn create(
