@@ -573,7 +573,8 @@ impl World<'_> {
             | FaultKind::ErrorDone
             | FaultKind::ErrorLost
             | FaultKind::TooManyOrders
-            | FaultKind::PartialBatch => {
+            | FaultKind::PartialBatch
+            | FaultKind::RefusedRows => {
                 self.net.tamper.arm(kind, chance);
                 false
             }

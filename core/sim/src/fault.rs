@@ -79,6 +79,8 @@ pub enum Act {
     },
     /// Of a batch, all is worked and only the first half is answered.
     PartialBatch,
+    /// Of a batch, the first half is worked and each element of the second is refused as too many.
+    RefuseRows,
     /// Cancels are answered at once as received and worked later, nanoseconds: until then their
     /// orders rest, and may be executed. Requests of other kinds are left alone.
     CancelLate {
@@ -112,6 +114,7 @@ impl Act {
             | Self::AnswerLate { .. }
             | Self::AcceptLate { .. }
             | Self::PartialBatch
+            | Self::RefuseRows
             | Self::CancelLate { .. }
             | Self::TooMany => Place::Request,
             Self::Ban | Self::Maintenance => Place::Door,

@@ -149,6 +149,9 @@ kinds! {
     TooManyOrders,
     /// A batch is worked, and only its first half is answered; on the socket or over REST.
     PartialBatch,
+    /// Of a batch the first half is worked, and each order or cancel of the second is refused for
+    /// its rate; on the socket or over REST.
+    RefusedRows,
     /// The address is turned away for a while: HTTP gets 403, and every WebSocket ends.
     Ban,
     /// The venue is under maintenance for a while: HTTP gets 503, and every WebSocket ends.

@@ -285,8 +285,13 @@ impl Tamper {
             }
         }
         let is_batch = find(text, b"\"topic\":\"batch-").is_some() && find(text, b"},{").is_some();
-        let partly = is_batch && self.take(FaultKind::PartialBatch).is_some();
-        partly.then(|| worked(FaultKind::PartialBatch, Act::PartialBatch, text))
+        let (kind, act) = is_batch.then(|| self.take_half()).flatten()?;
+        Some(worked(kind, act, text))
+    }
+
+    /// What is wrong with the second half of a batch.
+    fn take_half(&mut self) -> Option<(FaultKind, Act)> {
+        HALVES.into_iter().find(|(kind, _)| self.take(*kind).is_some())
     }
 
     /// An order goes on later, as long as the venue takes it.
@@ -312,10 +317,9 @@ impl Tamper {
             }
             let name = BATCHES.into_iter().find(|name| bytes.starts_with(name.as_bytes()));
             if let Some(path) = name.filter(|_| find(bytes, b"},{").is_some())
-                && self.take(FaultKind::PartialBatch).is_some()
+                && let Some((kind, act)) = self.take_half()
             {
-                let name = path.trim_start_matches("POST ").to_owned();
-                return Fate::Worked(FaultKind::PartialBatch, Act::PartialBatch, name);
+                return Fate::Worked(kind, act, path.trim_start_matches("POST ").to_owned());
             }
             return Fate::Pass;
         }
@@ -437,6 +441,9 @@ const TRADE: &[u8] = b"\"op\":\"trade\"";
 const TOPIC: &[u8] = b"\"topic\":\"";
 /// Requests over REST that speak of several orders.
 const BATCHES: [&str; 2] = ["POST /api/v3/trade/place-batch", "POST /api/v3/trade/cancel-batch"];
+/// What may be wrong with the second half of a batch.
+const HALVES: [(FaultKind, Act); 2] =
+    [(FaultKind::PartialBatch, Act::PartialBatch), (FaultKind::RefusedRows, Act::RefuseRows)];
 /// What a request may be answered with instead of being worked.
 const INSTEAD: [(FaultKind, &[u8]); 4] = [
     (FaultKind::BadGatewayLost, BAD_GATEWAY),
@@ -513,9 +520,12 @@ mod tests {
         assert_eq!((kind, act), (FaultKind::PartialBatch, Act::PartialBatch));
         assert_eq!(name, "batch-cancel");
         assert!(matches!(on_socket("batch-place", "{},{}"), Fate::Pass), "once");
-        tamper.arm(FaultKind::PartialBatch, Chance::new(1, 1));
+        tamper.arm(FaultKind::RefusedRows, Chance::new(1, 1));
         let request = b"POST /api/v3/trade/place-batch HTTP/1.1\r\n\r\n[{},{}]";
-        let Fate::Worked(_, _, name) = tamper.http(Way::Up, request) else { panic!("over REST") };
+        let Fate::Worked(kind, act, name) = tamper.http(Way::Up, request) else {
+            panic!("over REST")
+        };
+        assert_eq!((kind, act), (FaultKind::RefusedRows, Act::RefuseRows));
         assert_eq!(name, "/api/v3/trade/place-batch");
     }
 

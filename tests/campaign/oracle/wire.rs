@@ -248,10 +248,13 @@ impl Oracles<'_> {
                 self.fail("I-24", "the venue says 429".to_owned(), world);
             }
             if route == Route::Order && std::mem::take(&mut self.asks_order) {
-                if Answered::read(text).is_too_many() {
+                let answered = Answered::read(text);
+                let rows = refused(text);
+                let too_many = rows.iter().any(|row| row["code"] == "429");
+                if answered.is_too_many() || too_many {
                     self.rates.hold(world.now());
                 }
-                for row in refused(text) {
+                for row in rows.iter().filter(|row| !is_harmless(row)) {
                     self.fail("I-15", format!("the venue refused an order: {row}"), world);
                 }
             }
@@ -267,15 +270,19 @@ impl Oracles<'_> {
             Some(code) => code.to_string(),
             None => return,
         };
-        if self.is_calm_life && code == "429" {
-            self.fail("I-24", "the venue says 429".to_owned(), world);
-        }
-        if code == "429" {
+        let rows = answer.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let rows = rows.iter().filter_map(|row| row.get("code").and_then(Value::as_str));
+        let codes = || std::iter::once(code.as_str()).chain(rows.clone());
+        if codes().any(|code| code == "429") {
+            if self.is_calm_life {
+                self.fail("I-24", "the venue says 429".to_owned(), world);
+            }
             let id = answer.get("id").and_then(Value::as_str).unwrap_or_default();
             self.rates.refused(id, world.now());
         }
         let topic = answer.get("topic").and_then(Value::as_str).unwrap_or_default();
-        if matches!(topic, "place-order" | "batch-place") && !CODES_CALM.contains(&code.as_str()) {
+        let places = matches!(topic, "place-order" | "batch-place");
+        if places && codes().any(|code| !CODES_CALM.contains(&code)) {
             let text = String::from_utf8_lossy(text);
             self.fail("I-15", format!("the venue refused an order: {text}"), world);
         }
@@ -301,16 +308,21 @@ impl Oracles<'_> {
     }
 }
 
-/// What an answer over REST refuses of orders for what they say: all of it, or rows of several.
+/// What an answer over REST refuses of orders: all of it, or rows of several.
 fn refused(text: &[u8]) -> Vec<Value> {
     let body = text.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
     let Ok(answer) = serde_json::from_slice::<Value>(&text[body..]) else { return Vec::new() };
     let rows = answer.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
     let is_refused = |row: &Value| {
         let code = row.get("code").and_then(Value::as_str);
-        code.is_some_and(|code| !CODES_CALM.contains(&code))
+        code.is_some_and(|code| !matches!(code, "0" | "00000"))
     };
     std::iter::once(answer).chain(rows).filter(is_refused).collect()
+}
+
+/// True when a row's code is none that speaks against what its order says.
+fn is_harmless(row: &Value) -> bool {
+    row.get("code").and_then(Value::as_str).is_none_or(|code| CODES_CALM.contains(&code))
 }
 
 /// What `lots` at `ticks` are worth, in 1e-8 USDT.
@@ -375,7 +387,11 @@ mod tests {
 
     #[test]
     fn an_order_refused_over_rest_is_found_in_an_answer_and_in_a_row_of_one() {
-        let answer = |body: &str| refused(format!("HTTP/1.1 200 OK\r\n\r\n{body}").as_bytes());
+        let answer = |body: &str| {
+            let mut rows = refused(format!("HTTP/1.1 200 OK\r\n\r\n{body}").as_bytes());
+            rows.retain(|row| !is_harmless(row));
+            rows
+        };
         let good = r#"{"orderId":"1","clientOid":"a"}"#;
         let bad = r#"{"orderId":"","clientOid":"b","code":"25206","msg":"no"}"#;
         assert_eq!(answer(&format!(r#"{{"code":"00000","data":{good}}}"#)).len(), 0);

@@ -324,6 +324,7 @@ fn inject(hall: &mut Hall, params: &Params, now: UnixNanos) -> Result<Value, Rej
         "answer-late" => Act::AnswerLate { ns: ns("ms")? },
         "accept-late" => Act::AcceptLate { ns: ns("ms")? },
         "partial-batch" => Act::PartialBatch,
+        "refuse-rows" => Act::RefuseRows,
         "cancel-late" => Act::CancelLate { ns: ns("ms")? },
         "too-many" => Act::TooMany,
         "ban" => Act::Ban,

@@ -55,6 +55,8 @@ pub(super) struct Call {
     pub params: Params,
     /// The elements of the body when that is a list.
     pub list: Vec<Value>,
+    /// Elements of `list` from this one on are refused as too many.
+    pub refused_from: usize,
     /// When it came.
     pub now: UnixNanos,
 }

@@ -265,6 +265,25 @@ fn a_batch_is_worked_whole_and_answered_by_half() {
 }
 
 #[test]
+fn the_second_half_of_a_batch_is_refused_and_the_first_is_worked() {
+    let mut client = Client::new(&[]);
+    client.inject(Act::RefuseRows, "batch-place");
+    client.inject(Act::RefuseRows, "place-batch");
+    let codes = |rows: &Value| -> Vec<String> {
+        let rows = rows.as_array().expect("rows").iter();
+        rows.map(|row| row["code"].as_str().unwrap_or("0").to_owned()).collect()
+    };
+    let orders = json!([client.order(), client.order(), client.order()]);
+    let heard = client.stage.ask(client.conn, &trade("batch-place", &orders));
+    assert_eq!(codes(&heard[0]["args"]), ["0", "0", "429"]);
+    assert_eq!(client.open(), 2);
+    let orders = json!([with_category(client.order()), with_category(client.order())]);
+    let rows = client.stage.post(&client.key.clone(), "/api/v3/trade/place-batch", &orders);
+    assert_eq!(codes(&rows).last().map(String::as_str), Some("429"), "{rows}");
+    assert_eq!(client.open(), 3);
+}
+
+#[test]
 fn a_cancel_is_answered_at_once_and_done_later() {
     let mut client = Client::new(&["order"]);
     client.inject(Act::CancelLate { ns: 400 * MILLIS }, "cancel-order");

@@ -181,6 +181,10 @@ impl Hall {
                 let whole = answer(self, &call);
                 Answer { body: halved(&whole.body), ..whole }
             }
+            Act::RefuseRows => {
+                let refused_from = call.list.len().div_ceil(2);
+                answer(self, &Call { refused_from, ..call })
+            }
             Act::CancelLate { ns } => self.canceling_late(ns, now, |hall| answer(hall, &call)),
             _ => Answer::refused(429, &reject::TOO_MANY_REQUESTS, clock),
         }
@@ -409,5 +413,5 @@ fn read_call(request: &Request, caller: Option<Caller>, now: UnixNanos) -> Resul
             Ok(_) | Err(_) => return Err(reject::VERIFICATION),
         }
     }
-    Ok(Call { caller, key, params, list, now })
+    Ok(Call { caller, key, params, list, refused_from: usize::MAX, now })
 }

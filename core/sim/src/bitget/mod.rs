@@ -551,7 +551,14 @@ impl Exchange {
                     let mut conn = conn;
                     let name = conn.as_mut().and_then(Conn::session).map(|s| s.name().to_owned());
                     let name = name.unwrap_or_default();
-                    let answer = session::worked(*frame, caller, &name, false, &mut self.hall, now);
+                    let answer = session::worked(
+                        *frame,
+                        caller,
+                        &name,
+                        session::Half::Neither,
+                        &mut self.hall,
+                        now,
+                    );
                     if let Some(mut conn) = conn {
                         conn.push(answer.into(), bytes_max);
                         self.conns.insert(id, conn);

@@ -1,7 +1,7 @@
 //! REST, trading (reference §8, with the names and shapes of V3).
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::endpoint::Call;
 use super::entry::{self, BATCH_MAX, instrument_if_any, is_futures, order_ref, require_futures};
@@ -186,9 +186,14 @@ fn each(
     let rows: Vec<_> = call
         .list
         .iter()
-        .map(|element: &Value| {
+        .enumerate()
+        .map(|(place, element)| {
             let params = Params::of_value(element.clone());
-            match work(&params) {
+            let worked = match place < call.refused_from {
+                true => work(&params),
+                false => Err(reject::TOO_MANY_REQUESTS),
+            };
+            match worked {
                 Ok(ack) => Element::of(&ack, false),
                 Err(reject) => Element::refused(&params, &reject),
             }

@@ -1193,6 +1193,7 @@ fn faults_are_injected_listed_and_cleared_by_the_administration() {
         "fail",
         "lose-answer",
         "partial-batch",
+        "refuse-rows",
         "ban",
         "maintenance",
     ] {

@@ -332,7 +332,7 @@ impl Session {
             return;
         }
         let Some(act) = hall.faults.request(&frame.topic, Some(caller.account), now) else {
-            let answer = worked(frame, caller, &self.name, false, hall, now);
+            let answer = worked(frame, caller, &self.name, Half::Neither, hall, now);
             self.socket.send(answer);
             return;
         };
@@ -340,17 +340,17 @@ impl Session {
             Act::Fail { accepted, .. } => {
                 let answer = refused(&frame, &reject::UNKNOWN_ERROR);
                 if accepted {
-                    worked(frame, caller, &self.name, false, hall, now);
+                    worked(frame, caller, &self.name, Half::Neither, hall, now);
                 }
                 self.socket.send(answer);
             }
             Act::LoseAnswer { accepted } => {
                 if accepted {
-                    worked(frame, caller, &self.name, false, hall, now);
+                    worked(frame, caller, &self.name, Half::Neither, hall, now);
                 }
             }
             Act::AnswerLate { ns } => {
-                let answer = worked(frame, caller, &self.name, false, hall, now);
+                let answer = worked(frame, caller, &self.name, Half::Neither, hall, now);
                 let at = UnixNanos(now.0.saturating_add(ns.max(0)));
                 hall.late.push(at, Late::Text(self.id, answer.into()));
             }
@@ -358,14 +358,15 @@ impl Session {
                 let at = UnixNanos(now.0.saturating_add(ns.max(0)));
                 hall.late.push(at, Late::Frame(self.id, caller, Box::new(frame)));
             }
-            Act::PartialBatch => {
-                let answer = worked(frame, caller, &self.name, true, hall, now);
+            Act::PartialBatch | Act::RefuseRows => {
+                let half = if act == Act::RefuseRows { Half::Refused } else { Half::Unanswered };
+                let answer = worked(frame, caller, &self.name, half, hall, now);
                 self.socket.send(answer);
             }
             Act::CancelLate { ns } => {
                 let name = &self.name;
-                let answer = hall
-                    .canceling_late(ns, now, |hall| worked(frame, caller, name, false, hall, now));
+                let work = |hall: &mut Hall| worked(frame, caller, name, Half::Neither, hall, now);
+                let answer = hall.canceling_late(ns, now, work);
                 self.socket.send(answer);
             }
             _ => self.socket.send(refused(&frame, &reject::TOO_MANY_REQUESTS)),
@@ -400,20 +401,30 @@ impl Session {
     }
 }
 
-/// Works an order frame and gives the answer. With `half` only the first half of a batch is
-/// answered.
+/// What is wrong with the second half of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    /// Nothing.
+    Neither,
+    /// It is worked and not answered.
+    Unanswered,
+    /// Each of its elements is refused as too many.
+    Refused,
+}
+
+/// Works an order frame and gives the answer.
 pub(super) fn worked(
     frame: Frame,
     caller: Caller,
     conn: &str,
-    half: bool,
+    half: Half,
     hall: &mut Hall,
     now: UnixNanos,
 ) -> String {
     let Frame { id, topic, category, args } = frame;
-    match traded(caller, &topic, &category, args, hall, now) {
+    match traded(caller, &topic, &category, args, half, hall, now) {
         Ok(Traded { mut elements, category, window }) => {
-            if half {
+            if half == Half::Unanswered {
                 elements.truncate(elements.len().div_ceil(2));
             }
             json(&TradeAck {
@@ -454,6 +465,7 @@ fn traded(
     topic: &str,
     category: &str,
     args: Option<Value>,
+    half: Half,
     hall: &mut Hall,
     now: UnixNanos,
 ) -> Result<Traded, Reject> {
@@ -481,10 +493,15 @@ fn traded(
         limit: Text::whole(i64::from(endpoint::ENDPOINTS[place].per_second)),
         remaining: Text::whole(i64::from(remaining)),
     });
-    let mut elements = Vec::with_capacity(args.len());
-    for arg in args {
+    let (mut elements, count) = (Vec::with_capacity(args.len()), args.len());
+    for (place, arg) in args.into_iter().enumerate() {
         let params = Params::of_value(arg);
-        match (entry.work)(&mut hall.venue, caller.account, &params, now) {
+        let refused = entry.batch && half == Half::Refused && place >= count.div_ceil(2);
+        let worked = match refused {
+            true => Err(reject::TOO_MANY_REQUESTS),
+            false => (entry.work)(&mut hall.venue, caller.account, &params, now),
+        };
+        match worked {
             Ok(ack) => elements.push(TradeElement::of(&ack, &params, entry)),
             Err(reject) if entry.batch => {
                 elements.push(TradeElement::refused(&params, &reject));
