@@ -65,7 +65,31 @@ pub struct Line<A> {
 
 /// What the venue must tell before anything else can begin.
 const BEGIN_NS_MAX: u64 = 15 * SECONDS;
+/// How long that may take while its answers go on coming in.
+const BEGIN_NS_LATEST: u64 = 60 * SECONDS;
 const WAIT_NS_MAX: u64 = 20 * MILLIS;
+
+/// How long a start waits for the venue: longer while looks are answered.
+struct Patience {
+    left: usize,
+    until: MonoNanos,
+    latest: MonoNanos,
+}
+
+impl Patience {
+    fn new(left: usize, now: MonoNanos) -> Self {
+        Self { left, until: now.after(BEGIN_NS_MAX), latest: now.after(BEGIN_NS_LATEST) }
+    }
+
+    /// True when a start with `left` looks unanswered has waited long enough.
+    fn is_over(&mut self, left: usize, now: MonoNanos) -> bool {
+        if left < self.left {
+            self.until = now.after(BEGIN_NS_MAX).min(self.latest);
+        }
+        self.left = left;
+        now >= self.until
+    }
+}
 
 impl Line<Rest> {
     /// Opens the line and asks for clock, rules and account, and whether boot `epoch` is really a
@@ -76,7 +100,7 @@ impl Line<Rest> {
     pub fn begin(&mut self, poller: &mut Poller, epoch: u32) -> Result<Vec<Instrument>, String> {
         self.asks.begin(epoch);
         self.asks.look_ahead(epoch);
-        let until = self.clock.now().after(BEGIN_NS_MAX);
+        let mut patience = Patience::new(self.asks.looks_left(), self.clock.now());
         loop {
             let now = self.clock.now();
             self.step(now, poller);
@@ -85,7 +109,7 @@ impl Line<Rest> {
             {
                 return Ok(rules);
             }
-            if let Some(why) = self.fatal(now >= until) {
+            if let Some(why) = self.fatal(patience.is_over(self.asks.looks_left(), now)) {
                 return Err(why);
             }
             self.wait(now, poller).map_err(|error| error.to_string())?;
@@ -97,11 +121,12 @@ impl Line<Rest> {
         if let Some(words) = self.asks.refused() {
             return Some(format!("the key is refused: {words}"));
         }
-        let silent = match self.asks.rules() {
-            None => "it gave no clock and rules in time",
-            Some(_) => "it gave no account in time",
+        let silent = || match self.asks.rules() {
+            None => "it gave no clock and rules in time".to_owned(),
+            Some(_) => self.asks.missing(),
         };
-        (self.is_untrusted() || too_late).then(|| self.last_error().unwrap_or(silent).to_owned())
+        (self.is_untrusted() || too_late)
+            .then(|| self.last_error().map_or_else(silent, str::to_owned))
     }
 
     /// The questions.
@@ -198,5 +223,29 @@ impl<A: Asks> Line<A> {
         if let Some(connection) = self.connection.take() {
             crate::agent::feed::retire(connection, &mut self.retired, poller);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 32 contracts whose answers take 0.37 s each were given up before all had been looked at.
+    #[test]
+    fn a_start_waits_as_long_as_looks_are_answered_and_a_minute_at_most() {
+        let over = |every_ms: u64, looks: usize| {
+            let mut patience = Patience::new(looks, MonoNanos(0));
+            (1..).find_map(|number: u64| {
+                let now = MonoNanos(number * 10 * MILLIS);
+                let answered = now.0 / (every_ms * MILLIS);
+                let left = looks.saturating_sub(answered as usize);
+                let ends = left == 0 || patience.is_over(left, now);
+                ends.then_some((left, now.0 / MILLIS))
+            })
+        };
+        assert_eq!(over(370, 36), Some((0, 13_320)));
+        assert_eq!(over(1_000, 36), Some((0, 36_000)));
+        assert_eq!(over(2_000, 36), Some((6, 60_000)), "a minute at most");
+        assert_eq!(over(20_000, 36), Some((36, 15_000)), "nothing comes");
     }
 }

@@ -59,8 +59,12 @@ pub struct Rest {
     looks: usize,
     /// The highest epoch of such an order.
     later_epoch: Option<u32>,
+    /// The venue's clock has been read.
+    clocked: bool,
     /// The venue's last refusal of the key, in its words.
     refused: Option<String>,
+    /// What the last question that failed was answered.
+    failure: Option<String>,
     counters: Counters,
     planted: Planted,
 }
@@ -91,6 +95,9 @@ struct Job {
     records: Records,
     cursor: Option<String>,
     pager: Pager,
+    /// The venue's UTC when a list was asked for first, and which span before it the list is at.
+    until: UnixNanos,
+    span: u8,
 }
 
 /// What to ask.
@@ -116,10 +123,21 @@ enum Ask {
 enum List {
     /// Those that rest, on the whole account.
     Open,
-    /// The newest that are over, of one contract or of all.
+    /// Those that are over, of one contract or of all.
     Ended(InstrumentId),
-    /// The newest executions, of the whole account.
+    /// Executions, of the whole account.
     Fills,
+}
+
+impl List {
+    /// How many spans back it is looked through. What is older the venue keeps no more; a contract
+    /// alone is looked at in case that others crowd it out of the list of all.
+    fn spans(self) -> u8 {
+        match self {
+            Self::Ended(InstrumentId::ALL) | Self::Fills => 3,
+            Self::Open | Self::Ended(_) => 1,
+        }
+    }
 }
 
 impl Ask {
@@ -172,9 +190,16 @@ const FEES_NS: u64 = 300 * SECONDS;
 const SETTINGS_NS: u64 = 600 * SECONDS;
 /// Bars that seed the signals of each instrument.
 const CANDLES: u16 = 100;
-/// Contracts whose ended orders are looked through one by one at a start; with more, those of all
-/// together: the venue takes nine such questions a second.
+/// Contracts whose ended orders are looked through one by one as well at a start; with more, those
+/// of all together alone: the venue takes nine such questions a second.
 const LOOKS_MAX: usize = 32;
+/// What one question about orders and executions of the past may span: the venue takes 30 days,
+/// and answers for 90.
+const SPAN_NS: i64 = (30 * 24 * 60 - 10) * 60 * SECONDS as i64;
+/// Pages of others' orders and executions alone that are turned within a span.
+const LOOK_PAGES: usize = 10;
+/// Questions that wait which are named to a person.
+const NAMED_MAX: usize = 5;
 /// How often a question that brought nothing is asked again before it fails.
 const TRIES_MAX: u32 = 3;
 /// Pause after a refusal for rate: the venue counts by the second.
@@ -217,7 +242,9 @@ impl Rest {
             uid: None,
             looks: 0,
             later_epoch: None,
+            clocked: false,
             refused: None,
+            failure: None,
             counters: Counters::default(),
             planted: Planted::NONE,
         }
@@ -246,21 +273,18 @@ impl Rest {
         }
     }
 
-    /// Asks which orders of boot `epoch`, which has sent none, or of a later one the venue names:
-    /// the first may have been refused, or be older than what is kept.
+    /// Asks which orders of boot `epoch`, which has sent none, or of a later one the venue names,
+    /// on whatever contract: the first may have been refused, or be older than what is kept.
     pub fn look_ahead(&mut self, epoch: u32) {
         if self.credentials.is_none() {
             return;
         }
         self.look(Ask::OwnIds(List::Open, epoch));
         self.look(Ask::OwnIds(List::Fills, epoch));
-        match self.symbols.len() {
-            few if few <= LOOKS_MAX => {
-                let ids = (0..few).map(|index| InstrumentId(index as u16));
-                ids.for_each(|id| self.look(Ask::OwnIds(List::Ended(id), epoch)));
-            }
-            _ => self.look(Ask::OwnIds(List::Ended(InstrumentId::ALL), epoch)),
-        }
+        self.look(Ask::OwnIds(List::Ended(InstrumentId::ALL), epoch));
+        let few = Some(self.symbols.len()).filter(|few| *few <= LOOKS_MAX).unwrap_or(0);
+        let ids = (0..few).map(|index| InstrumentId(index as u16));
+        ids.for_each(|id| self.look(Ask::OwnIds(List::Ended(id), epoch)));
     }
 
     fn look(&mut self, ask: Ask) {
@@ -278,6 +302,38 @@ impl Rest {
     /// a later one: the state is a copy from before it.
     pub fn later_epoch(&self) -> Option<u32> {
         self.later_epoch
+    }
+
+    /// How many looks for such an order are not answered yet.
+    pub fn looks_left(&self) -> usize {
+        self.looks
+    }
+
+    /// What a start still waits for, and what the venue said of it last.
+    pub fn missing(&self) -> String {
+        let waiting = self.in_flight.iter().chain(&self.reference);
+        let mut names: Vec<String> = waiting.filter_map(|job| self.name(job.ask)).collect();
+        let more = names.len().saturating_sub(NAMED_MAX);
+        names.truncate(NAMED_MAX);
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        let last = self.failure.as_deref().map(|why| format!("; the last answer: {why}"));
+        format!("it gave no answer in time for: {}{}", names.join(", "), last.unwrap_or_default())
+    }
+
+    fn name(&self, ask: Ask) -> Option<String> {
+        Some(match ask {
+            Ask::Settings | Ask::Deduction | Ask::Holdings | Ask::Key => "account".to_owned(),
+            Ask::FirstOrder(_) => "first order of this boot".to_owned(),
+            Ask::OwnIds(List::Open, _) => "open orders".to_owned(),
+            Ask::OwnIds(List::Fills, _) => "executions".to_owned(),
+            Ask::OwnIds(List::Ended(id), _) => match self.symbols.get(id.index()) {
+                Some(symbol) => format!("ended orders of {symbol}"),
+                None => "ended orders".to_owned(),
+            },
+            _ => return None,
+        })
     }
 
     /// Whose key it is, as the venue says; 0 when it does not say, `None` before its answer.
@@ -436,8 +492,13 @@ impl Rest {
         if now < self.pause_until || !client.is_idle() || !client.is_reusable() {
             return false;
         }
+        // A look through the past is by the venue's clock.
+        let clocked = self.clocked;
         let free = |queue: &VecDeque<Job>, budget: &Budget| {
-            queue.iter().position(|job| budget.allows(job.ask.class(), Use::Ordinary, now))
+            queue.iter().position(|job| {
+                budget.allows(job.ask.class(), Use::Ordinary, now)
+                    && (clocked || !matches!(job.ask, Ask::OwnIds(..)))
+            })
         };
         let job = match free(&self.evidence, &self.budget) {
             Some(place) => self.evidence.remove(place),
@@ -447,6 +508,9 @@ impl Rest {
         };
         let Some(mut job) = job else { return false };
         let utc = self.venue.utc(now);
+        if !job.begun {
+            job.until = utc;
+        }
         let call = self.call(&job, utc);
         if call.send(client, &self.host, self.credentials.as_ref(), utc, now).is_err() {
             self.again(job, now);
@@ -478,12 +542,8 @@ impl Rest {
             Ask::Key => Call::key(),
             Ask::FirstOrder(epoch) => Call::order(&self.instance, ClientId { epoch, number: 1 }),
             Ask::OwnIds(List::Open, _) => Call::open_orders(None, cursor),
-            Ask::OwnIds(List::Fills, _) => {
-                Call::fills(None, Window { from: None, to: None }, cursor)
-            }
-            Ask::OwnIds(List::Ended(id), _) => {
-                Call::ended_orders(symbol(id), Window { from: None, to: None }, cursor)
-            }
+            Ask::OwnIds(List::Fills, _) => Call::fills(None, job.window(), cursor),
+            Ask::OwnIds(List::Ended(id), _) => Call::ended_orders(symbol(id), job.window(), cursor),
             Ask::Candles(id) => {
                 let window = Window { from: None, to: None };
                 Call::candles(self.symbols[id.index()], Bars::Recent, window, CANDLES)
@@ -584,9 +644,12 @@ impl Rest {
                 self.out.extend(events);
                 next
             }
-            Answer::OwnIds { newest, next } => {
-                self.looks -= usize::from(next.is_none());
+            Answer::OwnIds { newest, next, older } => {
                 self.later_epoch = self.later_epoch.max(newest);
+                if older {
+                    return self.front(job.at_older_span());
+                }
+                self.looks -= usize::from(next.is_none());
                 next
             }
             Answer::Key(rights) => {
@@ -626,6 +689,7 @@ impl Rest {
         let half = now.since(asked) / 2;
         let utc_now = UnixNanos(utc.0.saturating_add(half as i64));
         self.venue.set(utc_now, now);
+        self.clocked = true;
         let offset_ns = utc_now.0 - host.0;
         let uncertainty_ns = half + MILLIS;
         self.out.push_back(Event::ClockSync(ClockSync { utc: utc_now, offset_ns, uncertainty_ns }));
@@ -639,7 +703,9 @@ impl Rest {
         let rate = error.verdict().1 == RejectClass::Rate;
         self.pause_until = now.after(if rate { RATE_PAUSE_NS } else { FAILURE_PAUSE_NS });
         let not_found = error.verdict().1 == RejectClass::NotFound;
-        if (matches!(job.ask, Ask::FirstOrder(_)) && not_found) || job.asks_in_vain(error) {
+        let is_demo = self.credentials.as_ref().is_some_and(Credentials::is_demo);
+        let in_vain = is_demo && job.asks_in_vain(error);
+        if (matches!(job.ask, Ask::FirstOrder(_)) && not_found) || in_vain {
             self.pause_until = MonoNanos::ZERO;
             self.looks -= 1;
             return;
@@ -654,6 +720,7 @@ impl Rest {
             self.out.push_back(evidence(&query, Phase::End, &job));
             return;
         }
+        self.failure = Some(error.to_string());
         self.again(job, now);
     }
 
@@ -689,7 +756,7 @@ impl Rest {
             | Ask::FirstOrder(_)
             | Ask::OwnIds(..)
             | Ask::Candles(_) => {
-                (job.tries, job.begun, job.cursor) = (0, false, None);
+                (job.tries, job.begun, job.cursor, job.span) = (0, false, None, 0);
                 job.pager = Pager::default();
                 self.pause_until = now.after(SECONDS);
                 self.reference.push_back(job);
@@ -706,10 +773,25 @@ impl Rest {
 }
 
 impl Job {
-    /// A list of ended orders that a demo does not have (bitget reference §1) can tell nothing.
+    /// A list of ended orders that a demo does not have (bitget reference §1) can tell nothing. One
+    /// of which a part has been read is there.
     fn asks_in_vain(&self, error: &RestError) -> bool {
         matches!(self.ask, Ask::OwnIds(List::Ended(_), _))
+            && (self.span, &self.cursor) == (0, &None)
             && matches!(error, RestError::Venue { code: 22030 | 40081, .. })
+    }
+
+    /// The same at the first page of the span before.
+    fn at_older_span(self) -> Self {
+        Self { cursor: None, pager: Pager::default(), span: self.span + 1, ..self }
+    }
+
+    /// The span that it is at.
+    fn window(&self) -> Window {
+        let to = self.until.0.saturating_sub(i64::from(self.span) * SPAN_NS);
+        let from = to.saturating_sub(SPAN_NS);
+        let time = |nanos: i64| Some(UnixNanos(nanos.max(0)));
+        Window { from: time(from), to: time(to) }
     }
 
     fn is_of_bills(&self) -> bool {
@@ -719,7 +801,8 @@ impl Job {
     fn new(ask: Ask) -> Self {
         let asked = MonoNanos::ZERO;
         let (begun, records, cursor, pager) = (false, Records::Product, None, Pager::default());
-        Self { ask, asked, tries: 0, items: 0, begun, records, cursor, pager }
+        let (until, span) = (UnixNanos(0), 0);
+        Self { ask, asked, tries: 0, items: 0, begun, records, cursor, pager, until, span }
     }
 }
 
@@ -749,6 +832,8 @@ enum Answer {
     OwnIds {
         newest: Option<u32>,
         next: Option<String>,
+        /// This span has told nothing, and there is an older one.
+        older: bool,
     },
     Events {
         events: Vec<Event>,
@@ -792,7 +877,7 @@ fn understand(
         Ask::Key => Answer::Key(answers.key(status, body)?),
         Ask::FirstOrder(epoch) => answers
             .order(status, body, directory)
-            .map(|_| Answer::OwnIds { newest: Some(epoch), next: None })?,
+            .map(|_| Answer::OwnIds { newest: Some(epoch), next: None, older: false })?,
         Ask::OwnIds(list, epoch) => own_ids(job, (list, epoch), answers.own_ids(status, body)?)?,
         Ask::Candles(id) => {
             let mut bars = answers.candles(status, body, id)?;
@@ -840,12 +925,16 @@ fn own_ids(
 ) -> Result<Answer, RestError> {
     let ahead = page.items.iter().filter(|id| is_ahead(**id, epoch));
     let newest = ahead.map(|id| id.epoch).max();
+    // The newest come first, and later boots have later epochs: behind an order of a boot stand
+    // none of a later one.
+    let named = page.items.iter().any(|id| !id.is_closing());
     let next = match job.pager.turn(&page).map_err(|_| RestError::Http(200))? {
         Turn::Next(cursor) if list == List::Open => Some(cursor),
-        // The newest page has the newest epoch.
+        Turn::Next(cursor) if !named && job.pager.followed() < LOOK_PAGES => Some(cursor),
         Turn::Next(_) | Turn::End => None,
     };
-    Ok(Answer::OwnIds { newest, next })
+    let older = next.is_none() && !named && job.span + 1 < list.spans();
+    Ok(Answer::OwnIds { newest, next, older })
 }
 
 /// A page's events, and where the next page begins. A list without an end proves nothing.
@@ -974,7 +1063,7 @@ mod tests {
             let venue = VenueClock::default();
             let mut rest = Rest::new(instance, "localhost", Some(keys), &[symbol], venue);
             rest.look_ahead(3);
-            assert_eq!(rest.looks, 3);
+            assert_eq!(rest.looks, 4);
             let row = format!(r#"{{"symbol":"XYZUSDT","clientOid":"{named}"}}"#);
             while let Some(mut job) = rest.reference.pop_front() {
                 let list = if job.ask == ask { &row[..] } else { "" };
@@ -989,6 +1078,121 @@ mod tests {
             }
             assert_eq!((rest.looks, rest.later_epoch()), (0, found), "{named} in {ask:?}");
         }
+    }
+
+    /// A reader that is to look ahead of boot 3, for a key of demo trading or of live.
+    fn looking(is_demo: bool) -> Rest {
+        let symbol = Symbol::parse(b"BTCUSDT").expect("a name");
+        let instance = Instance::parse("mm1").expect("a name");
+        let secret = || keel_net::bitget::sign::Secret::new("secret".to_owned());
+        let keys = if is_demo { Credentials::demo } else { Credentials::live };
+        let keys = keys("key".to_owned(), secret(), secret());
+        let venue = VenueClock::default();
+        let mut rest = Rest::new(instance, "localhost", Some(keys), &[symbol], venue);
+        rest.look_ahead(3);
+        rest
+    }
+
+    /// Has `venue` answer each of the looks; gives the queries.
+    fn look(rest: &mut Rest, venue: impl Fn(&Call) -> &'static str) -> Vec<String> {
+        let mut asked = Vec::new();
+        while let Some(mut job) = rest.reference.pop_front() {
+            assert!(asked.len() < 100, "it comes to an end: {asked:?}");
+            job.until = UnixNanos(UnixNanos::DAY * 20_000);
+            let call = rest.call(&job, job.until);
+            let body = venue(&call).as_bytes();
+            asked.push(format!("{}?{}", call.path, call.query));
+            let context = Context { directory: &rest.directory, symbols: &rest.symbols };
+            match understand(&mut rest.answers, &context, &mut job, 200, body) {
+                Ok(answer) => rest.take(job, answer, &|| UnixNanos(0), MonoNanos(1)),
+                Err(error) => {
+                    rest.fail(job, &error, MonoNanos(1));
+                    if rest.failure.is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+        asked
+    }
+
+    const NOTHING: &str = r#"{"code":"00000","msg":"","data":{"list":[],"cursor":null}}"#;
+    const OTHERS: &str =
+        r#"{"code":"00000","msg":"","data":{"list":[{"clientOid":"theirs"}],"cursor":"9"}}"#;
+    const LATER: &str =
+        r#"{"code":"00000","msg":"","data":{"list":[{"clientOid":"keel-mm1-5-2"}],"cursor":"7"}}"#;
+    const EARLIER: &str =
+        r#"{"code":"00000","msg":"","data":{"list":[{"clientOid":"keel-mm1-2-2"}],"cursor":"7"}}"#;
+
+    /// Only the newest page, of the contracts that are configured, of the venue's own choice of
+    /// days was looked at.
+    #[test]
+    fn a_restored_copy_shows_on_later_pages_on_other_contracts_and_in_older_days() {
+        let of_all = |call: &Call| !call.query.contains("symbol=");
+        let ended = |call: &Call| call.path.ends_with("history-orders");
+        let mut rest = looking(false);
+        let asked = look(&mut rest, |call| match call.query.contains("cursor=9") {
+            true if ended(call) && of_all(call) => LATER,
+            _ if ended(call) && of_all(call) => OTHERS,
+            _ => NOTHING,
+        });
+        assert_eq!((rest.looks, rest.later_epoch()), (0, Some(5)), "{asked:#?}");
+        // Of 20,000 days the last 30, the 30 before, and those before these, less ten minutes each.
+        let to = |span: i64| 20_000 * 86_400_000 - span * (30 * 86_400_000 - 600_000);
+        for (span, found) in [(0, Some(5)), (1, Some(5)), (2, Some(5)), (3, None)] {
+            let days = format!("&startTime={}&endTime={}", to(span + 1), to(span));
+            for path in ["history-orders", "fills"] {
+                let mut rest = looking(false);
+                let there = |call: &Call| call.path.ends_with(path) && call.query.contains(&days);
+                let asked = look(&mut rest, |call| match there(call) && of_all(call) {
+                    true => LATER,
+                    false => NOTHING,
+                });
+                assert_eq!((rest.looks, rest.later_epoch()), (0, found), "{path} {asked:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_ends_with_the_first_page_that_names_an_order_of_ours_and_has_an_end_without() {
+        let mut rest = looking(false);
+        let asked = look(&mut rest, |_| EARLIER);
+        let open = asked.iter().filter(|query| query.contains("unfilled-orders")).count();
+        // A cursor that comes back is no answer to the list that is read to its end.
+        assert_eq!((open, asked.len(), rest.failure.is_some()), (2, 2, true), "{asked:#?}");
+        let mut rest = looking(false);
+        let past = |call: &Call| !call.path.ends_with("unfilled-orders");
+        let asked = look(&mut rest, |call| if past(call) { EARLIER } else { NOTHING });
+        assert_eq!((rest.looks, rest.later_epoch(), asked.len()), (0, None, 4), "{asked:#?}");
+        assert!(rest.missing().ends_with("for: "), "{}", rest.missing());
+    }
+
+    /// Any key was believed that a list is not there.
+    #[test]
+    fn a_list_that_is_missing_is_let_pass_in_demo_alone_and_at_its_first_page() {
+        const LACKS: &str = r#"{"code":"40081","msg":"not in demo","data":null}"#;
+        const CURSOR: &str = r#"{"code":"40020","msg":"cursor error","data":null}"#;
+        let ended = |call: &Call| call.path.ends_with("history-orders");
+        let first = |call: &Call| !call.query.contains("cursor=");
+        let lacks = |call: &Call| if ended(call) { LACKS } else { NOTHING };
+        let lacks_later = |call: &Call| match (ended(call), first(call)) {
+            (true, true) => OTHERS,
+            (true, false) => LACKS,
+            _ => NOTHING,
+        };
+        let wrong = |call: &Call| if ended(call) { CURSOR } else { NOTHING };
+        let passes = |is_demo: bool, venue: &dyn Fn(&Call) -> &'static str| {
+            let mut rest = looking(is_demo);
+            look(&mut rest, venue);
+            if rest.looks > 0 {
+                let said = rest.missing();
+                let parts = ["for: ended orders", "ended orders of BTCUSDT", "; the last answer: "];
+                assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+            }
+            rest.looks == 0
+        };
+        assert!(passes(true, &lacks));
+        assert!(!passes(false, &lacks) && !passes(true, &lacks_later) && !passes(true, &wrong));
     }
 
     #[test]

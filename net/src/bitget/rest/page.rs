@@ -20,6 +20,11 @@ pub struct Pager {
 }
 
 impl Pager {
+    /// How many cursors have been followed.
+    pub fn followed(&self) -> usize {
+        self.seen.len()
+    }
+
     /// What to do after `page`: an empty page, or one without a cursor, is the last.
     ///
     /// # Errors
