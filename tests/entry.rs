@@ -10,7 +10,9 @@ use keel_core::units::{MILLIS, SECONDS};
 use keel_io::clock::ORIGIN;
 use keel_io::journal::TapKind;
 use keel_io::memory::Block;
-use keel_io::world::{Chance, FaultKind, FaultPlan, Note, Noted, Route, World, WorldConfig};
+use keel_io::world::{
+    Chance, FaultKind, FaultPlan, Note, Noted, PlannedFault, Route, World, WorldConfig,
+};
 use keel_tests::campaign::{Life, TAIL_REST_NS, live};
 
 /// What the table of parameters calls `rest`.
@@ -129,6 +131,20 @@ fn orders_take_rest_where_the_configuration_says_so() {
     let seen = run(config, 30 * SECONDS);
     assert_eq!((seen.probes, seen.entry.as_slice()), (0, &[1][..]));
     assert!(seen.over_rest > 4 && seen.on_socket == 0, "{seen:?}");
+}
+
+#[test]
+fn each_start_enters_orders_the_way_that_the_venue_lets_it_then() {
+    let mut config = WorldConfig::calm(4);
+    let kill = |at_s: u64| PlannedFault {
+        at_ns: at_s * SECONDS,
+        kind: FaultKind::KillOtherWay,
+        seed: at_s,
+    };
+    config.faults = FaultPlan { faults: vec![kill(40), kill(120)], until_ns: 120 * SECONDS };
+    let seen = run(config, 180 * SECONDS);
+    assert_eq!((seen.probes, seen.entry.as_slice()), (3, &[0, 1, 0][..]));
+    assert!(seen.on_socket > 8 && seen.over_rest > 4, "{seen:?}");
 }
 
 /// A life that enters its orders over REST, with these faults.

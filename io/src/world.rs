@@ -23,6 +23,7 @@ use keel_core::param::{Params, Profile};
 use keel_core::planted::{Defect, Planted};
 use keel_core::units::{MILLIS, MonoNanos, SECONDS, Side, UnixNanos};
 use keel_net::bitget::client::Instance;
+use keel_net::gateway::Choice;
 use keel_sim::account::{AccountId, Fees};
 use keel_sim::bitget::{Exchange, ExchangeConfig};
 use keel_sim::fault::{Act, Fault};
@@ -37,6 +38,7 @@ use crate::cold::tally::Tally;
 use crate::journal::Tap;
 use crate::memory::{Block, EngineIn};
 use crate::state::ledger::{Kept, Record};
+use crate::topology::EntryPlan;
 use fault::length_ns;
 use process::{Process, Start};
 use tamper::Tamper;
@@ -539,6 +541,7 @@ impl World<'_> {
             }
             FaultKind::Kill => self.kill(true),
             FaultKind::KillUnsynced => self.kill(false),
+            FaultKind::KillOtherWay => self.kill_other_way(),
             FaultKind::FalsePositions => self.net.tamper.speak_falsely(),
             FaultKind::Ban => self.shut(Act::Ban, until),
             FaultKind::Maintenance => self.shut(Act::Maintenance, until),
@@ -614,6 +617,16 @@ impl World<'_> {
         let by_ns = chance.between(50 * MILLIS, 3 * SECONDS);
         routes.iter().for_each(|&route| self.net.spike(route, by_ns, until));
         true
+    }
+
+    fn kill_other_way(&mut self) -> bool {
+        let entry = EntryPlan::of(&self.start.params);
+        let killed = entry.choice == Choice::Auto && self.kill(true);
+        if killed {
+            let exchange = self.net.exchange_mut();
+            exchange.take_websocket_orders(!exchange.takes_websocket_orders());
+        }
+        killed
     }
 
     /// Has the process die now; another is started soon. What it recorded is kept whole, or only as

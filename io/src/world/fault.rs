@@ -123,6 +123,9 @@ kinds! {
     Kill,
     /// The process is killed and started again; the journal lacks what was not yet durable.
     KillUnsynced,
+    /// The process is killed, and the venue takes orders on its socket from then on, or ceases to,
+    /// so that the next start enters them the other way; only where it enters them as it is let.
+    KillOtherWay,
     /// The host's clock is set off the venue's for a while, by less than the hard limit.
     ClockStep,
     /// Somebody places an order on the account by hand.

@@ -196,6 +196,16 @@ impl Exchange {
         hall.market.move_price(&mut hall.venue, instrument, to_ppm, now)
     }
 
+    /// Whether orders are taken on the private WebSocket.
+    pub fn takes_websocket_orders(&self) -> bool {
+        self.hall.config.websocket_orders
+    }
+
+    /// Takes orders on the private WebSocket from now on, or refuses them there.
+    pub fn take_websocket_orders(&mut self, take: bool) {
+        self.hall.config.websocket_orders = take;
+    }
+
     /// Takes a fault out of force; false when it was not. What a stall without an end has held
     /// back is sent.
     pub fn clear_fault(&mut self, id: FaultId, now: UnixNanos) -> bool {
