@@ -394,7 +394,7 @@ params! {
         /// How long a create of unknown outcome may still appear.
         zombie_window_ms: u64, Unit::Millis, one, [ms(3_000)], [ms(3_000)], ms(100), ms(120_000);
         /// The same for a create entered over REST, which the venue takes as long as its signature
-        /// holds: 30 s, and no less is taken in demo and live.
+        /// holds: 30 s. Demo and live want `clock_offset_hard_ms` and 1 s more than that.
         zombie_window_rest_ms: u64, Unit::Millis, one,
             [ms(35_000)], [ms(35_000)], ms(100), ms(120_000);
         /// Which way orders are entered: the private socket, REST, or by what the venue answers to

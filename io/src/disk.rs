@@ -260,7 +260,30 @@ pub fn make_dirs(fs: &dyn FileSystem, dir: &Path) -> Result<(), Refused> {
 /// # Errors
 /// What was tried, on which path, and what the system says.
 pub fn replace(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> Result<(), Refused> {
-    let temporary = path.with_extension("tmp");
+    replace_by(fs, path.with_extension("tmp"), path, bytes)
+}
+
+/// The same for a file that several processes may write at once: none touches another's bytes, and
+/// the last one's stand.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_shared(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> Result<(), Refused> {
+    replace_by(fs, own_temporary(path), path, bytes)
+}
+
+/// A name beside `path` that no other process, and no other thread of this one, uses.
+fn own_temporary(path: &Path) -> PathBuf {
+    let (process, thread) = (std::process::id(), std::thread::current().id());
+    path.with_extension(format!("{process}-{thread:?}.tmp"))
+}
+
+fn replace_by(
+    fs: &dyn FileSystem,
+    temporary: PathBuf,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), Refused> {
     let mut file = refused("create", &temporary, fs.open(&temporary, Opening::Replacing))?;
     refused("write", &temporary, file.write(bytes))?;
     refused("sync", &temporary, file.sync())?;
@@ -275,11 +298,7 @@ pub fn replace(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> Result<(), Ref
 /// As [`replace`].
 pub fn create(path: &Path, bytes: &[u8]) -> Result<bool, Refused> {
     let fs = OsFiles;
-    let temporary = path.with_extension(format!(
-        "{}-{:?}.tmp",
-        std::process::id(),
-        std::thread::current().id()
-    ));
+    let temporary = own_temporary(path);
     let mut file = refused("create", &temporary, fs.open(&temporary, Opening::Replacing))?;
     refused("write", &temporary, file.write(bytes))?;
     refused("sync", &temporary, file.sync())?;

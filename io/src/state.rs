@@ -172,6 +172,19 @@ pub enum StateError {
         /// What is wrong.
         what: String,
     },
+    /// The second mark of a stop for good is not what was written.
+    #[error(
+        "{path}: {what}. It is the second mark of a stop for good, which stands when the state \
+         directory is a copy from before the stop. Find out whether this instance had stopped, why, \
+         and what rests at the venue; then remove this file. A stop that latch.json in the state \
+         directory says stays in force"
+    )]
+    Mark {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// It belongs to another venue, account or instance.
     #[error("state directory {path} belongs to {found}, this run is {expected}")]
     OtherIdentity {
@@ -783,7 +796,7 @@ fn in_force(
         Some(marked) => Some(marked.to_owned()),
         None => mark::of(fs, dir)?,
     };
-    let outside = marked.map(|path| read_latch(fs, &path)).transpose()?.flatten();
+    let outside = marked.map(|path| mark::read(fs, &path)).transpose()?.flatten();
     Ok(outside.or(read_latch(fs, &dir.join(LATCH))?))
 }
 
@@ -1128,6 +1141,34 @@ mod tests {
         assert_eq!(recovered.latch, Some(latch()));
         fs::remove_file(at.join(LATCH)).expect("removed");
         assert_eq!(latched(&at).expect("read"), Some(latch()), "the start made up for the mark");
+    }
+
+    /// All wrote to one temporary file, and what one had half written another put in place. Of a
+    /// mark that is damaged a person was told to begin with a new state directory, which is of no
+    /// use: the mark is outside of it.
+    #[test]
+    fn a_mark_is_written_whole_whoever_else_writes_one_and_a_damaged_one_says_what_to_do() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (at, marks) = (dir.path().join("state"), dir.path().join("claims"));
+        let now = UnixNanos(20_415 * UnixNanos::DAY);
+        let start = || begun(StateDir::open_marked(&at, &marks, &identity(), now));
+        drop(start().expect("opened"));
+        fs::create_dir_all(marks.join("main.tmp")).expect("another process is at it");
+        latch_beside(&at, &latch()).expect("latched");
+        let place = marks.join("main.latch");
+        let whole = fs::read(&place).expect("the mark");
+        fs::remove_dir(marks.join("main.tmp")).expect("removed");
+        assert_eq!(fs::read_dir(&marks).expect("listed").count(), 1, "nothing is left beside it");
+        for damaged in [&b""[..], &whole[..whole.len() / 2]] {
+            fs::write(&place, damaged).expect("written");
+            let Err(error) = start() else { panic!("it is no mark") };
+            let said = error.to_string();
+            let parts = ["main.latch: ", "second mark of a stop", "then remove this file"];
+            assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+            fs::remove_file(&place).expect("removed");
+            assert_eq!(start().expect("opened").1.latch, Some(latch()), "the one inside stands");
+            assert_eq!(fs::read(&place).expect("the mark"), whole, "and is marked again");
+        }
     }
 
     #[test]

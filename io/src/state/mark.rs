@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Latch, StateError, corrupt, latch_object, read_if_there, write_object};
+use super::{Latch, StateError, corrupt, latch_object, read_if_there, read_latch, sealed};
 use crate::disk::{self, FileSystem};
 
 /// Where the mark of an instance is, in a directory of marks; from wherever it is asked.
@@ -37,13 +37,24 @@ pub(super) fn keep(fs: &dyn FileSystem, dir: &Path, place: &Path) -> Result<(), 
 /// Writes the mark, if the directory has one.
 pub(super) fn write(fs: &dyn FileSystem, dir: &Path, latch: &Latch) -> Result<(), StateError> {
     let Some(path) = of(fs, dir)? else { return Ok(()) };
-    if super::read_latch(fs, &path).is_ok_and(|marked| marked == Some(*latch)) {
+    if read_latch(fs, &path).is_ok_and(|marked| marked == Some(*latch)) {
         return Ok(());
     }
     if let Some(marks) = path.parent() {
         disk::make_dirs(fs, marks)?;
     }
-    write_object(fs, &path, latch_object(latch))
+    Ok(disk::replace_shared(fs, &path, sealed(latch_object(latch)).as_bytes())?)
+}
+
+/// What the mark at `path` says.
+///
+/// # Errors
+/// [`StateError::Mark`] for one that is damaged.
+pub(super) fn read(fs: &dyn FileSystem, path: &Path) -> Result<Option<Latch>, StateError> {
+    read_latch(fs, path).map_err(|error| match error {
+        StateError::Corrupt { path, what } => StateError::Mark { path, what },
+        error => error,
+    })
 }
 
 /// The same where the stop itself must not wait for it, nor fail with it: the latch inside stands,

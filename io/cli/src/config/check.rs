@@ -46,6 +46,8 @@ const ORDERED: &[(&str, &str)] = &[
 
 /// How long the venue accepts a signed request (bitget reference §3).
 const SIGNATURE_NS: u64 = 30 * SECONDS;
+/// What a create may take from its acceptance to where it shows in lists.
+const SHOWN_NS: u64 = SECONDS;
 
 struct Check<'c> {
     config: &'c Config,
@@ -134,19 +136,25 @@ impl Check<'_> {
     }
 
     /// Where a create was really signed, it may be accepted as long as its signature holds: one
-    /// that is taken for absent before may rest at the venue with nobody to tend it.
+    /// that is taken for absent before may rest at the venue with nobody to tend it. The venue
+    /// counts by its own clock, which may be as far off as the engine trades with.
     fn signature(&mut self) {
         let (mode, path) = (self.config.mode, "order.zombie_window_rest_ms");
         let window_ns = self.config.params.zombie_window_rest_ms();
-        if !matches!(mode, Mode::Demo | Mode::Live) || window_ns >= SIGNATURE_NS {
+        let offset_ns = self.config.params.clock_offset_hard_ms();
+        let least_ns = SIGNATURE_NS + offset_ns + SHOWN_NS;
+        if !matches!(mode, Mode::Demo | Mode::Live) || window_ns >= least_ns {
             return;
         }
-        let (window_ms, life_ms) = (window_ns / MILLIS, SIGNATURE_NS / MILLIS);
+        let [window_ms, least_ms, life_ms, offset_ms, shown_ms] =
+            [window_ns, least_ns, SIGNATURE_NS, offset_ns, SHOWN_NS].map(|nanos| nanos / MILLIS);
         let what = format!(
-            "{path} is {window_ms} ms, less than the {life_ms} ms for which the venue accepts a \
-             signed create"
+            "{path} is {window_ms} ms, less than the {least_ms} ms within which a signed create may \
+             come to rest: the venue accepts it for {life_ms} ms, by a clock that may be \
+             clock_offset_hard_ms ({offset_ms} ms) off, and shows it within {shown_ms} ms"
         );
-        self.say(&[path], None, what, format!("{path} ≥ {life_ms} in demo and live"));
+        let help = format!("{path} ≥ {least_ms} in demo and live");
+        self.say(&[path, "risk.clock_offset_hard_ms"], None, what, help);
     }
 
     /// Demo trading, or the venue, at `own` addresses, or rehearsed on this machine.
