@@ -134,6 +134,8 @@ defects! {
     RestFeeBelieved = 43: "Bitget's documentation gives two signs",
     /// An order whose answer over REST is lost is taken as not sent.
     HttpLossIsFailure = 44: "hummingbot #3374",
+    /// A position that no execution explains pauses, and never stops for good.
+    DriftNeverStops = 45: "",
 }
 
 /// The defect that a run commits; none, and nothing at all in a build without the feature

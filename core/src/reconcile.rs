@@ -613,6 +613,9 @@ impl Reconcile<'_> {
             Doubt::None if self.planted.has(Defect::OneReadIsDrift) => Doubt::Unexplained,
             Doubt::None => Doubt::Seen,
             Doubt::Seen if alike => Doubt::Confirmed,
+            Doubt::Confirmed | Doubt::Searched if self.planted.has(Defect::DriftNeverStops) => {
+                Doubt::Searched
+            }
             Doubt::Confirmed | Doubt::Searched if alike => Doubt::Unexplained,
             Doubt::Seen | Doubt::Confirmed | Doubt::Searched => Doubt::Seen,
             Doubt::Unexplained => Doubt::Unexplained,
