@@ -1,11 +1,12 @@
 //! Shows the go-live gate systems that are broken on purpose: it must say FAIL for each.
 //!
-//! `keel-gate [--item N]...`
+//! `keel-gate [--item N]... [--row N:NAME]... [--at-once N]`
 //!
 //! Each item that has a drill is shown one whose control is broken: either nothing is done to the
 //! system of what its drill would do, so that a control that never acted must not pass; or the
 //! engines commit a planted defect, in a build that carries them. The gate must name the claim that
-//! the control is there for: an item that fails for another reason has not noticed. Exit code 1
+//! the control is there for: an item that fails for another reason has not noticed. `--row` names
+//! one by its item and what breaks it: a defect, `Withheld` or `SlowPaper`. Exit code 1
 //! when the gate passes any, or fails one for another reason; 3 when this build can break none
 //! of those that are asked for.
 
@@ -34,6 +35,17 @@ enum Broken {
 
 use Broken::{By, SlowPaper, Withheld};
 
+impl Broken {
+    /// Its name in `--row`.
+    const fn key(self) -> &'static str {
+        match self {
+            By(defect) => defect.name(),
+            Withheld => "Withheld",
+            SlowPaper => "SlowPaper",
+        }
+    }
+}
+
 /// An item, what is broken, and words of what the gate must say.
 type Control = (u8, Broken, &'static str);
 
@@ -41,20 +53,19 @@ type Control = (u8, Broken, &'static str);
 /// or what it waited for in vain.
 const CONTROLS: &[Control] = &[
     (1, Withheld, "the stop for want of a rate"),
-    (2, By(Defect::TouchIsLocked), "finer tick"),
     (2, Withheld, "another least value is followed while it quotes"),
     (3, Withheld, "the report of the kill is finished"),
-    (4, By(Defect::OrphansNotScanned), "orphan"),
-    (5, By(Defect::PositionIsAdopted), "stop"),
+    (4, By(Defect::OrphansNotScanned), "after a kill the next start cancels its orders"),
+    (5, By(Defect::PositionIsAdopted), "it is found over REST and booked once"),
     (5, Withheld, "no order rests"),
-    (6, By(Defect::StaleBookQuoted), "gone in time"),
+    (6, By(Defect::StaleBookQuoted), "one topic silent: nothing is quoted while it lasts"),
     (6, Withheld, "one topic silent: what rested is gone in time"),
-    (7, By(Defect::UnknownIsForgotten), "no level ever has two orders at the venue"),
+    (7, By(Defect::TimeoutIsFailure), "no level ever has two orders at the venue"),
     (7, Withheld, "no level ever has two orders at the venue"),
     (8, Withheld, "an episode"),
-    (9, By(Defect::LossWithoutMarks), "HARD_STOP"),
-    (9, Withheld, "the log says \"-> HARD_STOP\""),
-    (10, By(Defect::FundingNotBooked), "funding"),
+    (9, By(Defect::LossWithoutMarks), "the loss of the day stops for good"),
+    (9, Withheld, "the loss of the day stops for good"),
+    (10, By(Defect::FundingNotBooked), "flat, balance at the venue = realized - fees - funding"),
     (11, SlowPaper, "fills on paper and at the venue agree"),
     (12, Withheld, "the engine ends"),
     (14, Withheld, "the log says \"-> HARD_STOP\""),
@@ -62,38 +73,60 @@ const CONTROLS: &[Control] = &[
     (16, Withheld, "the book silent: not ready"),
     (17, Withheld, "the clock is read"),
     (18, Withheld, "the engine ends"),
-    (19, By(Defect::FailureIsEmpty), "nothing is quoted"),
+    (19, By(Defect::FailureIsEmpty), "without positions nothing is quoted"),
     (19, Withheld, "without clock nothing is quoted"),
-    (20, By(Defect::FillIsInferred), "positions"),
-    (21, By(Defect::RebateIsFee), "balance"),
+    (20, By(Defect::FillIsInferred), "keel status has the venue's positions"),
+    (21, By(Defect::RebateIsFee), "closed: balance at the venue = realized - fees - funding"),
     (22, Withheld, "the parting is noticed"),
     (23, Withheld, "no order rests after 2 s"),
     (24, Withheld, "single cancels were asked for and failed"),
 ];
 
-/// Drills that go on at the same time: they wait, most of the time.
+/// Drills that go on at the same time unless asked otherwise: they wait, most of the time.
 const AT_ONCE: usize = 4;
 
-fn main() -> ExitCode {
-    let mut only: Vec<u8> = Vec::new();
-    let mut arguments = std::env::args().skip(1);
+const USAGE: &str = "usage: keel-gate [--item N]... [--row N:NAME]... [--at-once N]";
+
+/// What is asked for: rows of the table, and how many at the same time.
+fn asked(mut arguments: impl Iterator<Item = String>) -> Option<(Vec<Control>, usize)> {
+    let (mut chosen, mut at_once) = (Vec::new(), AT_ONCE);
     while let Some(argument) = arguments.next() {
-        let value = arguments.next().and_then(|text| text.parse().ok());
-        match (argument.as_str(), value) {
-            ("--item", Some(item)) => only.push(item),
-            _ => {
-                eprintln!("usage: keel-gate [--item N]...");
-                return ExitCode::from(2);
+        let value = arguments.next()?;
+        let before = chosen.len();
+        match argument.as_str() {
+            "--item" => {
+                let item: u8 = value.parse().ok()?;
+                chosen.extend(CONTROLS.iter().filter(|control| control.0 == item));
             }
+            "--row" => {
+                let named = |control: &&Control| format!("{}:{}", control.0, control.1.key());
+                chosen.extend(CONTROLS.iter().filter(|control| named(control) == value));
+            }
+            "--at-once" => {
+                at_once = value.parse().ok().filter(|&count| count > 0)?;
+                continue;
+            }
+            _ => return None,
+        }
+        // What is in no row would be shown to nobody.
+        if chosen.len() == before {
+            return None;
         }
     }
-    let asked = |(item, ..): &&Control| only.is_empty() || only.contains(item);
-    let controls: Vec<_> = CONTROLS.iter().filter(asked).copied().collect();
+    let all = if chosen.is_empty() { CONTROLS.to_vec() } else { chosen };
+    Some((all, at_once))
+}
+
+fn main() -> ExitCode {
+    let Some((controls, at_once)) = asked(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
     println!("{:>4}  {:<20} {:<8} {:>6}  what the gate said", "item", "broken by", "verdict", "s");
     let next = AtomicUsize::new(0);
     let seen = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 // Nothing but the count itself is handed over.
                 while let Some(&control) = controls.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -297,7 +297,7 @@ fn share(rate: Rate) -> f64 {
 }
 
 /// Trades into the engine's quotes until it has `count` fills in its files, a round a second of the
-/// venue's time.
+/// venue's time; one that has stopped for good is not waited for.
 fn filled(venue: &Venue, engine: &Engine, count: usize) -> Result<(), Trouble> {
     let pause = Duration::from_secs(1) / venue.speed;
     wait(2 * SOON, &format!("{count} fills"), || {
@@ -305,6 +305,10 @@ fn filled(venue: &Venue, engine: &Engine, count: usize) -> Result<(), Trouble> {
             traded_into(venue)?;
         }
         std::thread::sleep(pause);
+        let stop = engine.last("-> HARD_STOP");
+        if !stop.is_empty() {
+            return Err(Trouble::Unexpected(format!("stopped before {count} fills: {stop}")));
+        }
         Ok(engine.table("fills.csv").len() >= count)
     })
 }

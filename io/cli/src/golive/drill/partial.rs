@@ -36,7 +36,8 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let before = balance(&venue)?;
     let mut engine = stage.engine(&venue, "run", ONE_BID)?;
     engine.says("-> RUNNING", SOON)?;
-    let parts = parts(&venue)?;
+    // An engine that quotes no more after the first parts has its account compared all the same.
+    let parts = parts(&venue);
     stage.keel(&["pause", "--run-dir", "run"])?;
     nothing_rests(&venue)?;
     booked(&venue, &engine)?;
@@ -47,8 +48,12 @@ pub(super) fn run(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble>
     let most = by_order.values().copied().max().unwrap_or(0);
     evidence.claim(
         "one order has more than fifty executions, in the files as at the venue",
-        most >= PARTS && most >= parts,
-        format!("{most} rows of one order in fills.csv, {} orders", by_order.len()),
+        parts.as_ref().is_ok_and(|&parts| most >= PARTS && most >= parts),
+        format!(
+            "{most} rows of one order in fills.csv, {} orders; {}",
+            by_order.len(),
+            parts.map_or_else(|trouble| trouble.to_string(), |parts| format!("{parts} sold")),
+        ),
     );
     flattened(&venue, "BTCUSDT")?;
     booked(&venue, &engine)?;

@@ -23,6 +23,11 @@ const DEPOSIT: f64 = 200.0;
 /// One move of the price, in percent, and how many are tried.
 const MOVE: i32 = 12;
 const MOVES: u32 = 14;
+/// How many times the limit the venue's equity has lost when the stop is owed: what engine and venue
+/// hold a position worth differs by less.
+const BEYOND: f64 = 1.1;
+/// In which time a stop that is owed comes, on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(5);
 /// The highest leverage that an account of the venue may be given at its start.
 const LEVERAGE_MAX: u64 = 100;
 /// Looks at the venue after the restart.
@@ -43,18 +48,21 @@ fn loss(stage: &Stage, evidence: &mut Evidence) -> Result<(), Trouble> {
     let venue = stage.venue(1, Some(&accounts(deposit, stage.leverage())))?;
     let mut engine = stage.engine(&venue, "first", Own::NOTHING)?;
     let (symbol, way) = holding(&venue, &engine)?;
-    let moves = moved(&venue, &symbol, -way * MOVE, || Ok(stopped(&engine)))?;
+    let lost = || Ok::<_, Trouble>(1.0 - number(&venue.truth()?["equity"]) / deposit);
+    let beyond = || Ok(stopped(&engine) || lost()? > BEYOND * limit);
+    let moves = moved(&venue, &symbol, -way * MOVE, beyond)?;
     evidence.claim("the price moves against a position", true, format!("{symbol}, {moves} moves"));
-    engine.says("-> HARD_STOP", SOON)?;
-    let stop = engine.last("-> HARD_STOP");
+    // The venue's equity is beyond the limit already: a stop that comes with later losses is late.
+    let stops = engine.says("-> HARD_STOP", AT_ONCE);
+    let (lost, stop) = (lost()?, engine.last("-> HARD_STOP"));
     evidence.proves(1, "the loss of the day stops for good", hard(&stop, "daily_loss"), stop);
-    let lost = 1.0 - number(&venue.truth()?["equity"]) / deposit;
     evidence.proves(
         1,
         "the venue's own equity is beyond max_daily_loss_pct_hard",
         lost > limit,
         format!("{:.2} % of {deposit} USDT lost, limit {} %", lost * 100.0, limit * 100.0),
     );
+    stops?;
     let published = "HARD_STOP kill_switch published";
     engine.says(published, SOON)?;
     evidence.proves(3, "the kill switch intent is published", true, engine.last(published));
