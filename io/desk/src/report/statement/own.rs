@@ -59,7 +59,8 @@ impl Own {
             Event::RestoreDay(_) => self.restored = true,
             Event::ClockSync(sync) if std::mem::take(&mut self.fresh) => {
                 let began = if self.restored { self.day * UnixNanos::DAY } else { sync.utc.0 };
-                self.began = Some(self.began.map_or(began, |known| known.min(began)));
+                // A later run restores what the first one began with.
+                self.began.get_or_insert(began);
             }
             // What money has moved is told by commands: a bill may come and not be booked.
             _ => {}

@@ -1,7 +1,7 @@
 //! Days made by hand.
 
 use keel_core::command::{Booked, CommandView, Day};
-use keel_core::event::{Bill, BillKind, ClientId, ClockSync, Event, Rules};
+use keel_core::event::{Bill, BillKind, ClientId, ClockSync, Event, RestoreDay, Rules};
 use keel_core::guard::GuardState;
 use keel_core::instrument::InstrumentId;
 use keel_core::regime::Regime;
@@ -66,8 +66,11 @@ fn own() -> Own {
     let mut own = Own::new(DAY);
     own.begin_run();
     own.event(&rules());
-    let utc = UnixNanos::from_millis(MIDNIGHT + 1_000);
-    own.event(&Event::ClockSync(ClockSync { utc, offset_ns: 0, uncertainty_ns: 0 }));
+    let clock = |ms| {
+        let utc = UnixNanos::from_millis(ms);
+        Event::ClockSync(ClockSync { utc, offset_ns: 0, uncertainty_ns: 0 })
+    };
+    own.event(&clock(MIDNIGHT + 1_000));
     for command in [
         booked(11, 150_000_000, 20_000_000, EIGHT - 5_000),
         booked(12, 50_000_000, 10_000_000, EIGHT + 60_000),
@@ -83,13 +86,37 @@ fn own() -> Own {
         bill_id: 900,
         ts: UnixNanos::from_millis(EIGHT),
     };
-    // A second run books it once more only if it has lost what the first one knew.
+    // A second run books it once more only if it has lost what the first one knew. The day that it
+    // restores is the first one's, which did not begin at midnight.
     for _ in 0..2 {
         own.command(&CommandView::BillBooked(bill)).expect("possible");
     }
     // What was told and not booked is in no ledger.
     own.event(&Event::Bill(Bill { bill_id: 901, ..bill }));
+    own.begin_run();
+    own.event(&restored());
+    own.event(&clock(EIGHT + 120_000));
     own
+}
+
+fn restored() -> Event {
+    Event::RestoreDay(RestoreDay {
+        day: DAY,
+        equity_open: Quote::usdt(10_000),
+        high_water: Quote::usdt(10_000),
+        traded: Quote::usdt(0),
+        realized: Quote(200_000_000),
+        fees: Quote(30_000_000),
+        funding: Quote(30_000_000),
+        fills: 2,
+        cancel_episodes: 0,
+        creates: 0,
+        latched: false,
+        incident: 0,
+        reasons: 0,
+        equity_peak: Quote::usdt(10_000),
+        over_rest: false,
+    })
 }
 
 /// A record as the venue answers it.
