@@ -23,8 +23,8 @@ const DEPOSIT: f64 = 200.0;
 /// One move of the price, in percent, and how many are tried.
 const MOVE: i32 = 12;
 const MOVES: u32 = 14;
-/// How many times the limit the venue's equity has lost when the stop is owed: what engine and venue
-/// hold a position worth differs by less.
+/// How many times the limit the venue's equity has lost when the stop is owed: by less differs what
+/// engine and venue hold a position worth.
 const BEYOND: f64 = 1.1;
 /// In which time a stop that is owed comes, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
