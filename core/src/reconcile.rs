@@ -52,7 +52,8 @@ pub struct Line {
     /// The pass that read `theirs`.
     pass: u32,
     theirs: Lots,
-    /// Venue minus ours at the last consistent read.
+    /// Ours, and venue minus ours, at the last consistent read.
+    ours: Lots,
     difference: Lots,
     pushed: Option<Lots>,
     /// A confirmed drift that has not been told yet: ours.
@@ -594,7 +595,7 @@ impl Reconcile<'_> {
             return;
         }
         self.regular = MonoNanos::ZERO;
-        let (mut worst, mut differs, mut alike) = (Rate::ZERO, false, true);
+        let (mut worst, mut differs, mut alike, mut moved) = (Rate::ZERO, false, true, false);
         for (index, line) in self.lines.iter_mut().enumerate() {
             if line.pass != pass {
                 // Not listed: flat, as far as one read proves it.
@@ -604,7 +605,8 @@ impl Reconcile<'_> {
             let difference = Lots(line.theirs.0.saturating_sub(ours.0));
             alike &= line.difference == difference;
             differs |= !difference.is_zero();
-            line.difference = difference;
+            moved |= !difference.is_zero() && line.ours != ours;
+            (line.ours, line.difference) = (ours, difference);
             worst = worst.max(share(ours, line.theirs));
         }
         let before = self.doubt;
@@ -616,7 +618,8 @@ impl Reconcile<'_> {
             Doubt::Confirmed | Doubt::Searched if self.planted.has(Defect::DriftNeverStops) => {
                 Doubt::Searched
             }
-            Doubt::Confirmed | Doubt::Searched if alike => Doubt::Unexplained,
+            // Where fills have been booked since, it is another difference of the same size.
+            Doubt::Confirmed | Doubt::Searched if alike && !moved => Doubt::Unexplained,
             Doubt::Seen | Doubt::Confirmed | Doubt::Searched => Doubt::Seen,
             Doubt::Unexplained => Doubt::Unexplained,
         };
@@ -767,8 +770,14 @@ impl Reconcile<'_> {
 
 impl Line {
     /// Nothing read yet.
-    pub const EMPTY: Self =
-        Self { pass: 0, theirs: Lots::ZERO, difference: Lots::ZERO, pushed: None, untold: None };
+    pub const EMPTY: Self = Self {
+        pass: 0,
+        theirs: Lots::ZERO,
+        ours: Lots::ZERO,
+        difference: Lots::ZERO,
+        pushed: None,
+        untold: None,
+    };
 }
 
 impl Track {

@@ -272,6 +272,35 @@ fn a_dropped_fill_is_found_by_the_position_and_explained_by_the_real_fill() {
     assert_eq!(world.actions.last(), Some(&Action::Agreed));
 }
 
+/// Seed 280008045: while the private stream was dead a fill was found by the position and booked
+/// from the list, and the next one, of the same size, came before positions were read again. It
+/// was taken for the same difference, which no fill had explained, and everything stopped for good.
+#[test]
+fn another_difference_of_the_same_size_is_looked_into_anew() {
+    let mut world = World::live();
+    world.trade(1, 1, false);
+    loop {
+        let Some(query) = world.poll() else {
+            world.now = world.now.after(50 * MILLIS);
+            continue;
+        };
+        let explained = world.ledger.position(BTC).lots == Lots(1);
+        if explained && query.topic == Topic::Positions {
+            world.trade(2, 1, false);
+            world.answer(&query);
+            break;
+        }
+        world.answer(&query);
+    }
+    let until = world.now.after(10 * SECONDS);
+    while world.now < until {
+        world.run(1);
+        assert!(!world.reconcile.drift_unexplained(), "a fill is there that explains it");
+    }
+    assert_eq!(world.ledger.position(BTC).lots, Lots(2));
+    assert!(world.reconcile.reconciled());
+}
+
 #[test]
 fn a_difference_that_no_fill_explains_stays_unexplained_and_is_never_adopted() {
     let mut world = World::live();
