@@ -604,7 +604,8 @@ impl World<'_> {
 
     /// Sets the venue's clock off, where the host's is right.
     fn skew(&mut self, chance: &mut Chance, until: MonoNanos) -> bool {
-        if self.host_until != MonoNanos::NEVER {
+        // Two at once would add up, and the shorter one would hide the other.
+        if self.host_until != MonoNanos::NEVER || self.now < self.skewed_until {
             return false;
         }
         let ns = off_by(chance, SKEW_MS_MAX);
