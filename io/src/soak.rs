@@ -5,6 +5,7 @@
 //! code that writes a run's. There is no journal on disk, and memory and descriptors are those of
 //! the one process that holds product and venue, so they are told and not judged.
 
+mod funding;
 pub mod outside;
 pub mod record;
 mod trend;
@@ -20,6 +21,7 @@ use keel_core::param::Profile;
 use keel_core::units::{MonoNanos, SECONDS, UnixNanos};
 use keel_net::bitget::client::Instance;
 
+pub use funding::Settlements;
 pub use trend::Trend;
 pub use verdict::{Finding, Lived, Period, Verdict, column};
 
@@ -95,8 +97,9 @@ struct Seen {
     lost: u64,
     unnoticed: u64,
     refused_for_rate: u64,
-    /// Bills of funding that the engine took.
+    /// Bills of funding that the engine took, and settlements that were due.
     fundings: u64,
+    settlements: Settlements,
     bills: BTreeSet<u64>,
     starts: u64,
     stops: Vec<String>,
@@ -175,7 +178,7 @@ impl<'m> Soak<'m> {
     fn lived(&self) -> Lived {
         let (seen, injected) = (&self.seen, self.world.counts());
         let account = self.world.exchange().venue().account(self.world.account());
-        let due = instants(self.began, self.plan.hours * 3_600);
+        let instants = instants(self.began, self.plan.hours * HOUR_NS);
         let ledger = self.world.engine().map(|engine| engine.ledger());
         let mut stops = seen.stops.clone();
         if self.world.has_stopped() && stops.is_empty() {
@@ -189,8 +192,8 @@ impl<'m> Soak<'m> {
             kills: injected.of(FaultKind::Kill),
             stops,
             fundings: seen.fundings,
-            // Nothing may have been held at some.
-            fundings_due: [due.min(1), self.world.symbols().len() as u64 * due],
+            instants,
+            settlements: seen.settlements.clone(),
             funding_paid: account.totals().funding,
             // After a kill the ledger counts from its own begin.
             funding_booked: ledger.filter(|_| seen.starts == 1).map(|ledger| ledger.flow().funding),
@@ -269,7 +272,19 @@ impl<'m> Soak<'m> {
             self.seen.unnoticed += 1;
         }
         let utc = self.utc(now);
+        self.seen.settlements.look(utc, self.held());
         self.tables.iter_mut().try_for_each(|tables| tables.late(&self.host, utc).map(drop))
+    }
+
+    /// On which contracts the account holds something.
+    fn held(&self) -> Vec<bool> {
+        let venue = self.world.exchange().venue();
+        let positions = venue.positions(self.world.account());
+        let holds = |symbol: &Symbol| {
+            let id = venue.find(symbol.as_str());
+            positions.iter().any(|held| Some(held.instrument) == id && held.position.lots.0 != 0)
+        };
+        self.world.symbols().iter().map(holds).collect()
     }
 
     fn utc(&self, at: MonoNanos) -> UnixNanos {
@@ -309,10 +324,10 @@ impl Seen {
 /// Hours between two settlements of the venue's contracts.
 const FUNDING_HOURS: u64 = 8;
 
-/// How many instants of funding lie within a stretch of so many seconds.
-pub fn instants(began: UnixNanos, span_s: u64) -> u64 {
+/// How many instants of funding lie within a stretch of so many nanoseconds, its end included.
+pub fn instants(began: UnixNanos, span_ns: u64) -> u64 {
     let every_ns = (FUNDING_HOURS * HOUR_NS) as i64;
-    let end = began.0 + (span_s * SECONDS) as i64;
+    let end = began.0 + span_ns as i64;
     (end.div_euclid(every_ns) - began.0.div_euclid(every_ns)) as u64
 }
 

@@ -1566,6 +1566,53 @@ mod tests {
         assert!(matches!(open(dir.path()), Err(StateError::Corrupt { .. })));
     }
 
+    /// Whole records that are not the ones that were written: one is missing, stands twice, or two
+    /// have changed places; and a file of another format.
+    #[test]
+    fn a_record_that_is_missing_doubled_or_out_of_its_place_ends_the_ledger_or_refuses_the_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut state, _) = open(dir.path()).expect("opened");
+        for number in 1..=6 {
+            state.record(&booked(number, 1, DAY_BEGAN), UnixNanos(1));
+            state.commit_records().expect("durable");
+            if number == 3 {
+                state.write_daily(&day()).expect("vouched for");
+            }
+        }
+        drop(state);
+        let path = dir.path().join(LEDGER);
+        let whole = fs::read(&path).expect("read");
+        let (head, records) = whole.split_at(28);
+        let records: Vec<&[u8]> = records.chunks(records.len() / 6).collect();
+        let kept = |order: &[usize]| {
+            let body: Vec<&[u8]> = order.iter().map(|&place| records[place]).collect();
+            let bytes = [head, &body.concat()].concat();
+            fs::write(&path, &bytes).expect("written");
+            let opened = open(dir.path());
+            let same = || fs::read(&path).expect("read") == bytes;
+            let refused = matches!(&opened, Err(StateError::Corrupt { .. })) && same();
+            opened.ok().map(|(_, found)| found.kept.fills.len()).ok_or(refused)
+        };
+        // Of the first three all that they mean is durable: nothing may be guessed.
+        for order in [&[0, 2, 3, 4, 5][..], &[0, 0, 1, 2, 3, 4, 5], &[1, 0, 2, 3, 4, 5], &[0, 1]] {
+            assert_eq!(kept(order), Err(true), "{order:?}");
+        }
+        // What came after is asked of the venue again.
+        for (order, left) in [
+            (&[0, 1, 2, 4, 5][..], 3),
+            (&[0, 1, 2, 3, 3, 4, 5], 4),
+            (&[0, 1, 2, 4, 3, 5], 3),
+            (&[0, 1, 2, 3, 4, 5], 6),
+        ] {
+            assert_eq!(kept(order), Ok(left), "{order:?}");
+        }
+        for other in [&b"KEELLED0"[..], b"KEELLED2"] {
+            fs::write(&path, [other, &whole[8..]].concat()).expect("written");
+            let said = open(dir.path()).expect_err("another format").to_string();
+            assert!(said.contains("does not begin as the ledger"), "{said}");
+        }
+    }
+
     #[test]
     fn no_cut_and_no_flip_of_a_state_file_is_taken_for_state() {
         let dir = tempfile::tempdir().expect("a directory");

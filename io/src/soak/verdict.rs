@@ -8,6 +8,7 @@ use keel_core::units::Quote;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::funding::Settlements;
 use super::trend::Trend;
 use crate::cold::daily::e8_text;
 
@@ -78,8 +79,10 @@ pub struct Lived {
     pub stops: Vec<String>,
     /// Settlements at which money was moved.
     pub fundings: u64,
-    /// Settlements at least and at most: nothing may have been held at some.
-    pub fundings_due: [u64; 2],
+    /// Instants of funding that have passed.
+    pub instants: u64,
+    /// Settlements that were due, by what was held at the venue as they came.
+    pub settlements: Settlements,
     /// Funding at the venue.
     #[serde(with = "units")]
     pub funding_paid: Quote,
@@ -193,14 +196,18 @@ impl Verdict {
         );
         let text = |money: Quote| e8_text(money.0);
         let told = |money: Option<Quote>| money.map_or_else(|| "none".to_owned(), text);
-        let [least, most] = lived.fundings_due;
+        let [least, most] = lived.settlements.due();
+        // A soak that held nothing at any of its instants has not shown it.
+        let least = least.max(lived.instants.min(1));
         self.finds(
-            "funding is settled at its instants, and booked to the last unit",
+            "funding is settled where something is held at its instant, and booked exactly",
             (least..=most).contains(&lived.fundings)
                 && lived.funding_booked.is_none_or(|booked| booked == lived.funding_paid),
             format!(
-                "{} settlements, {least} to {most} due; {} USDT at the venue, {} booked",
+                "{} settlements, {least} to {most} due by what was held at {} instants; \
+                 {} USDT at the venue, {} booked",
                 lived.fundings,
+                lived.instants,
                 text(lived.funding_paid),
                 told(lived.funding_booked),
             ),

@@ -62,6 +62,8 @@ struct Truth {
     now_ms: i64,
     most_orders: u64,
     funding: Quote,
+    /// Something is held.
+    holds: bool,
     wallet: Quote,
     refused: u64,
 }
@@ -214,6 +216,8 @@ impl Watch {
         self.looks += 1;
         let lived = &mut self.record.lived;
         lived.fundings += u64::from(lived.funding_paid != truth.funding);
+        // Contracts settle together: the sum tells of them as one.
+        lived.settlements.look(UnixNanos(truth.now_ms * 1_000_000), vec![truth.holds]);
         (lived.funding_paid, lived.refused_for_rate) = (truth.funding, truth.refused);
         let minute = truth.now_ms.div_euclid(MINUTE_MS);
         if minute > self.minute {
@@ -326,10 +330,8 @@ impl Watch {
         }
         let lived = &mut self.record.lived;
         let began = self.record.first_minute * MINUTE_MS * 1_000_000;
-        let span = self.record.minutes * 60;
-        let due = instants(UnixNanos(began), span);
-        let contracts = self.record.instruments.len() as u64;
-        lived.fundings_due = [due.min(1), contracts * due];
+        let span = self.record.minutes * MINUTE_MS as u64 * 1_000_000;
+        lived.instants = instants(UnixNanos(began), span);
         let booked = self.record.funding_booked(&self.dir).map_err(Trouble::Unexpected)?;
         self.record.lived.funding_booked = Some(booked);
         self.keep()
@@ -360,6 +362,9 @@ impl Watch {
             now_ms: state["now"].as_str().and_then(|now| now.parse().ok()).ok_or_else(broken)?,
             most_orders: orders.iter().map(|symbol| of(symbol)).max().unwrap_or(0),
             funding: money(&account["funding"]).ok_or_else(broken)?,
+            holds: account["positions"].as_array().into_iter().flatten().any(|position| {
+                position["size"].as_str().is_some_and(|size| size.bytes().any(is_not_zero))
+            }),
             wallet: money(&account["balance"]).ok_or_else(broken)?,
             refused: state["refusedForRate"].as_u64().ok_or_else(broken)?,
         })
@@ -400,6 +405,11 @@ fn read_progress(dir: &Path) -> Result<Value, Trouble> {
 /// The run directory of a start.
 fn run_name(run: u32) -> String {
     format!("run{run}")
+}
+
+/// True for a digit that makes a size more than nothing.
+fn is_not_zero(digit: u8) -> bool {
+    (b'1'..=b'9').contains(&digit)
 }
 
 /// An amount in USDT.

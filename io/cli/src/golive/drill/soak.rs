@@ -74,8 +74,8 @@ mod tests {
     use keel_core::units::UnixNanos;
     use keel_io::cold::daily::utc_text;
     use keel_io::os::Figures;
-    use keel_io::soak::Lived;
     use keel_io::soak::outside::{Row, Rows};
+    use keel_io::soak::{Lived, Settlements};
     use serde_json::json;
 
     use super::*;
@@ -120,7 +120,8 @@ mod tests {
             lived: Lived {
                 starts: 1,
                 fundings: 6,
-                fundings_due: [1, 6],
+                instants: 6,
+                settlements: held_throughout(),
                 balance: Some(Lived::default().wallet),
                 ..Lived::default()
             },
@@ -137,6 +138,15 @@ mod tests {
         fs::write(dir.join("keel"), "program").expect("written");
         let (soak, parity) = (dir.join("soak/latest.json"), PathBuf::new());
         Bound { policy, soak, parity, now: NOW }
+    }
+
+    /// Something is held at each of six instants.
+    fn held_throughout() -> Settlements {
+        let mut settlements = Settlements::default();
+        for hours in 0..=48 {
+            settlements.look(UnixNanos(hours * 3_600_000_000_000), vec![true]);
+        }
+        settlements
     }
 
     fn tables(soak: &Path, minutes: std::ops::Range<i64>) {
@@ -209,7 +219,7 @@ mod tests {
         const MINUTES: &str = "state/minute.csv";
         const GROWN: fn(i64, &str) -> Option<String> =
             |place, row| Some(row.replace(",40000,", &format!(",{},", 40_000 + 3 * place)));
-        let flaws: [(&[&str], Flaw); 7] = [
+        let flaws: [(&[&str], Flaw); 9] = [
             (&["BTCUSDT: a row for every minute", "BTCUSDT: no gap"], |dir, _| {
                 rewrite(&dir.join(MINUTES), |n, row| (n != 1_000).then(|| row.to_owned()));
             }),
@@ -227,6 +237,8 @@ mod tests {
                 });
             }),
             (&["funding is settled"], |_, record| record.lived.fundings = 0),
+            (&["funding is settled"], |_, record| record.lived.fundings = 5),
+            (&["funding is settled"], |_, record| record.lived.fundings = 7),
             (&["BTCUSDT: the day's counters"], |dir, _| {
                 rewrite(&dir.join(MINUTES), |n, row| {
                     let (row, _) = row.rsplit_once(',').expect("columns");
