@@ -429,7 +429,9 @@ impl<'m> Reconcile<'m> {
         }
         let differs = ledger.position(report.instrument).lots != report.lots;
         let track = &mut self.tracks[POSITIONS];
-        if differs && self.live && track.good && track.due > now.after(CONFIRM_NS) {
+        // While a pass is on its way the next has no time yet.
+        let waits = track.pass.is_none() && track.due > now.after(CONFIRM_NS);
+        if differs && self.live && track.good && waits {
             self.regular = track.due;
             track.due = now.after(CONFIRM_NS);
         }
@@ -590,11 +592,11 @@ impl Reconcile<'_> {
         ledger: &Ledger<'_>,
         now: MonoNanos,
     ) {
+        self.regular = MonoNanos::ZERO;
         if !undisturbed {
             self.schedule(POSITIONS, now.after(CONFIRM_NS));
             return;
         }
-        self.regular = MonoNanos::ZERO;
         let (mut worst, mut differs, mut alike, mut moved) = (Rate::ZERO, false, true, false);
         for (index, line) in self.lines.iter_mut().enumerate() {
             if line.pass != pass {

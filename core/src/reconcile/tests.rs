@@ -301,6 +301,30 @@ fn another_difference_of_the_same_size_is_looked_into_anew() {
     assert!(world.reconcile.reconciled());
 }
 
+/// Seed 290005369: positions were pushed while they were asked for, so that the answer proved
+/// nothing, and the execution came last. They were never asked for again, and nothing was quoted
+/// until the private stream was next lost.
+#[test]
+fn positions_pushed_while_they_are_read_are_read_again_after_the_execution() {
+    let mut world = World::live();
+    let query = loop {
+        match world.poll() {
+            Some(query) if query.topic == Topic::Positions => break query,
+            Some(query) => world.answer(&query),
+            None => world.now = world.now.after(50 * MILLIS),
+        }
+    };
+    let pushed = position(BTC, 1, Source::Push);
+    world.reconcile.on_position(&pushed, &world.ledger, world.now);
+    world.answer(&query);
+    world.trade(1, 1, true);
+    world.asked.clear();
+    world.run(60);
+    let reads = world.asked.iter().filter(|&&topic| topic == Topic::Positions).count();
+    assert!(reads >= 10, "{reads} in a minute");
+    assert!(world.reconcile.reconciled());
+}
+
 #[test]
 fn a_difference_that_no_fill_explains_stays_unexplained_and_is_never_adopted() {
     let mut world = World::live();
