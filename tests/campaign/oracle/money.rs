@@ -207,6 +207,10 @@ impl Oracles<'_> {
         self.money.looked = now;
         let Some(day) = self.day(world) else { return };
         let (lost, slack) = lost(day, world);
+        // A start quotes nothing, and judges what is lost once it is complete: over REST it waits
+        // for 35 s until no order of before can appear (seed 190000647).
+        let starts = world.engine().is_some_and(|engine| !engine.account().ready);
+        let lost = if starts { 0 } else { lost };
         self.money.lost = (lost > slack).then(|| self.money.lost.unwrap_or(now));
         let since = self.money.lost.map_or(0, |since| now.since(since));
         let reachable = self.calm_for(&[Route::Public, Route::Private, Route::Rest], now);
