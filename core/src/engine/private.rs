@@ -165,17 +165,17 @@ impl<G: Gate> Engine<'_, G> {
     }
 
     /// A balance that was stated before `at` lacks what has just been booked; the ledger that is
-    /// begun with it must not. Of one that was stated in the same millisecond nobody knows.
+    /// begun with it must not. Of one that was stated at about the same time nobody knows.
     fn carry_forward(&mut self, at: UnixNanos, moved: Quote) {
         if moved == Quote::ZERO {
             return;
         }
         self.moved_at = self.moved_at.max(at);
         match &mut self.stated {
-            Some(stated) if at > stated.at => stated.balance += moved,
-            Some(stated) if at == stated.at && self.ledger.balance().is_none() => {
+            Some(stated) if self.ledger.balance().is_none() && are_near(at, stated.at) => {
                 self.stated = None;
             }
+            Some(stated) if at > stated.at => stated.balance += moved,
             Some(_) | None => {}
         }
     }
@@ -254,7 +254,8 @@ impl<G: Gate> Engine<'_, G> {
         self.reconcile.on_account(report);
         // One that was stated before what is booked already would be taken for having it.
         let begun = self.ledger.balance().is_some();
-        if report.source == Source::Query && (begun || report.ts > self.moved_at) {
+        let after = report.ts > self.moved_at && !are_near(report.ts, self.moved_at);
+        if report.source == Source::Query && (begun || after) {
             let (balance, at, heard) = (report.balance, report.ts, now.after(1));
             self.stated = Some(Stated { balance, at, heard });
         }
@@ -523,6 +524,15 @@ const FEES_ROUNDED: u64 = 100;
 /// What each position's cost may be rounded apart by, in tick-lots: a part that is closed takes its
 /// share of the cost to a whole tick-lot here, and to a unit at the venue.
 const COST_ROUNDED: u64 = 16;
+
+/// True when times that two parts of the venue tell say nothing of which came first: one tells of
+/// executions, another of the account, and each has its clock.
+const fn are_near(one: UnixNanos, other: UnixNanos) -> bool {
+    one.0.abs_diff(other.0) <= CLOCKS_APART_NS
+}
+
+/// Clocks of the venue's parts are no farther apart.
+const CLOCKS_APART_NS: u64 = crate::units::SECONDS;
 
 /// An execution may come this much later than the balance that it led to.
 const ON_ITS_WAY_NS: u64 = crate::units::SECONDS;
