@@ -1532,10 +1532,9 @@ mod tests {
         assert!(matches!(found.events(dir.path(), &[coarse], now), Err(StateError::Grid(_))));
     }
 
-    #[test]
-    fn a_cut_or_a_flip_in_the_ledger_is_a_torn_tail_or_refused_where_it_was_durable() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (mut state, _) = open(dir.path()).expect("opened");
+    /// A ledger of six records, of which three are vouched for: where it is, and its bytes.
+    fn six_records(dir: &Path) -> (PathBuf, Vec<u8>) {
+        let (mut state, _) = open(dir).expect("opened");
         for number in 1..=6 {
             state.record(&booked(number, 1, DAY_BEGAN), UnixNanos(1));
             state.commit_records().expect("durable");
@@ -1543,9 +1542,15 @@ mod tests {
                 state.write_daily(&day()).expect("vouched for");
             }
         }
-        drop(state);
-        let path = dir.path().join(LEDGER);
+        let path = dir.join(LEDGER);
         let whole = fs::read(&path).expect("read");
+        (path, whole)
+    }
+
+    #[test]
+    fn a_cut_or_a_flip_in_the_ledger_is_a_torn_tail_or_refused_where_it_was_durable() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, whole) = six_records(dir.path());
         let record = (whole.len() - 28) / 6;
         for place in (0..whole.len()).step_by(11) {
             let mut flipped = whole.clone();
@@ -1571,17 +1576,7 @@ mod tests {
     #[test]
     fn a_record_that_is_missing_doubled_or_out_of_its_place_ends_the_ledger_or_refuses_the_start() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (mut state, _) = open(dir.path()).expect("opened");
-        for number in 1..=6 {
-            state.record(&booked(number, 1, DAY_BEGAN), UnixNanos(1));
-            state.commit_records().expect("durable");
-            if number == 3 {
-                state.write_daily(&day()).expect("vouched for");
-            }
-        }
-        drop(state);
-        let path = dir.path().join(LEDGER);
-        let whole = fs::read(&path).expect("read");
+        let (path, whole) = six_records(dir.path());
         let (head, records) = whole.split_at(28);
         let records: Vec<&[u8]> = records.chunks(records.len() / 6).collect();
         let kept = |order: &[usize]| {

@@ -528,11 +528,11 @@ const COST_ROUNDED: u64 = 16;
 /// True when times that two parts of the venue tell say nothing of which came first: one tells of
 /// executions, another of the account, and each has its clock.
 const fn are_near(one: UnixNanos, other: UnixNanos) -> bool {
-    one.0.abs_diff(other.0) <= CLOCKS_APART_NS
+    one.0.abs_diff(other.0) <= PARTS_APART_NS
 }
 
 /// Clocks of the venue's parts are no farther apart.
-const CLOCKS_APART_NS: u64 = crate::units::SECONDS;
+const PARTS_APART_NS: u64 = crate::units::SECONDS;
 
 /// An execution may come this much later than the balance that it led to.
 const ON_ITS_WAY_NS: u64 = crate::units::SECONDS;

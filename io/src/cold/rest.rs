@@ -282,7 +282,8 @@ impl Rest {
         self.look(Ask::OwnIds(List::Open, epoch));
         self.look(Ask::OwnIds(List::Fills, epoch));
         self.look(Ask::OwnIds(List::Ended(InstrumentId::ALL), epoch));
-        let few = Some(self.symbols.len()).filter(|few| *few <= LOOKS_MAX).unwrap_or(0);
+        let count = self.symbols.len();
+        let few = if count <= LOOKS_MAX { count } else { 0 };
         let ids = (0..few).map(|index| InstrumentId(index as u16));
         ids.for_each(|id| self.look(Ask::OwnIds(List::Ended(id), epoch)));
     }
